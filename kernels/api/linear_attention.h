@@ -1,0 +1,136 @@
+// Linear attention: an affine recurrence on a memory state, in chunked form.
+//
+// For every batch element and head, with row vectors and S_0 given,
+//
+//     S_t = a_t S_{t-1} + k_t^T v_t          o_t = scale * q_t S_t
+//
+// where the transition a_t is 1 (kIdentity), exp(log_decay[h]) (kConstant) or
+// exp(log_gate[t, h]) (kScalar). Exponents are only ever taken of differences
+// that are <= 0.
+//
+// Four entry points, so that ranks can exchange states between them (LASP-2;
+// the equations are in docs/math.md):
+//
+//   Summarise           (k, v)         -> (A, S_ext): what this range does to
+//                                         an incoming state: S -> e^A S + S_ext
+//   Outputs             (q, k, v, S_0) -> o, S_T
+//   SummariseBackward   (q, do)        -> dS_ext: gradient that this range
+//                                         adds to its incoming state
+//   Gradients           (..., dS_T)    -> dq, dk, dv, dlog_gate, dS_0
+//
+// FoldSummaries composes the gathered summaries of several ranges.
+//
+// Shapes: q, k [B, T, H, Dk]; v, o [B, T, H, Dv]; log_gate [B, T, H];
+// log_decay [H]; states [B, H, Dk, Dv]; summary decay A [B, H]. Operands may be
+// strided in B, T and H. T >= 1; 1 <= Dk, Dv <= 512.
+//
+// Precision: the operands' type is f32 or f64 (CPU, reference); states, gates
+// and decays are f32, or f64 when the operands are. Log gates must be <= 0.
+//
+// Errors: kInvalidArgument for shapes that do not fit together, a workspace
+// that is too small or documents with batch > 1; kUnimplemented for a
+// transition or type that the backend does not have. Nothing is allocated,
+// outputs are written completely, inputs and outputs must not overlap.
+//
+// Source: LASP-2 (arXiv 2502.07563) with the corrections of docs/math.md;
+// Lightning Attention-2 (arXiv 2401.04658) for the constant decay.
+#pragma once
+
+#include "absl/status/status.h"
+#include "kernels/api/documents.h"
+#include "kernels/api/stream.h"
+#include "kernels/api/tensor_view.h"
+
+namespace longspan::kernels {
+
+enum class Transition { kIdentity, kConstant, kScalar };
+
+struct LinearAttentionInputs {
+  Transition transition = Transition::kIdentity;
+  double scale = 1.0;
+  ConstTensorView q;          // unused by Summarise
+  ConstTensorView k;          // unused by SummariseBackward
+  ConstTensorView v;          // unused by SummariseBackward
+  ConstTensorView log_gate;   // kScalar only
+  ConstTensorView log_decay;  // kConstant only
+  Documents documents;
+};
+
+// Which terms of the outputs (or gradients) a call computes. kIntraChunk needs
+// no state, so it runs while the exchange is in flight, and overwrites the
+// outputs; kInterChunk then adds what flows through states. Both together, in
+// this order, equal kAll up to rounding.
+enum class ChunkTerms { kAll, kIntraChunk, kInterChunk };
+
+struct LinearAttentionSummary {
+  TensorView state;      // S_ext [B, H, Dk, Dv]
+  TensorView log_decay;  // A [B, H]; -inf when a document starts in the range
+};
+
+struct LinearAttentionOutputs {
+  TensorView o;
+  TensorView final_state;  // may be null
+};
+
+struct LinearAttentionOutputGradients {
+  ConstTensorView d_o;
+  ConstTensorView d_final_state;  // null means zero
+};
+
+struct LinearAttentionGradients {
+  TensorView d_q;
+  TensorView d_k;
+  TensorView d_v;
+  TensorView d_log_gate;       // kScalar only; includes the boundary term
+                               // rowsum(S_T * dS_T) of the rank border
+  TensorView d_initial_state;  // may be null
+};
+
+class LinearAttention {
+ public:
+  virtual ~LinearAttention() = default;
+
+  virtual absl::Status Summarise(const LinearAttentionInputs& inputs,
+                                 const LinearAttentionSummary& summary,
+                                 TensorView workspace, Stream& stream) = 0;
+
+  // `initial_state` may be null (zero). final_state is written by kAll and
+  // kInterChunk.
+  virtual absl::Status Outputs(const LinearAttentionInputs& inputs,
+                               ConstTensorView initial_state, ChunkTerms terms,
+                               const LinearAttentionOutputs& outputs,
+                               TensorView workspace, Stream& stream) = 0;
+
+  // Writes dS_ext = d(loss)/dS_0 through this range's own outputs, without the
+  // gradient of the final state.
+  virtual absl::Status SummariseBackward(const LinearAttentionInputs& inputs,
+                                         ConstTensorView d_o,
+                                         TensorView d_state,
+                                         TensorView workspace,
+                                         Stream& stream) = 0;
+
+  virtual absl::Status Gradients(
+      const LinearAttentionInputs& inputs, ConstTensorView initial_state,
+      const LinearAttentionOutputGradients& output_gradients, ChunkTerms terms,
+      const LinearAttentionGradients& gradients, TensorView workspace,
+      Stream& stream) = 0;
+
+  // state = fold over i = 0..W-1 of  S <- e^{A_i} S + S_i,  starting from
+  // `initial_state` (null: zero). states [W, B, H, Dk, Dv], log_decays
+  // [W, B, H]. `reverse` folds i = W-1..0 (the gradient direction). W may be 0:
+  // the result is then the initial state.
+  virtual absl::Status FoldSummaries(ConstTensorView states,
+                                     ConstTensorView log_decays,
+                                     ConstTensorView initial_state,
+                                     bool reverse, TensorView state,
+                                     Stream& stream) = 0;
+
+  // Decodes T new tokens (usually 1) of B independent slots: row b of q, k, v
+  // and log_gate belongs to state slots[b] of state_pool [S, H, Dk, Dv], which
+  // is updated in place; o is written. slots [B] i32, all different.
+  virtual absl::Status Decode(const LinearAttentionInputs& inputs,
+                              ConstTensorView slots, TensorView state_pool,
+                              TensorView o, Stream& stream) = 0;
+};
+
+}  // namespace longspan::kernels
