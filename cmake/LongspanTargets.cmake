@@ -1,0 +1,248 @@
+# One target per directory, with explicit dependencies.
+#
+#   longspan_library([NAME target] [SRCS ...] [HDRS ...] [DEPS dir...]
+#                    [EXTERNAL target...] [TSAN])
+#     The library of the current directory. Its target is the directory with
+#     '/' replaced by '_' (worker/parallel -> worker_parallel). Without SRCS
+#     it is header-only. DEPS names directories of this tree ("common/base")
+#     or targets (NAME of a second library); EXTERNAL names imported targets
+#     (cmake/LongspanThirdParty.cmake). TSAN is documentation: the library
+#     owns threads.
+#
+#   longspan_binary(NAME file SRCS ... [DEPS ...] [EXTERNAL ...] [NO_INSTALL])
+#     An executable build/<preset>/bin/<file>, installed into bin/.
+#
+#   longspan_test([NAME target] SRCS ... [DEPS ...] [EXTERNAL ...] [TSAN]
+#                 [RUNS binary...] [LABELS ...] [TIMEOUT seconds])
+#     One GoogleTest program, one ctest test. TSAN also builds and runs it in
+#     the preset tsan. RUNS names the binaries it starts. The test runs in the
+#     source directory, with LONGSPAN_SOURCE_DIR and LONGSPAN_BINARY_DIR set.
+#
+#   longspan_script_test(NAME name COMMAND ... [RUNS binary...] [LABELS ...]
+#                        [TIMEOUT seconds])
+#     A test that is not a GoogleTest program; it counts as one test.
+#
+#   longspan_proto(ROOT dir)
+#     Compiles every .proto beneath dir into `proto` (messages) and
+#     `proto_grpc` (stubs of *_service.proto). Includes are relative to dir:
+#     "longspan/v1/job.pb.h".
+
+set_property(GLOBAL PROPERTY LONGSPAN_TARGET_RECORDS "")
+
+function(longspan_directory_of_current out)
+  cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR
+    BASE_DIRECTORY "${PROJECT_SOURCE_DIR}" OUTPUT_VARIABLE directory)
+  set(${out} "${directory}" PARENT_SCOPE)
+endfunction()
+
+# Directories ("common/base") become targets ("common_base").
+function(longspan_targets_of out)
+  set(result ${ARGN})
+  list(TRANSFORM result REPLACE "/" "_")
+  set(${out} ${result} PARENT_SCOPE)
+endfunction()
+
+function(longspan_json_list out)
+  set(items "")
+  foreach(item IN LISTS ARGN)
+    list(APPEND items "\"${item}\"")
+  endforeach()
+  list(JOIN items ", " joined)
+  set(${out} "[${joined}]" PARENT_SCOPE)
+endfunction()
+
+# Remembers what a target declared, for cmake/check_includes.py.
+function(longspan_record target kind directory)
+  cmake_parse_arguments(ARG "" "" "FILES;DEPS;EXTERNAL" ${ARGN})
+  longspan_json_list(files ${ARG_FILES})
+  longspan_json_list(deps ${ARG_DEPS})
+  longspan_json_list(external ${ARG_EXTERNAL})
+  string(CONCAT record "{\"target\": \"${target}\", \"kind\": \"${kind}\", "
+    "\"directory\": \"${directory}\", \"files\": ${files}, "
+    "\"deps\": ${deps}, \"external\": ${external}}")
+  set_property(GLOBAL APPEND PROPERTY LONGSPAN_TARGET_NAMES "${target}")
+  set_property(GLOBAL APPEND_STRING PROPERTY LONGSPAN_TARGET_RECORDS
+    ",\n  ${record}")
+  set_property(GLOBAL APPEND PROPERTY LONGSPAN_ALL_DEPS ${ARG_DEPS})
+endfunction()
+
+function(longspan_library)
+  cmake_parse_arguments(ARG "TSAN" "NAME" "SRCS;HDRS;DEPS;EXTERNAL" ${ARGN})
+  longspan_directory_of_current(directory)
+  longspan_targets_of(name "${directory}")
+  if(ARG_NAME)
+    set(name "${ARG_NAME}")
+  endif()
+  longspan_targets_of(deps ${ARG_DEPS})
+  longspan_record(${name} library "${directory}" FILES ${ARG_SRCS} ${ARG_HDRS}
+    DEPS ${deps} EXTERNAL ${ARG_EXTERNAL})
+  if(ARG_SRCS)
+    add_library(${name} STATIC ${ARG_SRCS} ${ARG_HDRS})
+    target_compile_options(${name} PRIVATE
+      "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${LONGSPAN_WARNINGS}>")
+    set(scope PUBLIC)
+    if(LONGSPAN_TSAN_ONLY)
+      set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+    endif()
+  else()
+    add_library(${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(${name} ${scope} "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${name} ${scope} ${deps} ${ARG_EXTERNAL}
+    Threads::Threads)
+endfunction()
+
+function(longspan_binary)
+  cmake_parse_arguments(ARG "NO_INSTALL" "NAME" "SRCS;DEPS;EXTERNAL" ${ARGN})
+  longspan_directory_of_current(directory)
+  longspan_targets_of(deps ${ARG_DEPS})
+  longspan_record(${ARG_NAME} binary "${directory}" FILES ${ARG_SRCS}
+    DEPS ${deps} EXTERNAL ${ARG_EXTERNAL})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_compile_options(${ARG_NAME} PRIVATE
+    "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${LONGSPAN_WARNINGS}>")
+  target_include_directories(${ARG_NAME} PRIVATE "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${ARG_NAME} PRIVATE ${deps} ${ARG_EXTERNAL})
+  set_target_properties(${ARG_NAME} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+  if(LONGSPAN_TSAN_ONLY)
+    set_target_properties(${ARG_NAME} PROPERTIES EXCLUDE_FROM_ALL ON)
+  elseif(NOT ARG_NO_INSTALL)
+    install(TARGETS ${ARG_NAME} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+  endif()
+endfunction()
+
+function(longspan_test_environment name)
+  set(suppressions "${PROJECT_SOURCE_DIR}/cmake/sanitizers")
+  set(environment
+    "LONGSPAN_SOURCE_DIR=${PROJECT_SOURCE_DIR}"
+    "LONGSPAN_BINARY_DIR=${PROJECT_BINARY_DIR}"
+    "GTEST_OUTPUT=xml:${PROJECT_BINARY_DIR}/test-results/${name}.xml"
+    "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1"
+    "LSAN_OPTIONS=suppressions=${suppressions}/lsan.supp:print_suppressions=0"
+    "TSAN_OPTIONS=suppressions=${suppressions}/tsan.supp:halt_on_error=1")
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${environment}")
+endfunction()
+
+function(longspan_test)
+  cmake_parse_arguments(ARG "TSAN" "NAME;TIMEOUT"
+    "SRCS;DEPS;EXTERNAL;RUNS;LABELS" ${ARGN})
+  longspan_directory_of_current(directory)
+  string(REGEX REPLACE "^tests/" "" subject "${directory}")
+  longspan_targets_of(name "${subject}_test")
+  if(ARG_NAME)
+    set(name "${ARG_NAME}")
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  longspan_targets_of(deps ${ARG_DEPS})
+  longspan_record(${name} test "${directory}" FILES ${ARG_SRCS}
+    DEPS ${deps} EXTERNAL ${ARG_EXTERNAL})
+  add_executable(${name} ${ARG_SRCS})
+  target_compile_options(${name} PRIVATE
+    "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${LONGSPAN_WARNINGS}>")
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${name} PRIVATE ${deps} ${ARG_EXTERNAL}
+    GTest::gmock GTest::gtest_main Threads::Threads)
+  if(ARG_RUNS)
+    add_dependencies(${name} ${ARG_RUNS})
+  endif()
+  if(LONGSPAN_TSAN_ONLY AND NOT ARG_TSAN)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+    return()
+  endif()
+  add_test(NAME ${name} COMMAND ${name}
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
+    LABELS "${ARG_LABELS}")
+  longspan_test_environment(${name})
+endfunction()
+
+function(longspan_script_test)
+  cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "COMMAND;RUNS;LABELS" ${ARGN})
+  if(LONGSPAN_TSAN_ONLY)
+    return()
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_test(NAME ${ARG_NAME} COMMAND ${ARG_COMMAND}
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
+    LABELS "${ARG_LABELS}")
+  longspan_test_environment(${ARG_NAME})
+endfunction()
+
+function(longspan_generated_library name)
+  cmake_parse_arguments(ARG "" "" "SRCS;LINK" ${ARGN})
+  add_library(${name} STATIC ${ARG_SRCS})
+  # Generated code is not ours to warn about, and it is the largest part of
+  # the build: no sanitizer, no debug information.
+  target_compile_options(${name} PRIVATE -w -g0)
+  if(LONGSPAN_SANITIZE)
+    target_compile_options(${name} PRIVATE -fno-sanitize=all)
+  endif()
+  if(LONGSPAN_TSAN_ONLY)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
+  target_include_directories(${name} SYSTEM PUBLIC
+    "${LONGSPAN_GENERATED_DIR}/proto")
+  target_link_libraries(${name} PUBLIC ${ARG_LINK})
+endfunction()
+
+function(longspan_proto)
+  cmake_parse_arguments(ARG "" "ROOT" "" ${ARGN})
+  set(out "${LONGSPAN_GENERATED_DIR}/proto")
+  file(MAKE_DIRECTORY "${out}")
+  file(GLOB_RECURSE files CONFIGURE_DEPENDS RELATIVE "${ARG_ROOT}"
+    "${ARG_ROOT}/*.proto")
+  set(messages "")
+  set(stubs "")
+  foreach(file IN LISTS files)
+    string(REGEX REPLACE "\\.proto$" "" stem "${file}")
+    set(outputs "${out}/${stem}.pb.cc" "${out}/${stem}.pb.h")
+    set(grpc_arguments "")
+    list(APPEND messages "${out}/${stem}.pb.cc")
+    if(file MATCHES "_service\\.proto$")
+      set(grpc_arguments "--grpc_out=${out}"
+        "--plugin=protoc-gen-grpc=${LONGSPAN_GRPC_PLUGIN}")
+      list(APPEND outputs "${out}/${stem}.grpc.pb.cc"
+        "${out}/${stem}.grpc.pb.h")
+      list(APPEND stubs "${out}/${stem}.grpc.pb.cc")
+    endif()
+    add_custom_command(OUTPUT ${outputs}
+      COMMAND "${LONGSPAN_PROTOC}" "--proto_path=${ARG_ROOT}"
+        "--cpp_out=${out}" ${grpc_arguments} "${ARG_ROOT}/${file}"
+      DEPENDS "${ARG_ROOT}/${file}"
+      COMMENT "protoc ${file}" VERBATIM)
+  endforeach()
+  longspan_record(proto library proto EXTERNAL protobuf::libprotobuf)
+  longspan_record(proto_grpc library proto DEPS proto EXTERNAL gRPC::grpc++)
+  longspan_generated_library(proto SRCS ${messages}
+    LINK protobuf::libprotobuf Threads::Threads)
+  if(stubs)
+    longspan_generated_library(proto_grpc SRCS ${stubs}
+      LINK proto gRPC::grpc++)
+    # protoc writes messages and stubs in one command; `proto` runs it.
+    add_dependencies(proto_grpc proto)
+  endif()
+endfunction()
+
+# Last call of the top-level file: every DEPS must exist, and the record of
+# all targets is written for the checks.
+function(longspan_finish)
+  get_property(names GLOBAL PROPERTY LONGSPAN_TARGET_NAMES)
+  get_property(deps GLOBAL PROPERTY LONGSPAN_ALL_DEPS)
+  list(REMOVE_DUPLICATES deps)
+  foreach(dep IN LISTS deps)
+    if(NOT TARGET ${dep})
+      message(SEND_ERROR "DEPS names '${dep}', but no directory makes it")
+    endif()
+  endforeach()
+  get_property(records GLOBAL PROPERTY LONGSPAN_TARGET_RECORDS)
+  string(REGEX REPLACE "^,\n" "" records "${records}")
+  file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/longspan_targets.json"
+    CONTENT "[\n${records}\n]\n" @ONLY)
+endfunction()
