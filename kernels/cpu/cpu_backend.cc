@@ -1,0 +1,57 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_stream.h"
+#include "kernels/cpu/instruction_set.h"
+
+namespace longspan::kernels {
+namespace {
+
+class CpuBackend : public Backend {
+ public:
+  std::string name() const override { return "cpu"; }
+  std::string instruction_set() const override {
+    return InstructionSetName(BestInstructionSet());
+  }
+
+  absl::StatusOr<std::unique_ptr<Stream>> CreateStream(int threads) override {
+    if (threads < 1) {
+      return absl::InvalidArgumentError(
+          "a stream needs at least 1 thread, not " + std::to_string(threads));
+    }
+    return std::unique_ptr<Stream>(std::make_unique<CpuStream>(threads));
+  }
+
+  LinearAttention& linear_attention() override { return *linear_attention_; }
+  SoftmaxAttention& softmax_attention() override { return *softmax_attention_; }
+  Dense& dense() override { return *dense_; }
+  CrossEntropy& cross_entropy() override { return *cross_entropy_; }
+  Elementwise& elementwise() override { return *elementwise_; }
+  ShortConvolution& short_convolution() override { return *short_convolution_; }
+  Optimizer& optimizer() override { return *optimizer_; }
+
+ private:
+  // Immutable after construction.
+  const std::unique_ptr<LinearAttention> linear_attention_ =
+      CreateCpuLinearAttention();
+  const std::unique_ptr<SoftmaxAttention> softmax_attention_ =
+      CreateCpuSoftmaxAttention();
+  const std::unique_ptr<Dense> dense_ = CreateCpuDense();
+  const std::unique_ptr<CrossEntropy> cross_entropy_ = CreateCpuCrossEntropy();
+  const std::unique_ptr<Elementwise> elementwise_ = CreateCpuElementwise();
+  const std::unique_ptr<ShortConvolution> short_convolution_ =
+      CreateCpuShortConvolution();
+  const std::unique_ptr<Optimizer> optimizer_ = CreateCpuOptimizer();
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> CreateCpuBackend() {
+  return std::make_unique<CpuBackend>();
+}
+
+}  // namespace longspan::kernels

@@ -1,0 +1,23 @@
+// Factories of the op families of the cpu backend, one file each; the backend
+// puts them together (cpu_backend.cc).
+#pragma once
+
+#include <memory>
+
+#include "kernels/api/dense.h"
+#include "kernels/api/elementwise.h"
+#include "kernels/api/linear_attention.h"
+#include "kernels/api/optimizer.h"
+#include "kernels/api/softmax_attention.h"
+
+namespace longspan::kernels {
+
+std::unique_ptr<LinearAttention> CreateCpuLinearAttention();
+std::unique_ptr<SoftmaxAttention> CreateCpuSoftmaxAttention();
+std::unique_ptr<Dense> CreateCpuDense();
+std::unique_ptr<CrossEntropy> CreateCpuCrossEntropy();
+std::unique_ptr<Elementwise> CreateCpuElementwise();
+std::unique_ptr<ShortConvolution> CreateCpuShortConvolution();
+std::unique_ptr<Optimizer> CreateCpuOptimizer();
+
+}  // namespace longspan::kernels

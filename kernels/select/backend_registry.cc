@@ -1,0 +1,22 @@
+#include "kernels/select/backend_registry.h"
+
+#include "absl/status/status.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/reference/reference_backend.h"
+
+namespace longspan::kernels {
+
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(BackendKind kind) {
+  switch (kind) {
+    case BackendKind::kReference:
+      return CreateReferenceBackend();
+    case BackendKind::kCpu:
+      return CreateCpuBackend();
+    case BackendKind::kCuda:
+      return absl::UnavailableError(
+          "this build has no CUDA backend; choose the backend cpu");
+  }
+  return absl::InvalidArgumentError("unknown backend kind");
+}
+
+}  // namespace longspan::kernels
