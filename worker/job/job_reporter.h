@@ -1,0 +1,75 @@
+// What a running job tells the outside: progress, tokens, metric samples.
+//
+// The executor implements it over the agent's socket, tests record the calls.
+// Calls return at once: reports that cannot be sent in time are merged or
+// dropped, tokens never are. Called by the thread that runs the job.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+
+namespace longspan::worker {
+
+// Mean seconds of a step since the last report, and their parts. Compute is
+// what remains of the total.
+struct StepTimes {
+  double total = 0.0;
+  double compute = 0.0;
+  double exposed_communication = 0.0;
+  double input_wait = 0.0;
+  double optimizer = 0.0;
+  double checkpoint = 0.0;
+};
+
+struct JobProgress {
+  int64_t done = 0;
+  int64_t total = 0;  // 0: unknown
+  std::string unit;   // "steps" or "tokens"
+  double fraction = 0.0;
+  absl::Duration remaining = absl::InfiniteDuration();  // infinite: unknown
+  int64_t tokens = 0;
+  double tokens_per_second = 0.0;
+  double loss = 0.0;
+  double validation_loss = 0.0;
+  double gradient_norm = 0.0;
+  double learning_rate = 0.0;
+  StepTimes step_times;
+  int64_t checkpoint_step = 0;
+  std::string phase;
+};
+
+struct GeneratedToken {
+  int32_t id = 0;
+  std::string text;  // its bytes
+  std::optional<double> log_probability;
+};
+
+// Names are those of common/metrics/metric_catalog.h.
+struct MetricSample {
+  enum class Kind { kSet, kAdd, kObserve };
+
+  std::string name;
+  std::map<std::string, std::string> labels;
+  Kind kind = Kind::kSet;
+  double value = 0.0;
+};
+
+class JobReporter {
+ public:
+  virtual ~JobReporter() = default;
+
+  virtual void Progress(const JobProgress& progress) = 0;
+  virtual void Tokens(absl::Span<const GeneratedToken> tokens) = 0;
+  virtual void Metrics(std::vector<MetricSample> samples) = 0;
+  // One line for the job's log, without newline.
+  virtual void Log(std::string_view line) = 0;
+};
+
+}  // namespace longspan::worker
