@@ -1,0 +1,81 @@
+// What a step moves between ranks: exact payload bytes per layer, direction
+// and purpose, as the transport counts them.
+//
+//   linear layer     LASP-2: one AllGather of the memory state per direction;
+//                    forward also carries the decay of the range when it
+//                    depends on the tokens (simple_gla: one number per head)
+//   softmax layer    LASP-2H: one AllGather of keys and values forward (kept
+//                    for backward), one ReduceScatter of their gradients
+//   convolution      K - 1 border tokens to the right, their gradients back
+//   gradients        one AllReduce of the flat buffer, with the loss in its
+//                    tail
+//
+// Bytes of linear layers do not depend on the sequence length.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "common/model_spec/model_spec.h"
+#include "common/model_spec/token_range.h"
+
+namespace longspan {
+
+enum class TransferKind {
+  kStateExchange,
+  kKeyValueExchange,
+  kConvolutionHalo,
+  kGradientSync
+};
+enum class TransferDirection { kForward, kBackward, kNone };
+
+std::string_view TransferKindName(TransferKind kind);  // "state_exchange"
+
+struct PlannedTransfer {
+  TransferKind kind = TransferKind::kStateExchange;
+  TransferDirection direction = TransferDirection::kForward;
+  int layer = -1;  // -1: not of a layer
+  int64_t launches = 0;
+  int64_t bytes_sent = 0;
+  int64_t bytes_received = 0;
+};
+
+struct CommunicationShape {
+  int64_t batch = 1;
+  std::vector<TokenRange> ranges;  // of every rank
+  int64_t element_bytes = 4;
+  bool backward = true;        // a training step; false: forward only
+  bool carries_state = false;  // the leaving state is wanted on every rank
+};
+
+// The transfers of one step on `rank`; empty for a single rank.
+std::vector<PlannedTransfer> PlanCommunication(const ModelSpec& spec,
+                                               const CommunicationShape& shape,
+                                               int rank);
+
+// Elements of the gradient buffer that follow the gradients and are summed
+// with them: [0] the loss, the rest padding.
+inline constexpr int64_t kGradientTail = 16;
+
+// Border tokens of a short convolution: tokens [begin, end) of the sequence,
+// held by rank `from`, needed by rank `to`.
+struct HaloMove {
+  int from = 0;
+  int to = 0;
+  TokenRange tokens;
+};
+
+// Every move that gives each rank the kernel_size - 1 tokens before its range;
+// short ranges make a halo come from several ranks. Ordered by distance
+// to - from, then by `from`.
+std::vector<HaloMove> PlanHalos(absl::Span<const TokenRange> ranges,
+                                int64_t kernel_size);
+
+// Bytes that one rank sends (and receives) in an AllReduce; as
+// worker/collective/all_reduce_plan.h, tested against it.
+int64_t AllReduceBytes(int64_t count, int64_t element_bytes, int rank,
+                       int ranks);
+
+}  // namespace longspan

@@ -1,0 +1,99 @@
+// What a model is: Linear-Llama3 blocks (pre-norm, mixer, SwiGLU, residuals)
+// under a pattern of linear (L) and softmax (N) layers.
+//
+// Plain structs without behaviour. A spec as a person writes it may leave
+// sizes at 0, which means "the usual"; ResolveDefaults() fills them in.
+// Everything else in this directory and in worker/model takes a resolved and
+// valid spec.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace longspan {
+
+enum class LayerKind { kLinear, kSoftmax };
+
+// The recurrence S_t = a_t S_{t-1} + k_t^T v_t of the linear layers:
+//   basic       a = 1 (LASP-2's basic linear attention)
+//   lightning   a = exp(-slope_h), ALiBi-like slopes 2^(-8 (h+1) / H)
+//   retention   a = 1 - 2^(-5-h), rotary positions on q and k
+//   simple_gla  a_t = sigmoid(x_t w_h + b_h)^(1/16), per token and head
+enum class LinearMixer { kBasic, kLightning, kRetention, kSimpleGla };
+
+enum class FeatureMap { kIdentity, kSilu };  // applied to q and k
+
+// How the projections that write into the residual stream start.
+enum class OutputInitializer {
+  kScaled,  // divided by sqrt(2 * layers)
+  kZero     // every block starts as the identity
+};
+
+struct LinearAttentionSpec {
+  LinearMixer mixer = LinearMixer::kSimpleGla;
+  int64_t heads = 0;      // 0: one per 64 of hidden_size, at least one
+  int64_t key_dim = 0;    // per head; 0: hidden_size / heads
+  int64_t value_dim = 0;  // per head; 0: hidden_size / heads
+  FeatureMap feature_map = FeatureMap::kIdentity;
+  // Kernel size of the causal convolution with silu on q, k and v; 0: none.
+  int64_t short_convolution = 4;
+  bool output_gate = true;  // o <- norm(o) * silu(x Wg)
+};
+
+struct SoftmaxAttentionSpec {
+  int64_t heads = 0;      // 0: one per 64 of hidden_size, at least one
+  int64_t key_heads = 0;  // grouped queries; 0: heads
+  int64_t head_dim = 0;   // 0: hidden_size / heads
+  double rotary_base = 10000.0;
+  int64_t window = 0;  // 0: full causal; else a token sees itself and the
+                       // window - 1 tokens before it
+};
+
+struct MlpSpec {
+  int64_t intermediate_size = 0;  // 0: 8/3 hidden_size, rounded up to 16
+};
+
+struct ModelSpec {
+  int64_t vocabulary_size = 256;
+  int64_t hidden_size = 512;
+  int64_t layer_count = 8;
+  // Letters L and N, repeated or cut to layer_count: "LLLN" with six layers
+  // is LLLNLL.
+  std::string layer_pattern = "LLLN";
+  LinearAttentionSpec linear;
+  SoftmaxAttentionSpec softmax;
+  MlpSpec mlp;
+  double norm_epsilon = 1e-6;
+  bool tie_embeddings = false;
+  // Standard deviation of initial weights; 0: 1 / sqrt(inputs) of each matrix.
+  double initializer_scale = 0.02;
+  OutputInitializer output_initializer = OutputInitializer::kScaled;
+};
+
+// The spec with every 0 that means "the usual" replaced. Sizes that cannot be
+// derived (hidden_size 0) stay as they are for Validate() to report.
+ModelSpec ResolveDefaults(ModelSpec spec);
+
+// One mistake: where ("linear.heads") and what, with the value and the limit.
+struct SpecMistake {
+  std::string path;
+  std::string message;
+};
+
+// All mistakes of a resolved spec; empty when it is valid.
+std::vector<SpecMistake> Validate(const ModelSpec& spec);
+
+LayerKind LayerKindAt(const ModelSpec& spec, int64_t layer);
+
+// "basic", "lightning", "retention", "simple_gla".
+std::string_view LinearMixerName(LinearMixer mixer);
+
+// log(a) per head for the mixers with a constant transition; 0 for basic.
+std::vector<double> LogDecays(LinearMixer mixer, int64_t heads);
+
+// The divisor of simple_gla's log gate.
+inline constexpr double kGateNormalizer = 16.0;
+
+}  // namespace longspan

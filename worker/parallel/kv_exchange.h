@@ -1,0 +1,52 @@
+// LASP-2H: keys and values of softmax layers. Forward, every rank's keys and
+// values go to all ranks with one AllGather; backward, their gradients come
+// home with one ReduceScatter. The gathered rows are kept for backward, so
+// nothing is gathered twice (decision: memory is in the plan, and a re-gather
+// would cost as many bytes again).
+//
+// Rows interleave key and value per token, [tokens, 2, Hkv * D], so that one
+// transfer carries both. With batch 1 the transfer goes straight into place;
+// larger batches are staged and copied.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "kernels/api/tensor_view.h"
+#include "worker/parallel/rank_context.h"
+#include "worker/parallel/sequence_shard.h"
+
+namespace longspan::worker {
+
+class KvExchange {
+ public:
+  // `width` = 2 * Hkv * D elements per token.
+  KvExchange(const RankContext& context, int layer, const SequenceShard& shard,
+             int64_t width);
+
+  // Elements of the staging buffer that Forward or Backward needs: none for
+  // batch 1 or a single rank.
+  static int64_t StagingCount(const SequenceShard& shard, int64_t width);
+
+  // `rows` [B, N, width] of the piece, strided in B; this rank's rows,
+  // [:, range, :], are already written.
+  absl::Status Gather(kernels::TensorView rows, kernels::TensorView staging);
+
+  // `d_rows` [B, N, width]: this rank's contribution to every row. `d_own`
+  // [B, n, width] contiguous: the sum over ranks of this rank's rows.
+  absl::Status ScatterGradients(kernels::TensorView d_rows,
+                                kernels::TensorView d_own,
+                                kernels::TensorView staging);
+
+ private:
+  // Rank r's part of the staging buffer, [B, n_r, width].
+  kernels::TensorView Staged(kernels::TensorView staging, int rank) const;
+
+  const RankContext& context_;
+  const int layer_;
+  const SequenceShard& shard_;
+  const int64_t width_;
+};
+
+}  // namespace longspan::worker

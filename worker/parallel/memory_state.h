@@ -1,0 +1,72 @@
+// The algebra of range summaries (docs/math.md). A run of tokens maps the
+// state that enters it to the state that leaves it,
+//
+//     S  ->  e^A S + S_ext,
+//
+// so the pair (A, S_ext) is all that other ranks need to know. Pairs compose:
+// (A2, S2) after (A1, S1) is (A1 + A2, e^A2 S1 + S2). A is one number per batch
+// element and head: 0 for the identity, n log(lambda) for a constant
+// transition, the sum of log gates for a gated one, -infinity once a document
+// begins in the range. Pure: no thread, clock, I/O or logging.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "kernels/api/tensor_view.h"
+#include "worker/parallel/sequence_shard.h"
+
+namespace longspan::worker {
+
+struct MemoryShape {
+  int64_t batch = 1;
+  int64_t heads = 1;
+  int64_t key_dim = 1;
+  int64_t value_dim = 1;
+
+  int64_t state_count() const { return batch * heads * key_dim * value_dim; }
+  int64_t decay_count() const { return batch * heads; }
+};
+
+// One head's summary on the host, for reasoning and tests.
+struct MemorySummary {
+  double log_decay = 0.0;     // A
+  std::vector<double> state;  // S_ext, key_dim * value_dim
+};
+
+// `later` after `earlier`.
+MemorySummary Compose(const MemorySummary& later, const MemorySummary& earlier);
+
+// Where the gathered summaries of all ranks lie: one row per rank, the states
+// followed by the decays where those travel.
+class SummaryBuffer {
+ public:
+  // Elements of one row.
+  static int64_t RowCount(const MemoryShape& shape, bool with_decay) {
+    return shape.state_count() + (with_decay ? shape.decay_count() : 0);
+  }
+
+  // `buffer` [ranks, RowCount] contiguous.
+  SummaryBuffer(kernels::TensorView buffer, const MemoryShape& shape)
+      : buffer_(buffer), shape_(shape) {}
+
+  kernels::TensorView Row(int rank) const;    // [RowCount]
+  kernels::TensorView State(int rank) const;  // [B, H, Dk, Dv]
+  kernels::TensorView Decay(int rank) const;  // [B, H]
+  kernels::TensorView States() const;         // [ranks, B, H, Dk, Dv], strided
+  kernels::TensorView Decays() const;         // [ranks, B, H], strided
+
+ private:
+  kernels::TensorView buffer_;
+  MemoryShape shape_;
+};
+
+// Fills log_decays [ranks, B, H] for transitions that do not depend on the
+// tokens: tokens of rank r times log_decay_per_token[h], or -infinity where a
+// document begins in the range.
+void FillConstantDecays(const SequenceShard& shard,
+                        absl::Span<const double> log_decay_per_token,
+                        kernels::TensorView log_decays);
+
+}  // namespace longspan::worker

@@ -1,0 +1,31 @@
+// What one rank computes with: passed down through model and layers, so that
+// they own neither devices nor groups. Does not own its members; all must
+// outlive every call. One thread per rank uses it.
+#pragma once
+
+#include "kernels/api/backend.h"
+#include "kernels/api/stream.h"
+#include "kernels/api/tensor_view.h"
+#include "kernels/cost/backend_kind.h"
+#include "worker/collective/process_group.h"
+#include "worker/tensor/arena.h"
+
+namespace longspan::worker {
+
+struct RankContext {
+  kernels::Backend* backend = nullptr;
+  kernels::Stream* stream = nullptr;
+  Arena* arena = nullptr;
+  ProcessGroup* group = nullptr;                // null: a single rank
+  kernels::DType dtype = kernels::DType::kF32;  // of parameters, activations
+                                                // and states: f32 or f64
+  // As the stream was created; decide workspace sizes.
+  kernels::BackendKind backend_kind = kernels::BackendKind::kCpu;
+  int threads = 1;
+
+  int rank() const { return group == nullptr ? 0 : group->rank(); }
+  int ranks() const { return group == nullptr ? 1 : group->size(); }
+  int64_t element_bytes() const { return kernels::BytesPerElement(dtype); }
+};
+
+}  // namespace longspan::worker
