@@ -1,0 +1,28 @@
+// The checks that every kind of group makes before it moves a byte. Errors are
+// kInvalidArgument and name the operation, the sizes and the fix.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "worker/collective/process_group.h"
+
+namespace longspan::worker {
+
+absl::Status CheckAllGather(int rank, int size, kernels::ConstTensorView send,
+                            absl::Span<const kernels::TensorView> receive);
+absl::Status CheckReduceScatter(int rank, int size,
+                                absl::Span<const kernels::ConstTensorView> send,
+                                kernels::TensorView receive);
+absl::Status CheckAllReduce(kernels::TensorView buffer);
+absl::Status CheckSendReceive(int rank, int size, kernels::ConstTensorView send,
+                              int to, kernels::TensorView receive, int from);
+
+// "AllGather for state_exchange forward, layer 3": the start of messages.
+std::string DescribeOperation(const char* operation, const TrafficTag& tag);
+
+// Bytes of a view; an absent one (null, no elements) has none.
+int64_t PayloadBytes(const kernels::ConstTensorView& view);
+
+}  // namespace longspan::worker
