@@ -19,8 +19,12 @@
 #     source directory, with LONGSPAN_SOURCE_DIR and LONGSPAN_BINARY_DIR set.
 #
 #   longspan_script_test(NAME name COMMAND ... [RUNS binary...] [LABELS ...]
-#                        [TIMEOUT seconds])
+#                        [TIMEOUT seconds] [PROCESSORS n])
 #     A test that is not a GoogleTest program; it counts as one test.
+#
+#     A test with the label e2e exists only without sanitizers (the preset
+#     release); the target longspan_e2e builds what such tests need. The label
+#     serial keeps other tests from running beside it.
 #
 #   longspan_proto(ROOT dir)
 #     Compiles every .proto beneath dir into `proto` (messages) and
@@ -125,6 +129,34 @@ function(longspan_test_environment name)
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${environment}")
 endfunction()
 
+# Whether this build has a test with these labels. A label that a preset has
+# no use for keeps its tests out of ctest, and out of the default build.
+function(longspan_wants_test out)
+  set(wanted ON)
+  if("e2e" IN_LIST ARGN AND LONGSPAN_SANITIZE)
+    set(wanted OFF)
+  endif()
+  set(${out} ${wanted} PARENT_SCOPE)
+endfunction()
+
+add_custom_target(longspan_e2e)
+
+function(longspan_test_properties name)
+  cmake_parse_arguments(ARG "" "TIMEOUT;PROCESSORS" "LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
+    LABELS "${ARG_LABELS}")
+  if(ARG_PROCESSORS)
+    set_tests_properties(${name} PROPERTIES PROCESSORS ${ARG_PROCESSORS})
+  endif()
+  if("serial" IN_LIST ARG_LABELS)
+    set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+  endif()
+  longspan_test_environment(${name})
+endfunction()
+
 function(longspan_test)
   cmake_parse_arguments(ARG "TSAN" "NAME;TIMEOUT"
     "SRCS;DEPS;EXTERNAL;RUNS;LABELS" ${ARGN})
@@ -133,9 +165,6 @@ function(longspan_test)
   longspan_targets_of(name "${subject}_test")
   if(ARG_NAME)
     set(name "${ARG_NAME}")
-  endif()
-  if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
   endif()
   longspan_targets_of(deps ${ARG_DEPS})
   longspan_record(${name} test "${directory}" FILES ${ARG_SRCS}
@@ -149,30 +178,34 @@ function(longspan_test)
   if(ARG_RUNS)
     add_dependencies(${name} ${ARG_RUNS})
   endif()
-  if(LONGSPAN_TSAN_ONLY AND NOT ARG_TSAN)
+  longspan_wants_test(wanted ${ARG_LABELS})
+  if(NOT wanted OR (LONGSPAN_TSAN_ONLY AND NOT ARG_TSAN))
     set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
     return()
   endif()
+  if("e2e" IN_LIST ARG_LABELS)
+    add_dependencies(longspan_e2e ${name})
+  endif()
   add_test(NAME ${name} COMMAND ${name}
     WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
-    LABELS "${ARG_LABELS}")
-  longspan_test_environment(${name})
+  longspan_test_properties(${name} TIMEOUT "${ARG_TIMEOUT}"
+    LABELS ${ARG_LABELS})
 endfunction()
 
 function(longspan_script_test)
-  cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "COMMAND;RUNS;LABELS" ${ARGN})
-  if(LONGSPAN_TSAN_ONLY)
+  cmake_parse_arguments(ARG "" "NAME;TIMEOUT;PROCESSORS"
+    "COMMAND;RUNS;LABELS" ${ARGN})
+  longspan_wants_test(wanted ${ARG_LABELS})
+  if(NOT wanted OR LONGSPAN_TSAN_ONLY)
     return()
   endif()
-  if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
+  if("e2e" IN_LIST ARG_LABELS AND ARG_RUNS)
+    add_dependencies(longspan_e2e ${ARG_RUNS})
   endif()
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_COMMAND}
     WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-  set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
-    LABELS "${ARG_LABELS}")
-  longspan_test_environment(${ARG_NAME})
+  longspan_test_properties(${ARG_NAME} TIMEOUT "${ARG_TIMEOUT}"
+    PROCESSORS "${ARG_PROCESSORS}" LABELS ${ARG_LABELS})
 endfunction()
 
 function(longspan_generated_library name)
