@@ -51,6 +51,7 @@ int64_t CrossEntropyWorkspaceBytes(int64_t rows, int64_t hidden_size,
                                    int64_t vocabulary, int64_t element_bytes,
                                    BackendKind backend, int threads);
 
+// `rows` is M and `size` N, also for a norm per head.
 int64_t RmsNormBackwardWorkspaceBytes(int64_t rows, int64_t size,
                                       int64_t element_bytes,
                                       BackendKind backend, int threads);

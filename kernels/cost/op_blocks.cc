@@ -1,0 +1,68 @@
+#include "kernels/cost/op_blocks.h"
+
+#include <algorithm>
+
+#include "kernels/cost/workspace.h"
+
+namespace longspan::kernels {
+namespace {
+
+constexpr int64_t kSlabBytes = 1 << 20;
+constexpr int64_t kMaxSlabRows = 512;
+constexpr int64_t kMinSlabRows = 32;
+
+int64_t RoundUpTo64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+int64_t CrossEntropySlabRows(int64_t rows, int64_t vocabulary,
+                             int64_t element_bytes) {
+  const int64_t fitting =
+      kSlabBytes / std::max<int64_t>(1, vocabulary * element_bytes);
+  const int64_t slab = std::clamp(fitting, kMinSlabRows, kMaxSlabRows);
+  return std::max<int64_t>(1, std::min(rows, slab));
+}
+
+int64_t RowSumBlocks(int64_t rows) {
+  return std::clamp<int64_t>(CeilDivide(rows, 64), 1, 64);
+}
+
+int64_t CrossEntropyWorkspaceBytes(int64_t rows, int64_t hidden_size,
+                                   int64_t vocabulary, int64_t element_bytes,
+                                   BackendKind backend, int threads) {
+  (void)hidden_size;
+  (void)threads;
+  if (backend == BackendKind::kReference) return 0;
+  const int64_t slab = CrossEntropySlabRows(rows, vocabulary, element_bytes);
+  return RoundUpTo64(slab * vocabulary * element_bytes) +
+         RoundUpTo64(slab * static_cast<int64_t>(sizeof(double)));
+}
+
+int64_t RmsNormBackwardWorkspaceBytes(int64_t rows, int64_t size,
+                                      int64_t element_bytes,
+                                      BackendKind backend, int threads) {
+  (void)threads;
+  if (backend == BackendKind::kReference) return 0;
+  return RoundUpTo64(RowSumBlocks(rows) * size * element_bytes);
+}
+
+int64_t ShortConvolutionBackwardWorkspaceBytes(
+    int64_t batch, int64_t tokens, int64_t channels, int64_t kernel_size,
+    int64_t element_bytes, BackendKind backend, int threads) {
+  (void)threads;
+  if (backend == BackendKind::kReference) return 0;
+  return RoundUpTo64(batch * RowSumBlocks(tokens) * channels * kernel_size *
+                     element_bytes);
+}
+
+int64_t SumOfSquaresWorkspaceBytes(int64_t total_elements, BackendKind backend,
+                                   int threads) {
+  (void)threads;
+  if (backend == BackendKind::kReference) return 0;
+  const int64_t blocks = CeilDivide(total_elements, kSquareBlock);
+  return RoundUpTo64(blocks * static_cast<int64_t>(sizeof(double)));
+}
+
+}  // namespace longspan::kernels

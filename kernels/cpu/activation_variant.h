@@ -1,0 +1,124 @@
+// Activations and other maps over a contiguous run (see op_kernels.h).
+#pragma once
+
+#include "kernels/cpu/vector_math.h"
+
+namespace longspan::kernels::LONGSPAN_VARIANT {
+
+template <typename T>
+void Silu(int64_t n, const T* x, T* y) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> v = Load(x + i, count);
+    Store<T>(y + i, v * Sigmoid<T>(v), count);
+  });
+}
+
+template <typename T>
+void SiluBackward(int64_t n, const T* x, const T* d_y, T* d_x) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> derivative = SiluDerivative<T>(Load(x + i, count));
+    Store<T>(d_x + i, Load(d_y + i, count) * derivative, count);
+  });
+}
+
+template <typename T>
+void SwiGlu(int64_t n, const T* gate, const T* up, T* y) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> g = Load(gate + i, count);
+    Store<T>(y + i, g * Sigmoid<T>(g) * Load(up + i, count), count);
+  });
+}
+
+template <typename T>
+void SwiGluBackward(int64_t n, const T* gate, const T* up, const T* d_y,
+                    T* d_gate, T* d_up) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> g = Load(gate + i, count);
+    const Vector<T> u = Load(up + i, count);
+    const Vector<T> d = Load(d_y + i, count);
+    const Vector<T> s = Sigmoid<T>(g);
+    const Vector<T> one = Broadcast<T>(1);
+    Store<T>(d_gate + i, d * u * (s * (one + g * (one - s))), count);
+    Store<T>(d_up + i, d * (g * s), count);
+  });
+}
+
+template <typename T>
+void LogSigmoidRun(int64_t n, const T* x, const T* bias, T scale, T* y) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> z = Load(x + i, count) + Load(bias + i, count);
+    Store<T>(y + i, LogSigmoid<T>(z) * scale, count);
+  });
+}
+
+template <typename T>
+void LogSigmoidBackward(int64_t n, const T* x, const T* bias, T scale,
+                        const T* d_y, T* d_x) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> z = Load(x + i, count) + Load(bias + i, count);
+    Store<T>(d_x + i, Load(d_y + i, count) * Sigmoid<T>(-z) * scale, count);
+  });
+}
+
+template <typename T>
+void Add(int64_t n, const T* a, const T* b, T* out) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    Store<T>(out + i, Load(a + i, count) + Load(b + i, count), count);
+  });
+}
+
+template <typename T>
+void Scale(int64_t n, T factor, T* x) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    Store<T>(x + i, Load(x + i, count) * factor, count);
+  });
+}
+
+template <typename T>
+void Rotate(int64_t half, const T* cosine, const T* sine, const T* x, T* y) {
+  ForLanes<T>(half, [&](int64_t i, int64_t count) {
+    const Vector<T> low = Load(x + i, count);
+    const Vector<T> high = Load(x + half + i, count);
+    const Vector<T> c = Load(cosine + i, count);
+    const Vector<T> s = Load(sine + i, count);
+    Store<T>(y + i, low * c - high * s, count);
+    Store<T>(y + half + i, high * c + low * s, count);
+  });
+}
+
+// The padding lanes of the last vector must not win the maximum.
+template <typename T>
+T Maximum(int64_t n, const T* x) {
+  Vector<T> top = Broadcast<T>(x[0]);
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    if (count == kLanes<T>) {
+      const Vector<T> v = Load(x + i);
+      top = v > top ? v : top;
+    } else {
+      for (int64_t lane = 0; lane < count; ++lane) {
+        if (x[i + lane] > top[lane]) top[lane] = x[i + lane];
+      }
+    }
+  });
+  return MaxLane<T>(top);
+}
+
+template <typename T>
+T Exponentials(int64_t n, T* x, double* sum) {
+  const T top = Maximum(n, x);
+  Vector<T> total = {};
+  double tail = 0.0;
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> e = Exp<T>(Load(x + i, count) - top);
+    Store<T>(x + i, e, count);
+    if (count == kLanes<T>) {
+      total += e;
+    } else {
+      for (int64_t lane = 0; lane < count; ++lane) tail += e[lane];
+    }
+  });
+  *sum = static_cast<double>(SumLanes<T>(total)) + tail;
+  return top;
+}
+
+}  // namespace longspan::kernels::LONGSPAN_VARIANT

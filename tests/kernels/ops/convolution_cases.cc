@@ -1,0 +1,99 @@
+#include "absl/strings/str_cat.h"
+#include "kernels/cost/workspace.h"
+#include "tests/kernels/ops/op_case.h"
+
+namespace longspan::kernels {
+namespace {
+
+struct ConvolutionShape {
+  int64_t batch, tokens, channels, kernel;
+  bool halo = false;
+  bool silu = false;
+  bool strided = false;
+  std::vector<int64_t> documents = {};
+};
+
+OpCase ConvolutionCase(const ConvolutionShape& s) {
+  OpCase result;
+  result.name = absl::StrCat(
+      "ShortConvolution_", s.batch, "x", s.tokens, "x", s.channels, "_kernel",
+      s.kernel, s.halo ? "_halo" : "", s.silu ? "_silu" : "",
+      s.documents.empty() ? "" : "_documents", s.strided ? "_strided" : "");
+  const std::vector<int64_t> shape = {s.batch, s.tokens, s.channels};
+  result.operands = {{"x", Role::kInput, shape, s.strided},
+                     {"weight", Role::kInput, {s.channels, s.kernel}},
+                     {"y", Role::kOutput, shape, s.strided},
+                     {"d_y", Role::kInput, shape, s.strided},
+                     {"d_x", Role::kOutput, shape, s.strided},
+                     {"d_weight", Role::kAccumulated, {s.channels, s.kernel}}};
+  if (s.halo) {
+    const std::vector<int64_t> halo = {s.batch, s.kernel - 1, s.channels};
+    result.operands.push_back({"halo", Role::kInput, halo, s.strided});
+    result.operands.push_back({"d_halo", Role::kOutput, halo, s.strided});
+  }
+  const auto inputs = [s](const Operands& t) {
+    ShortConvolutionInputs in = {t["x"], t["weight"], t["halo"], s.silu, {}};
+    in.documents = {s.documents.data(),
+                    static_cast<int64_t>(s.documents.size())};
+    return in;
+  };
+  result.forward = [inputs](OpSet& ops, Operands& t) {
+    return ops.short_convolution->Forward(inputs(t), t["y"], *ops.stream);
+  };
+  result.backward = [inputs, s](OpSet& ops, Operands& t) {
+    const TensorView workspace =
+        t.Workspace(ShortConvolutionBackwardWorkspaceBytes(
+            s.batch, s.tokens, s.channels, s.kernel,
+            BytesPerElement(t.real_type()), ops.kind, 1));
+    return ops.short_convolution->Backward(
+        inputs(t), t["d_y"], {t["d_x"], t["d_weight"], t["d_halo"]}, workspace,
+        *ops.stream);
+  };
+  return result;
+}
+
+}  // namespace
+
+std::vector<OpCase> ConvolutionCases() {
+  std::vector<OpCase> cases;
+  for (bool silu : {false, true}) {
+    for (int64_t kernel : {2, 4, 8}) {
+      cases.push_back(ConvolutionCase({.batch = 2,
+                                       .tokens = 5,
+                                       .channels = 6,
+                                       .kernel = kernel,
+                                       .silu = silu}));
+      cases.push_back(ConvolutionCase({.batch = 2,
+                                       .tokens = 1,
+                                       .channels = 3,
+                                       .kernel = kernel,
+                                       .halo = true,
+                                       .silu = silu}));
+      cases.push_back(ConvolutionCase({.batch = 1,
+                                       .tokens = 200,
+                                       .channels = 35,
+                                       .kernel = kernel,
+                                       .halo = true,
+                                       .silu = silu,
+                                       .strided = true,
+                                       .documents = {2, 3, 64, 70, 199}}));
+    }
+    cases.push_back(ConvolutionCase({.batch = 1,
+                                     .tokens = 12,
+                                     .channels = 18,
+                                     .kernel = 4,
+                                     .halo = true,
+                                     .silu = silu,
+                                     .documents = {0, 5, 6}}));
+    cases.push_back(ConvolutionCase({.batch = 1,
+                                     .tokens = 12,
+                                     .channels = 18,
+                                     .kernel = 4,
+                                     .halo = true,
+                                     .silu = silu,
+                                     .documents = {2}}));
+  }
+  return cases;
+}
+
+}  // namespace longspan::kernels
