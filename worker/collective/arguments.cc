@@ -117,8 +117,10 @@ absl::Status CheckSendReceive(int rank, int size, ConstTensorView send, int to,
   return absl::OkStatus();
 }
 
-std::string DescribeOperation(const char* operation, const TrafficTag& tag) {
-  std::string text = absl::StrCat(operation, " for ", TrafficName(tag.traffic));
+std::string DescribeOperation(const char* operation, int64_t bytes,
+                              const TrafficTag& tag) {
+  std::string text = absl::StrCat(operation, " of ", bytes, " bytes for ",
+                                  TrafficName(tag.traffic));
   if (tag.direction == Direction::kForward) text += " forward";
   if (tag.direction == Direction::kBackward) text += " backward";
   if (tag.layer >= 0) absl::StrAppend(&text, ", layer ", tag.layer);

@@ -19,8 +19,9 @@ absl::Status CheckAllReduce(kernels::TensorView buffer);
 absl::Status CheckSendReceive(int rank, int size, kernels::ConstTensorView send,
                               int to, kernels::TensorView receive, int from);
 
-// "AllGather for state_exchange forward, layer 3": the start of messages.
-std::string DescribeOperation(const char* operation, const TrafficTag& tag);
+// "AllGather of 64 bytes for state_exchange forward, layer 3".
+std::string DescribeOperation(const char* operation, int64_t bytes,
+                              const TrafficTag& tag);
 
 // Bytes of a view; an absent one (null, no elements) has none.
 int64_t PayloadBytes(const kernels::ConstTensorView& view);

@@ -17,7 +17,7 @@ using SteadyClock = std::chrono::steady_clock;
 }  // namespace
 
 GlooExchange::GlooExchange(GlooMesh* mesh, std::string what,
-                           SteadyClock::time_point deadline)
+                           GlooMesh::TimePoint deadline)
     : mesh_(mesh),
       what_(std::move(what)),
       deadline_(deadline),
@@ -43,7 +43,7 @@ GlooExchange::Lane* GlooExchange::OpenLane(std::vector<Lane>* lanes, int peer) {
   Lane* lane = &(*lanes)[peer];
   if (lane->buffer != nullptr) return lane;
   Buffer buffer = mesh_->NewBuffer();
-  status_ = mesh_->Add(buffer.get());
+  status_ = mesh_->Add(buffer.get(), deadline_);
   if (!status_.ok()) return nullptr;
   lane->buffer = std::move(buffer);
   return lane;
@@ -57,7 +57,7 @@ void GlooExchange::Send(int to, GlooSlot slot, const void* data,
   const absl::Status posted =
       CatchGloo(what_, [&] { lane->buffer->send(to, slot, offset, bytes); });
   if (!posted.ok()) {
-    status_ = Explain(posted);
+    status_ = Explain(posted, to);
     return;
   }
   ++lane->pending;
@@ -71,7 +71,7 @@ void GlooExchange::Receive(int from, GlooSlot slot, void* data, int64_t bytes) {
   const absl::Status posted =
       CatchGloo(what_, [&] { lane->buffer->recv(from, slot, offset, bytes); });
   if (!posted.ok()) {
-    status_ = Explain(posted);
+    status_ = Explain(posted, from);
     return;
   }
   ++lane->pending;
@@ -85,38 +85,39 @@ absl::Status GlooExchange::Wait() {
 }
 
 absl::Status GlooExchange::WaitForAll() {
-  for (Lane& lane : receives_) {
-    while (lane.pending > 0) RETURN_IF_ERROR(WaitForOne(&lane, false));
-  }
-  for (Lane& lane : sends_) {
-    while (lane.pending > 0) RETURN_IF_ERROR(WaitForOne(&lane, true));
+  for (const bool sending : {false, true}) {
+    for (int peer = 0; peer < mesh_->size(); ++peer) {
+      Lane& lane = (sending ? sends_ : receives_)[peer];
+      for (; lane.pending > 0; --lane.pending) {
+        RETURN_IF_ERROR(WaitForOne(lane.buffer.get(), sending, peer));
+      }
+    }
   }
   return absl::OkStatus();
 }
 
-absl::Status GlooExchange::WaitForOne(Lane* lane, bool sending) {
+absl::Status GlooExchange::WaitForOne(gloo::transport::UnboundBuffer* buffer,
+                                      bool sending, int peer) {
   const auto remaining =
-      std::chrono::duration_cast<Milliseconds>(deadline_ - SteadyClock::now());
+      std::chrono::ceil<Milliseconds>(deadline_ - SteadyClock::now());
   const auto timeout = std::max(remaining, Milliseconds(1));
   bool completed = false;
   const absl::Status status = CatchGloo(what_, [&] {
-    completed = sending ? lane->buffer->waitSend(timeout)
-                        : lane->buffer->waitRecv(timeout);
+    completed = sending ? buffer->waitSend(timeout) : buffer->waitRecv(timeout);
   });
-  if (!status.ok()) return Explain(status);
-  if (!completed) return mesh_->health();  // woken by Break()
-  --lane->pending;
-  return absl::OkStatus();
+  if (!status.ok()) return Explain(status, peer);
+  return completed ? status : mesh_->health();  // or woken by Break()
 }
 
 // The first error of the mesh; if that is this failure, in our own words.
-absl::Status GlooExchange::Explain(const absl::Status& failure) const {
+absl::Status GlooExchange::Explain(const absl::Status& failure,
+                                   int peer) const {
   const std::string where =
       absl::StrCat("rank ", mesh_->rank(), " of ", mesh_->size(), ": ", what_);
   absl::Status reason;
   if (SteadyClock::now() >= deadline_) {
     reason = absl::DeadlineExceededError(
-        absl::StrCat(where, ": deadline passed waiting for", PendingPeers()));
+        absl::StrCat(where, ": deadline passed waiting for rank ", peer));
   } else {
     reason = absl::UnavailableError(
         absl::StrCat(where, ": lost rank ", mesh_->FindLostPeer(), " (",
@@ -124,17 +125,6 @@ absl::Status GlooExchange::Explain(const absl::Status& failure) const {
   }
   mesh_->Break(reason);
   return mesh_->health();
-}
-
-std::string GlooExchange::PendingPeers() const {
-  std::string peers;
-  int count = 0;
-  for (int r = 0; r < mesh_->size(); ++r) {
-    if (receives_[r].pending + sends_[r].pending == 0) continue;
-    absl::StrAppend(&peers, " ", r);
-    ++count;
-  }
-  return absl::StrCat(" rank", count > 1 ? "s" : "", peers);
 }
 
 }  // namespace longspan::worker

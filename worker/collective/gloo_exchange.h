@@ -24,8 +24,7 @@ namespace longspan::worker {
 
 class GlooExchange {
  public:
-  GlooExchange(GlooMesh* mesh, std::string what,
-               std::chrono::steady_clock::time_point deadline);
+  GlooExchange(GlooMesh* mesh, std::string what, GlooMesh::TimePoint deadline);
   ~GlooExchange();
   GlooExchange(const GlooExchange&) = delete;
   GlooExchange& operator=(const GlooExchange&) = delete;
@@ -51,14 +50,14 @@ class GlooExchange {
 
   Lane* OpenLane(std::vector<Lane>* lanes, int peer);
   absl::Status WaitForAll();
-  absl::Status WaitForOne(Lane* lane, bool sending);
-  absl::Status Explain(const absl::Status& failure) const;
-  std::string PendingPeers() const;
+  absl::Status WaitForOne(gloo::transport::UnboundBuffer* buffer, bool sending,
+                          int peer);
+  absl::Status Explain(const absl::Status& failure, int peer) const;
   void Detach();
 
   GlooMesh* const mesh_;
   const std::string what_;
-  const std::chrono::steady_clock::time_point deadline_;
+  const GlooMesh::TimePoint deadline_;
   std::vector<Lane> sends_;     // by rank
   std::vector<Lane> receives_;  // by rank
   absl::Status status_;

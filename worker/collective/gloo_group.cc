@@ -57,7 +57,8 @@ class GlooGroup : public ProcessGroup {
  private:
   friend class GlooWork;
 
-  std::unique_ptr<GlooWork> NewWork(const char* name, const TrafficTag& tag);
+  std::unique_ptr<GlooWork> NewWork(const char* name, int64_t bytes,
+                                    const TrafficTag& tag);
   std::unique_ptr<Work> WholeAllReduce(std::unique_ptr<GlooWork> work,
                                        TensorView buffer, Reduction reduction);
   std::unique_ptr<Work> SplitAllReduce(std::unique_ptr<GlooWork> work,
@@ -173,9 +174,10 @@ void GlooWork::Finish() {
   unfinished.erase(std::find(unfinished.begin(), unfinished.end(), this));
 }
 
-std::unique_ptr<GlooWork> GlooGroup::NewWork(const char* name,
+std::unique_ptr<GlooWork> GlooGroup::NewWork(const char* name, int64_t bytes,
                                              const TrafficTag& tag) {
-  return std::make_unique<GlooWork>(this, DescribeOperation(name, tag), tag);
+  return std::make_unique<GlooWork>(this, DescribeOperation(name, bytes, tag),
+                                    tag);
 }
 
 std::vector<char> GlooGroup::TakeScratch(int64_t bytes) {
@@ -197,7 +199,7 @@ std::unique_ptr<Work> GlooGroup::AllGather(ConstTensorView send,
                                            TrafficTag tag) {
   absl::Status checked = CheckAllGather(rank(), size(), send, receive);
   if (!checked.ok()) return Failed(checked);
-  auto work = NewWork("AllGather", tag);
+  auto work = NewWork("AllGather", PayloadBytes(send), tag);
   GlooExchange* exchange = work->exchange();
   for (int r = 0; r < size(); ++r) {
     if (r == rank()) continue;
@@ -220,7 +222,7 @@ std::unique_ptr<Work> GlooGroup::ReduceScatter(
     TrafficTag tag) {
   absl::Status checked = CheckReduceScatter(rank(), size(), send, receive);
   if (!checked.ok()) return Failed(checked);
-  auto work = NewWork("ReduceScatter", tag);
+  auto work = NewWork("ReduceScatter", PayloadBytes(receive), tag);
   GlooExchange* exchange = work->exchange();
   const int64_t bytes = PayloadBytes(receive);
   char* scratch = work->Scratch((size() - 1) * bytes);
@@ -247,7 +249,7 @@ std::unique_ptr<Work> GlooGroup::AllReduce(TensorView buffer,
                                            TrafficTag tag) {
   absl::Status checked = CheckAllReduce(buffer);
   if (!checked.ok()) return Failed(checked);
-  auto work = NewWork("AllReduce", tag);
+  auto work = NewWork("AllReduce", PayloadBytes(buffer), tag);
   return AllReducesWhole(PayloadBytes(buffer), size())
              ? WholeAllReduce(std::move(work), buffer, reduction)
              : SplitAllReduce(std::move(work), buffer, reduction);
@@ -323,7 +325,8 @@ std::unique_ptr<Work> GlooGroup::SendReceive(ConstTensorView send, int to,
   absl::Status checked =
       CheckSendReceive(rank(), size(), send, to, receive, from);
   if (!checked.ok()) return Failed(checked);
-  auto work = NewWork("SendReceive", tag);
+  auto work =
+      NewWork("SendReceive", PayloadBytes(send) + PayloadBytes(receive), tag);
   if (PayloadBytes(receive) > 0) {
     work->exchange()->Receive(from, ReceiveSlot(from), receive.data(),
                               PayloadBytes(receive));

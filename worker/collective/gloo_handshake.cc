@@ -51,7 +51,7 @@ Token Proof(const std::string& secret, const std::string& key_prefix, int from,
 // Sends tokens[r] to every other rank r; answers what they sent.
 absl::StatusOr<Tokens> Swap(GlooMesh* mesh, const char* what, GlooSlot slot,
                             const Tokens& tokens,
-                            std::chrono::steady_clock::time_point deadline) {
+                            GlooMesh::TimePoint deadline) {
   Tokens received(mesh->size());
   GlooExchange exchange(mesh, what, deadline);
   for (int r = 0; r < mesh->size(); ++r) {
@@ -67,7 +67,7 @@ absl::StatusOr<Tokens> Swap(GlooMesh* mesh, const char* what, GlooSlot slot,
 
 absl::Status ProveSecret(GlooMesh* mesh, const std::string& secret,
                          const std::string& key_prefix,
-                         std::chrono::steady_clock::time_point deadline) {
+                         GlooMesh::TimePoint deadline) {
   const int rank = mesh->rank();
   ASSIGN_OR_RETURN(const Tokens own_nonces, RandomTokens(mesh->size()));
   ASSIGN_OR_RETURN(const Tokens nonces, Swap(mesh, "exchanging nonces",

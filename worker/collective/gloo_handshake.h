@@ -23,6 +23,6 @@ inline constexpr GlooSlot kFirstFreeSlot = 16;
 // kUnauthenticated names the peers whose proof is wrong.
 absl::Status ProveSecret(GlooMesh* mesh, const std::string& secret,
                          const std::string& key_prefix,
-                         std::chrono::steady_clock::time_point deadline);
+                         GlooMesh::TimePoint deadline);
 
 }  // namespace longspan::worker

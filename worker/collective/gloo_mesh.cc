@@ -21,6 +21,7 @@ namespace longspan::worker {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
+using gloo::transport::UnboundBuffer;
 
 constexpr GlooSlot kGoodbyeSlot = 3;
 constexpr GlooSlot kProbeSlot = 4;
@@ -34,7 +35,7 @@ void IgnoreBrokenPipes() {
   if (current.sa_handler == SIG_DFL) signal(SIGPIPE, SIG_IGN);
 }
 
-SteadyClock::time_point After(absl::Duration duration) {
+GlooMesh::TimePoint After(absl::Duration duration) {
   return SteadyClock::now() + absl::ToChronoNanoseconds(duration);
 }
 
@@ -60,7 +61,7 @@ absl::StatusOr<std::unique_ptr<GlooMesh>> GlooMesh::Connect(
 absl::Status GlooMesh::ConnectAll(const GlooGroupOptions& options,
                                   RendezvousStore& store,
                                   absl::Duration timeout) {
-  const SteadyClock::time_point deadline = After(timeout);
+  const TimePoint deadline = After(timeout);
   ASSIGN_OR_RETURN(context_, ConnectGloo(options, store, timeout));
   return ProveSecret(this, options.secret, options.key_prefix, deadline);
 }
@@ -70,9 +71,7 @@ GlooMesh::~GlooMesh() {
     if (health().ok()) SayGoodbye();
     {
       MutexLock lock(mu_);
-      for (gloo::transport::UnboundBuffer* buffer : buffers_) {
-        buffer->abortWaitRecv();
-      }
+      for (const auto& [buffer, deadline] : buffers_) buffer->abortWaitRecv();
     }
     watcher_.join();
   }
@@ -89,25 +88,25 @@ void GlooMesh::Break(absl::Status reason) {
   MutexLock lock(mu_);
   if (!broken_.ok()) return;
   broken_ = std::move(reason);
-  for (gloo::transport::UnboundBuffer* buffer : buffers_) {
+  for (const auto& [buffer, deadline] : buffers_) {
     buffer->abortWaitRecv();
     buffer->abortWaitSend();
   }
-  goodbye_.NotifyAll();
+  changed_.NotifyAll();
 }
 
-std::unique_ptr<gloo::transport::UnboundBuffer> GlooMesh::NewBuffer() const {
+std::unique_ptr<UnboundBuffer> GlooMesh::NewBuffer() const {
   return context_->createUnboundBuffer(nullptr,
                                        std::numeric_limits<size_t>::max());
 }
 
-absl::Status GlooMesh::Add(gloo::transport::UnboundBuffer* buffer) {
+absl::Status GlooMesh::Add(UnboundBuffer* buffer, TimePoint deadline) {
   MutexLock lock(mu_);
-  if (broken_.ok()) buffers_.insert(buffer);
+  if (broken_.ok()) buffers_[buffer] = deadline;
   return broken_;
 }
 
-void GlooMesh::Remove(gloo::transport::UnboundBuffer* buffer) {
+void GlooMesh::Remove(UnboundBuffer* buffer) {
   MutexLock lock(mu_);
   buffers_.erase(buffer);
 }
@@ -125,10 +124,11 @@ int GlooMesh::FindLostPeer() const {
 
 void GlooMesh::Watch() {
   const auto buffer = NewBuffer();
-  if (Add(buffer.get()).ok()) {
+  if (Add(buffer.get(), TimePoint::max()).ok()) {
     const absl::Status status =
         CatchGloo("watching", [&] { WatchPeers(buffer.get()); });
     if (!status.ok()) {
+      AwaitExplanation();
       Break(absl::UnavailableError(absl::StrCat(
           "rank ", rank_, " of ", size_, ": lost rank ", FindLostPeer(), " (",
           std::string(status.message()), ")")));
@@ -140,9 +140,27 @@ void GlooMesh::Watch() {
   }
 }
 
+// An exchange that gives up makes Gloo close all pairs before it can say so
+// itself: leave it the word for a moment.
+void GlooMesh::AwaitExplanation() {
+  const TimePoint patience = After(absl::Seconds(1));
+  MutexLock lock(mu_);
+  while (broken_.ok() && AnyDeadlinePassed()) {
+    if (!changed_.WaitUntil(mu_, patience)) return;
+  }
+}
+
+bool GlooMesh::AnyDeadlinePassed() const {
+  const TimePoint now = SteadyClock::now();
+  for (const auto& [buffer, deadline] : buffers_) {
+    if (deadline <= now) return true;
+  }
+  return false;
+}
+
 // Returns when all peers have said goodbye or the buffer is woken; throws
 // when a peer is lost.
-void GlooMesh::WatchPeers(gloo::transport::UnboundBuffer* buffer) {
+void GlooMesh::WatchPeers(UnboundBuffer* buffer) {
   std::vector<char> goodbyes(size_);
   for (int r = 0; r < size_; ++r) {
     if (r == rank_) continue;
@@ -153,12 +171,12 @@ void GlooMesh::WatchPeers(gloo::transport::UnboundBuffer* buffer) {
     if (!buffer->waitRecv(std::chrono::hours(24 * 365))) return;
     MutexLock lock(mu_);
     ++goodbyes_;
-    goodbye_.NotifyAll();
+    changed_.NotifyAll();
   }
 }
 
 void GlooMesh::SayGoodbye() {
-  const SteadyClock::time_point deadline = After(kGoodbyePatience);
+  const TimePoint deadline = After(kGoodbyePatience);
   const char goodbye = 0;
   GlooExchange exchange(this, "saying goodbye", deadline);
   for (int r = 0; r < size_; ++r) {
@@ -167,7 +185,7 @@ void GlooMesh::SayGoodbye() {
   if (!exchange.Wait().ok()) return;
   MutexLock lock(mu_);
   while (broken_.ok() && goodbyes_ < size_ - 1) {
-    if (!goodbye_.WaitUntil(mu_, deadline)) return;
+    if (!changed_.WaitUntil(mu_, deadline)) return;
   }
 }
 

@@ -10,9 +10,10 @@
 // Thread-safe, except that one thread at a time creates exchanges.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <thread>
 
@@ -36,6 +37,8 @@ using GlooSlot = uint64_t;
 
 class GlooMesh {
  public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   // Connects and proves the secret. A group of one rank has no connections.
   static absl::StatusOr<std::unique_ptr<GlooMesh>> Connect(
       const GlooGroupOptions& options, RendezvousStore& store);
@@ -56,9 +59,9 @@ class GlooMesh {
   // addresses as offsets, so one buffer serves all messages of an exchange.
   std::unique_ptr<gloo::transport::UnboundBuffer> NewBuffer() const;
 
-  // From Add to Remove a Break() wakes waits on the buffer. Add returns
-  // health(): on error nothing was added.
-  absl::Status Add(gloo::transport::UnboundBuffer* buffer);
+  // From Add to Remove a Break() wakes waits on the buffer. `deadline` is when
+  // such a wait gives up. Add returns health(): on error nothing was added.
+  absl::Status Add(gloo::transport::UnboundBuffer* buffer, TimePoint deadline);
   void Remove(gloo::transport::UnboundBuffer* buffer);
 
   // A peer whose connection is gone, or -1.
@@ -71,6 +74,8 @@ class GlooMesh {
                           RendezvousStore& store, absl::Duration timeout);
   void Watch();
   void WatchPeers(gloo::transport::UnboundBuffer* buffer);
+  void AwaitExplanation();
+  bool AnyDeadlinePassed() const REQUIRES(mu_);
   void SayGoodbye();
 
   // Immutable after construction.
@@ -80,10 +85,10 @@ class GlooMesh {
   std::thread watcher_;
 
   mutable Mutex mu_;
-  CondVar goodbye_;  // one more goodbye, or broken
+  CondVar changed_;  // one more goodbye, or broken
   absl::Status broken_ GUARDED_BY(mu_);
   int goodbyes_ GUARDED_BY(mu_) = 0;  // received
-  std::set<gloo::transport::UnboundBuffer*> buffers_ GUARDED_BY(mu_);
+  std::map<gloo::transport::UnboundBuffer*, TimePoint> buffers_ GUARDED_BY(mu_);
 };
 
 }  // namespace longspan::worker

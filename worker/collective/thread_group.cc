@@ -132,7 +132,8 @@ class ThreadGroup : public ProcessGroup {
     recorder_.OnSent(tag, sent);
     recorder_.OnReceived(tag, received);
   }
-  std::unique_ptr<Work> Collective(const char* name, TrafficTag tag,
+  std::unique_ptr<Work> Collective(const char* name, int64_t bytes,
+                                   TrafficTag tag,
                                    ThreadContribution contribution,
                                    const ThreadWorld::Carry& carry);
 
@@ -186,11 +187,12 @@ class ThreadWork : public Work {
   absl::Status status_;
 };
 
-std::unique_ptr<Work> ThreadGroup::Collective(const char* name, TrafficTag tag,
+std::unique_ptr<Work> ThreadGroup::Collective(const char* name, int64_t bytes,
+                                              TrafficTag tag,
                                               ThreadContribution contribution,
                                               const ThreadWorld::Carry& carry) {
-  auto work =
-      std::make_unique<ThreadWork>(this, DescribeOperation(name, tag), tag);
+  auto work = std::make_unique<ThreadWork>(
+      this, DescribeOperation(name, bytes, tag), tag);
   const ThreadMeetingKey key{-1, -1, collectives_++};
   work->Add(
       world_->Join(key, rank_, size(), name, std::move(contribution), carry));
@@ -205,7 +207,7 @@ std::unique_ptr<Work> ThreadGroup::AllGather(
   int64_t received = 0;
   for (const TensorView& view : receive) received += PayloadBytes(view);
   Count(tag, (size() - 1) * PayloadBytes(send), received - PayloadBytes(send));
-  return Collective("AllGather", tag,
+  return Collective("AllGather", PayloadBytes(send), tag,
                     {{send}, {receive.begin(), receive.end()}}, CarryAllGather);
 }
 
@@ -217,7 +219,7 @@ std::unique_ptr<Work> ThreadGroup::ReduceScatter(
   int64_t sent = -PayloadBytes(receive);
   for (const ConstTensorView& view : send) sent += PayloadBytes(view);
   Count(tag, sent, (size() - 1) * PayloadBytes(receive));
-  return Collective("ReduceScatter", tag,
+  return Collective("ReduceScatter", PayloadBytes(receive), tag,
                     {{send.begin(), send.end()}, {receive}},
                     CarryReduceScatter);
 }
@@ -230,7 +232,7 @@ std::unique_ptr<Work> ThreadGroup::AllReduce(TensorView buffer,
   const int64_t bytes = AllReduceBytesSent(
       buffer.element_count(), BytesPerElement(buffer.dtype()), rank_, size());
   Count(tag, bytes, bytes);
-  return Collective("AllReduce", tag, {{}, {buffer}},
+  return Collective("AllReduce", PayloadBytes(buffer), tag, {{}, {buffer}},
                     [reduction](const Contributions& all) {
                       return CarryAllReduce(all, reduction);
                     });
@@ -243,7 +245,10 @@ std::unique_ptr<Work> ThreadGroup::SendReceive(ConstTensorView send, int to,
       CheckSendReceive(rank_, size(), send, to, receive, from);
   if (!checked.ok()) return Failed(checked);
   auto work = std::make_unique<ThreadWork>(
-      this, DescribeOperation("SendReceive", tag), tag);
+      this,
+      DescribeOperation("SendReceive",
+                        PayloadBytes(send) + PayloadBytes(receive), tag),
+      tag);
   const auto carry = [](const Contributions& all) {
     const auto& [first, a] = *all.begin();
     const auto& [second, b] = *all.rbegin();
