@@ -9,11 +9,14 @@
 #include "kernels/api/linear_attention.h"
 #include "kernels/api/optimizer.h"
 #include "kernels/api/softmax_attention.h"
+#include "kernels/cpu/instruction_set.h"
 
 namespace longspan::kernels {
 
-std::unique_ptr<LinearAttention> CreateCpuLinearAttention();
-std::unique_ptr<SoftmaxAttention> CreateCpuSoftmaxAttention();
+std::unique_ptr<LinearAttention> CreateCpuLinearAttention(
+    InstructionSet set = BestInstructionSet());
+std::unique_ptr<SoftmaxAttention> CreateCpuSoftmaxAttention(
+    InstructionSet set = BestInstructionSet());
 std::unique_ptr<Dense> CreateCpuDense();
 std::unique_ptr<CrossEntropy> CreateCpuCrossEntropy();
 std::unique_ptr<Elementwise> CreateCpuElementwise();

@@ -1,0 +1,255 @@
+#include "kernels/api/linear_attention_operands.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "kernels/api/operand_check.h"
+
+namespace longspan::kernels {
+namespace {
+
+constexpr int64_t kMaxHeadDim = 512;
+
+absl::Status CheckSizes(const char* op, const LinearAttentionSizes& sizes) {
+  OperandCheck check(op);
+  check.That(sizes.tokens >= 1, "needs at least 1 token");
+  check.That(1 <= sizes.key_dim && sizes.key_dim <= kMaxHeadDim,
+             absl::StrCat("key dimension ", sizes.key_dim, " is outside [1, ",
+                          kMaxHeadDim, "]"));
+  check.That(1 <= sizes.value_dim && sizes.value_dim <= kMaxHeadDim,
+             absl::StrCat("value dimension ", sizes.value_dim,
+                          " is outside [1, ", kMaxHeadDim, "]"));
+  return check.status();
+}
+
+// Sizes from a key-like and a value-like operand [B, T, H, D].
+absl::StatusOr<LinearAttentionSizes> SizesFrom(const char* op,
+                                               const char* key_name,
+                                               const ConstTensorView& key,
+                                               const char* value_name,
+                                               const ConstTensorView& value) {
+  OperandCheck check(op);
+  check.Floating(key_name, key).Rank(key_name, key, 4);
+  check.Floating(value_name, value).Rank(value_name, value, 4);
+  RETURN_IF_ERROR(check.status());
+  const LinearAttentionSizes sizes = {key.dtype(), key.size(0), key.size(1),
+                                      key.size(2), key.size(3), value.size(3)};
+  RETURN_IF_ERROR(CheckSizes(op, sizes));
+  check
+      .Shape(value_name, value,
+             {sizes.batch, sizes.tokens, sizes.heads, sizes.value_dim})
+      .Type(value_name, value, sizes.dtype);
+  RETURN_IF_ERROR(check.status());
+  return sizes;
+}
+
+void CheckOperand(OperandCheck& check, const char* name,
+                  const ConstTensorView& view, DType dtype,
+                  std::initializer_list<int64_t> shape) {
+  check.Floating(name, view).Type(name, view, dtype).Shape(name, view, shape);
+}
+
+void CheckKeyLike(OperandCheck& check, const char* name,
+                  const ConstTensorView& view,
+                  const LinearAttentionSizes& sizes) {
+  CheckOperand(check, name, view, sizes.dtype,
+               {sizes.batch, sizes.tokens, sizes.heads, sizes.key_dim});
+}
+
+void CheckValueLike(OperandCheck& check, const char* name,
+                    const ConstTensorView& view,
+                    const LinearAttentionSizes& sizes) {
+  CheckOperand(check, name, view, sizes.dtype,
+               {sizes.batch, sizes.tokens, sizes.heads, sizes.value_dim});
+}
+
+void CheckState(OperandCheck& check, const char* name,
+                const ConstTensorView& view,
+                const LinearAttentionSizes& sizes) {
+  CheckOperand(check, name, view, sizes.dtype,
+               {sizes.batch, sizes.heads, sizes.key_dim, sizes.value_dim});
+}
+
+// Gates need not be contiguous in any dimension.
+void CheckStrided(OperandCheck& check, const char* name,
+                  const ConstTensorView& view, DType dtype,
+                  std::initializer_list<int64_t> shape) {
+  check.Present(name, view).Type(name, view, dtype).Shape(name, view, shape);
+}
+
+absl::Status CheckTransition(const char* op,
+                             const LinearAttentionInputs& inputs,
+                             const LinearAttentionSizes& sizes) {
+  OperandCheck check(op);
+  switch (inputs.transition) {
+    case Transition::kIdentity:
+      return absl::OkStatus();
+    case Transition::kConstant:
+      CheckStrided(check, "log_decay", inputs.log_decay, sizes.dtype,
+                   {sizes.heads});
+      return check.status();
+    case Transition::kScalar:
+      CheckStrided(check, "log_gate", inputs.log_gate, sizes.dtype,
+                   {sizes.batch, sizes.tokens, sizes.heads});
+      return check.status();
+  }
+  return absl::UnimplementedError(absl::StrCat(
+      op, ": unknown transition ", static_cast<int>(inputs.transition)));
+}
+
+absl::Status CheckCommon(const char* op, const LinearAttentionInputs& inputs,
+                         const LinearAttentionSizes& sizes) {
+  RETURN_IF_ERROR(CheckTransition(op, inputs, sizes));
+  return CheckDocuments(op, inputs.documents, sizes.batch, sizes.tokens);
+}
+
+}  // namespace
+
+absl::Status CheckDocuments(const char* op, const Documents& documents,
+                            int64_t batch, int64_t tokens) {
+  OperandCheck check(op);
+  if (documents.empty()) return absl::OkStatus();
+  check.That(batch == 1, absl::StrCat("documents need batch 1, not ", batch));
+  int64_t previous = -1;
+  for (int64_t i = 0; i < documents.count; ++i) {
+    const int64_t start = documents.starts[i];
+    check.That(previous < start && start < tokens,
+               absl::StrCat("document start ", start, " must be above ",
+                            previous, " and below ", tokens));
+    previous = start;
+  }
+  return check.status();
+}
+
+absl::StatusOr<LinearAttentionSizes> CheckSummarise(
+    const LinearAttentionInputs& inputs,
+    const LinearAttentionSummary& summary) {
+  constexpr char kOp[] = "Summarise";
+  ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
+                   SizesFrom(kOp, "k", inputs.k, "v", inputs.v));
+  RETURN_IF_ERROR(CheckCommon(kOp, inputs, sizes));
+  OperandCheck check(kOp);
+  CheckState(check, "state", summary.state, sizes);
+  CheckStrided(check, "summary log_decay", summary.log_decay, sizes.dtype,
+               {sizes.batch, sizes.heads});
+  RETURN_IF_ERROR(check.status());
+  return sizes;
+}
+
+absl::StatusOr<LinearAttentionSizes> CheckOutputs(
+    const LinearAttentionInputs& inputs, ConstTensorView initial_state,
+    const LinearAttentionOutputs& outputs) {
+  constexpr char kOp[] = "Outputs";
+  ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
+                   SizesFrom(kOp, "k", inputs.k, "v", inputs.v));
+  RETURN_IF_ERROR(CheckCommon(kOp, inputs, sizes));
+  OperandCheck check(kOp);
+  CheckKeyLike(check, "q", inputs.q, sizes);
+  CheckValueLike(check, "o", outputs.o, sizes);
+  if (!initial_state.is_null()) {
+    CheckState(check, "initial_state", initial_state, sizes);
+  }
+  if (!outputs.final_state.is_null()) {
+    CheckState(check, "final_state", outputs.final_state, sizes);
+  }
+  RETURN_IF_ERROR(check.status());
+  return sizes;
+}
+
+absl::StatusOr<LinearAttentionSizes> CheckSummariseBackward(
+    const LinearAttentionInputs& inputs, ConstTensorView d_o,
+    TensorView d_state) {
+  constexpr char kOp[] = "SummariseBackward";
+  ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
+                   SizesFrom(kOp, "q", inputs.q, "d_o", d_o));
+  RETURN_IF_ERROR(CheckCommon(kOp, inputs, sizes));
+  OperandCheck check(kOp);
+  CheckState(check, "d_state", d_state, sizes);
+  RETURN_IF_ERROR(check.status());
+  return sizes;
+}
+
+absl::StatusOr<LinearAttentionSizes> CheckGradients(
+    const LinearAttentionInputs& inputs, ConstTensorView initial_state,
+    const LinearAttentionOutputGradients& output_gradients,
+    const LinearAttentionGradients& gradients) {
+  constexpr char kOp[] = "Gradients";
+  ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
+                   SizesFrom(kOp, "k", inputs.k, "v", inputs.v));
+  RETURN_IF_ERROR(CheckCommon(kOp, inputs, sizes));
+  OperandCheck check(kOp);
+  CheckKeyLike(check, "q", inputs.q, sizes);
+  CheckValueLike(check, "d_o", output_gradients.d_o, sizes);
+  CheckKeyLike(check, "d_q", gradients.d_q, sizes);
+  CheckKeyLike(check, "d_k", gradients.d_k, sizes);
+  CheckValueLike(check, "d_v", gradients.d_v, sizes);
+  if (inputs.transition == Transition::kScalar) {
+    CheckStrided(check, "d_log_gate", gradients.d_log_gate, sizes.dtype,
+                 {sizes.batch, sizes.tokens, sizes.heads});
+  }
+  if (!initial_state.is_null()) {
+    CheckState(check, "initial_state", initial_state, sizes);
+  }
+  if (!output_gradients.d_final_state.is_null()) {
+    CheckState(check, "d_final_state", output_gradients.d_final_state, sizes);
+  }
+  if (!gradients.d_initial_state.is_null()) {
+    CheckState(check, "d_initial_state", gradients.d_initial_state, sizes);
+  }
+  RETURN_IF_ERROR(check.status());
+  return sizes;
+}
+
+absl::Status CheckFoldSummaries(ConstTensorView states,
+                                ConstTensorView log_decays,
+                                ConstTensorView initial_state,
+                                TensorView state) {
+  OperandCheck check("FoldSummaries");
+  check.Floating("state", state).Rank("state", state, 4);
+  RETURN_IF_ERROR(check.status());
+  if (!initial_state.is_null()) {
+    CheckOperand(check, "initial_state", initial_state, state.dtype(),
+                 {state.size(0), state.size(1), state.size(2), state.size(3)});
+  }
+  if (states.is_null()) return check.status();
+  check.Floating("states", states).Rank("states", states, 5);
+  RETURN_IF_ERROR(check.status());
+  CheckOperand(check, "states", states, state.dtype(),
+               {states.size(0), state.size(0), state.size(1), state.size(2),
+                state.size(3)});
+  CheckStrided(check, "log_decays", log_decays, state.dtype(),
+               {states.size(0), state.size(0), state.size(1)});
+  return check.status();
+}
+
+absl::StatusOr<LinearAttentionSizes> CheckDecode(
+    const LinearAttentionInputs& inputs, ConstTensorView slots,
+    TensorView state_pool, TensorView o) {
+  constexpr char kOp[] = "Decode";
+  ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
+                   SizesFrom(kOp, "k", inputs.k, "v", inputs.v));
+  RETURN_IF_ERROR(CheckTransition(kOp, inputs, sizes));
+  OperandCheck check(kOp);
+  check.That(inputs.documents.empty(), "documents are not allowed");
+  CheckKeyLike(check, "q", inputs.q, sizes);
+  CheckValueLike(check, "o", o, sizes);
+  CheckStrided(check, "slots", slots, DType::kI32, {sizes.batch});
+  check.Floating("state_pool", state_pool).Rank("state_pool", state_pool, 4);
+  RETURN_IF_ERROR(check.status());
+  CheckOperand(
+      check, "state_pool", state_pool, sizes.dtype,
+      {state_pool.size(0), sizes.heads, sizes.key_dim, sizes.value_dim});
+  RETURN_IF_ERROR(check.status());
+  const auto* ids = slots.data_as<int32_t>();
+  for (int64_t b = 0; b < sizes.batch; ++b) {
+    const int32_t slot = ids[b * slots.stride(0)];
+    check.That(0 <= slot && slot < state_pool.size(0),
+               absl::StrCat("slot ", slot, " of row ", b,
+                            " is outside a pool of ", state_pool.size(0)));
+  }
+  RETURN_IF_ERROR(check.status());
+  return sizes;
+}
+
+}  // namespace longspan::kernels

@@ -1,0 +1,51 @@
+// Operand checks of the linear-attention entry points, shared by all backends.
+//
+// Each returns the sizes when the operands fit together, else kInvalidArgument
+// naming the operand, its shape and the shape that was needed.
+#pragma once
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/api/linear_attention.h"
+
+namespace longspan::kernels {
+
+struct LinearAttentionSizes {
+  DType dtype = DType::kF32;
+  int64_t batch = 0;
+  int64_t tokens = 0;
+  int64_t heads = 0;
+  int64_t key_dim = 0;
+  int64_t value_dim = 0;
+};
+
+absl::StatusOr<LinearAttentionSizes> CheckSummarise(
+    const LinearAttentionInputs& inputs, const LinearAttentionSummary& summary);
+
+absl::StatusOr<LinearAttentionSizes> CheckOutputs(
+    const LinearAttentionInputs& inputs, ConstTensorView initial_state,
+    const LinearAttentionOutputs& outputs);
+
+absl::StatusOr<LinearAttentionSizes> CheckSummariseBackward(
+    const LinearAttentionInputs& inputs, ConstTensorView d_o,
+    TensorView d_state);
+
+absl::StatusOr<LinearAttentionSizes> CheckGradients(
+    const LinearAttentionInputs& inputs, ConstTensorView initial_state,
+    const LinearAttentionOutputGradients& output_gradients,
+    const LinearAttentionGradients& gradients);
+
+absl::Status CheckFoldSummaries(ConstTensorView states,
+                                ConstTensorView log_decays,
+                                ConstTensorView initial_state,
+                                TensorView state);
+
+absl::StatusOr<LinearAttentionSizes> CheckDecode(
+    const LinearAttentionInputs& inputs, ConstTensorView slots,
+    TensorView state_pool, TensorView o);
+
+// Strictly increasing starts in [0, tokens), and batch 1 if there are any.
+absl::Status CheckDocuments(const char* op, const Documents& documents,
+                            int64_t batch, int64_t tokens);
+
+}  // namespace longspan::kernels

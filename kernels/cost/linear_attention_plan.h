@@ -1,0 +1,37 @@
+// How the CPU backend cuts a linear-attention call into chunks, and the scratch
+// memory of one thread: pure functions of the shape.
+//
+// All sizes count elements. Matrices are padded to kVectorPad columns or rows,
+// which every instruction set's vectors divide, so the plan is the same for
+// all of them.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cost/workspace.h"
+
+namespace longspan::kernels {
+
+// Tokens of a chunk. Work per token grows with the chunk inside it and shrinks
+// with it at its border (64 (dk + dv) + 4 dk dv at 64); 64 also keeps the
+// 64 x 64 score tile in the L1 cache.
+inline constexpr int64_t kChunk = 64;
+
+inline constexpr int64_t kVectorPad = 16;
+
+constexpr int64_t PadToVector(int64_t size) {
+  return (size + kVectorPad - 1) / kVectorPad * kVectorPad;
+}
+
+struct LinearAttentionPlan {
+  int64_t blocks = 0;        // ceil(tokens / kChunk)
+  int64_t group_blocks = 0;  // blocks between states that backward keeps
+  int64_t groups = 0;
+  int64_t state_elements = 0;    // one padded state
+  int64_t scratch_elements = 0;  // one thread, a multiple of kVectorPad
+};
+
+LinearAttentionPlan PlanLinearAttention(LinearAttentionStage stage,
+                                        const LinearAttentionShape& shape);
+
+}  // namespace longspan::kernels

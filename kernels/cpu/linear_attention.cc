@@ -1,0 +1,368 @@
+#include "kernels/api/linear_attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "kernels/api/linear_attention_operands.h"
+#include "kernels/api/operand_check.h"
+#include "kernels/cost/linear_attention_plan.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_stream.h"
+#include "kernels/cpu/instruction_set.h"
+#include "kernels/cpu/linear_attention_kernels.h"
+
+namespace longspan::kernels {
+namespace {
+
+using Sizes = LinearAttentionSizes;
+using Stage = LinearAttentionStage;
+
+// A decay of zero, such that 0 * log_decay is still zero.
+constexpr double kLowestLogDecay = -1000.0;
+
+LinearAttentionShape ShapeOf(const Sizes& sizes) {
+  return {sizes.batch,   sizes.tokens,    sizes.heads,
+          sizes.key_dim, sizes.value_dim, BytesPerElement(sizes.dtype)};
+}
+
+absl::Status CheckWorkspace(const char* op, Stage stage, const Sizes& sizes,
+                            int threads, TensorView workspace) {
+  OperandCheck check(op);
+  check.Workspace(workspace,
+                  LinearAttentionWorkspaceBytes(stage, ShapeOf(sizes),
+                                                BackendKind::kCpu, threads));
+  return check.status();
+}
+
+// Operand [B, T, H, ...] at (b, token 0, h), or state [B, H, Dk, ...] when
+// `row_dim` is 2: element rows are `row_dim` strides apart.
+template <typename Field, typename T, typename View>
+Field FieldAt(const View& view, int64_t b, int64_t h, int head_dim,
+              int row_dim) {
+  if (view.is_null()) return {};
+  return {view.template data_as<T>() + b * view.stride(0) +
+              h * view.stride(head_dim),
+          view.stride(row_dim)};
+}
+
+// Fills a sequence's operands for one (b, h).
+template <typename T>
+class SequenceBuilder {
+ public:
+  using Sequence = LinearAttentionSequence<T>;
+  using Operand = typename Sequence::Operand;
+  using Result = typename Sequence::Result;
+
+  SequenceBuilder(int64_t b, int64_t h) : b_(b), h_(h) {}
+
+  Operand Tokens(const ConstTensorView& view) const {
+    return FieldAt<Operand, T>(view, b_, h_, 2, 1);
+  }
+  Result Tokens(const TensorView& view) const {
+    return FieldAt<Result, T>(view, b_, h_, 2, 1);
+  }
+  Operand State(const ConstTensorView& view) const {
+    return FieldAt<Operand, T>(view, b_, h_, 1, 2);
+  }
+  Result State(const TensorView& view) const {
+    return FieldAt<Result, T>(view, b_, h_, 1, 2);
+  }
+
+  Sequence Inputs(const LinearAttentionInputs& inputs, const Sizes& sizes,
+                  ChunkTerms terms) const {
+    Sequence sequence;
+    sequence.tokens = sizes.tokens;
+    sequence.key_dim = sizes.key_dim;
+    sequence.value_dim = sizes.value_dim;
+    sequence.scale = inputs.scale;
+    sequence.document_starts = inputs.documents.starts;
+    sequence.document_count = inputs.documents.count;
+    sequence.intra = terms != ChunkTerms::kInterChunk;
+    sequence.inter = terms != ChunkTerms::kIntraChunk;
+    sequence.q = Tokens(inputs.q);
+    sequence.k = Tokens(inputs.k);
+    sequence.v = Tokens(inputs.v);
+    SetDecay(inputs, sequence);
+    return sequence;
+  }
+
+ private:
+  void SetDecay(const LinearAttentionInputs& inputs, Sequence& sequence) const {
+    if (inputs.transition == Transition::kConstant) {
+      const ConstTensorView& view = inputs.log_decay;
+      sequence.decay = DecayKind::kConstant;
+      sequence.log_decay =
+          std::max(kLowestLogDecay,
+                   static_cast<double>(view.data_as<T>()[h_ * view.stride(0)]));
+    } else if (inputs.transition == Transition::kScalar) {
+      sequence.decay = DecayKind::kPerToken;
+      sequence.log_gate = Tokens(inputs.log_gate);
+    }
+  }
+
+  const int64_t b_;
+  const int64_t h_;
+};
+
+// One call: cuts the workspace into per-thread scratch and runs `make` and
+// `kernel` for every sequence.
+class SequenceLoop {
+ public:
+  SequenceLoop(Stage stage, const Sizes& sizes, TensorView workspace,
+               Stream& stream)
+      : sizes_(sizes),
+        plan_(PlanLinearAttention(stage, ShapeOf(sizes))),
+        workspace_(workspace),
+        pool_(CpuStream::PoolOf(stream)) {}
+
+  template <typename T, typename Body>
+  void Run(const Body& body) const {
+    pool_.ParallelFor(
+        sizes_.batch * sizes_.heads, [&](int64_t index, int thread) {
+          const int64_t b = index / sizes_.heads;
+          const int64_t h = index % sizes_.heads;
+          body(SequenceBuilder<T>(b, h), b, h, [&](auto& sequence) {
+            sequence.group_blocks = plan_.group_blocks;
+            sequence.groups = plan_.groups;
+            sequence.scratch = static_cast<T*>(workspace_.data()) +
+                               thread * plan_.scratch_elements;
+          });
+        });
+  }
+
+ private:
+  const Sizes& sizes_;
+  const LinearAttentionPlan plan_;
+  const TensorView workspace_;
+  ThreadPool& pool_;
+};
+
+// Calls fn with a value of the operands' type.
+template <typename Fn>
+void WithType(DType dtype, const Fn& fn) {
+  if (dtype == DType::kF64) {
+    fn(double{});
+  } else {
+    fn(float{});
+  }
+}
+
+class CpuLinearAttention : public LinearAttention {
+ public:
+  explicit CpuLinearAttention(InstructionSet set) : set_(set) {}
+
+  absl::Status Summarise(const LinearAttentionInputs& inputs,
+                         const LinearAttentionSummary& summary,
+                         TensorView workspace, Stream& stream) override {
+    ASSIGN_OR_RETURN(const Sizes sizes, CheckSummarise(inputs, summary));
+    RETURN_IF_ERROR(CheckWorkspace("Summarise", Stage::kSummarise, sizes,
+                                   CpuStream::PoolOf(stream).threads(),
+                                   workspace));
+    const SequenceLoop loop(Stage::kSummarise, sizes, workspace, stream);
+    WithType(sizes.dtype, [&](auto type) {
+      using T = decltype(type);
+      const auto& kernels = LinearAttentionFor<T>(set_);
+      loop.Run<T>(
+          [&](const auto& builder, int64_t b, int64_t h, const auto& finish) {
+            auto sequence = builder.Inputs(inputs, sizes, ChunkTerms::kAll);
+            sequence.final_state = builder.State(summary.state);
+            finish(sequence);
+            kernels.summarise(sequence);
+            const TensorView& sum = summary.log_decay;
+            sum.data_as<T>()[b * sum.stride(0) + h * sum.stride(1)] =
+                static_cast<T>(inputs.documents.empty() ? sequence.log_decay_sum
+                                                        : -INFINITY);
+          });
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status Outputs(const LinearAttentionInputs& inputs,
+                       ConstTensorView initial_state, ChunkTerms terms,
+                       const LinearAttentionOutputs& outputs,
+                       TensorView workspace, Stream& stream) override {
+    ASSIGN_OR_RETURN(const Sizes sizes,
+                     CheckOutputs(inputs, initial_state, outputs));
+    RETURN_IF_ERROR(CheckWorkspace("Outputs", Stage::kOutputs, sizes,
+                                   CpuStream::PoolOf(stream).threads(),
+                                   workspace));
+    const SequenceLoop loop(Stage::kOutputs, sizes, workspace, stream);
+    WithType(sizes.dtype, [&](auto type) {
+      using T = decltype(type);
+      const auto& kernels = LinearAttentionFor<T>(set_);
+      loop.Run<T>(
+          [&](const auto& builder, int64_t, int64_t, const auto& finish) {
+            auto sequence = builder.Inputs(inputs, sizes, terms);
+            sequence.initial_state = builder.State(initial_state);
+            sequence.o = builder.Tokens(outputs.o);
+            sequence.final_state = builder.State(outputs.final_state);
+            finish(sequence);
+            kernels.outputs(sequence);
+          });
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status SummariseBackward(const LinearAttentionInputs& inputs,
+                                 ConstTensorView d_o, TensorView d_state,
+                                 TensorView workspace,
+                                 Stream& stream) override {
+    ASSIGN_OR_RETURN(const Sizes sizes,
+                     CheckSummariseBackward(inputs, d_o, d_state));
+    RETURN_IF_ERROR(
+        CheckWorkspace("SummariseBackward", Stage::kSummariseBackward, sizes,
+                       CpuStream::PoolOf(stream).threads(), workspace));
+    const SequenceLoop loop(Stage::kSummariseBackward, sizes, workspace,
+                            stream);
+    WithType(sizes.dtype, [&](auto type) {
+      using T = decltype(type);
+      const auto& kernels = LinearAttentionFor<T>(set_);
+      loop.Run<T>(
+          [&](const auto& builder, int64_t, int64_t, const auto& finish) {
+            auto sequence = builder.Inputs(inputs, sizes, ChunkTerms::kAll);
+            sequence.d_o = builder.Tokens(d_o);
+            sequence.d_initial_state = builder.State(d_state);
+            finish(sequence);
+            kernels.summarise_backward(sequence);
+          });
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status Gradients(const LinearAttentionInputs& inputs,
+                         ConstTensorView initial_state,
+                         const LinearAttentionOutputGradients& output_gradients,
+                         ChunkTerms terms,
+                         const LinearAttentionGradients& gradients,
+                         TensorView workspace, Stream& stream) override {
+    ASSIGN_OR_RETURN(
+        const Sizes sizes,
+        CheckGradients(inputs, initial_state, output_gradients, gradients));
+    RETURN_IF_ERROR(CheckWorkspace("Gradients", Stage::kGradients, sizes,
+                                   CpuStream::PoolOf(stream).threads(),
+                                   workspace));
+    const SequenceLoop loop(Stage::kGradients, sizes, workspace, stream);
+    WithType(sizes.dtype, [&](auto type) {
+      using T = decltype(type);
+      const auto& kernels = LinearAttentionFor<T>(set_);
+      loop.Run<T>([&](const auto& builder, int64_t, int64_t,
+                      const auto& finish) {
+        auto sequence = builder.Inputs(inputs, sizes, terms);
+        sequence.initial_state = builder.State(initial_state);
+        sequence.d_o = builder.Tokens(output_gradients.d_o);
+        sequence.d_final_state = builder.State(output_gradients.d_final_state);
+        sequence.d_q = builder.Tokens(gradients.d_q);
+        sequence.d_k = builder.Tokens(gradients.d_k);
+        sequence.d_v = builder.Tokens(gradients.d_v);
+        sequence.d_log_gate = builder.Tokens(gradients.d_log_gate);
+        sequence.d_initial_state = builder.State(gradients.d_initial_state);
+        finish(sequence);
+        kernels.gradients(sequence);
+      });
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status FoldSummaries(ConstTensorView states, ConstTensorView log_decays,
+                             ConstTensorView initial_state, bool reverse,
+                             TensorView state, Stream& stream) override {
+    RETURN_IF_ERROR(
+        CheckFoldSummaries(states, log_decays, initial_state, state));
+    const int64_t heads = state.size(1);
+    WithType(state.dtype(), [&](auto type) {
+      using T = decltype(type);
+      CpuStream::PoolOf(stream).ParallelFor(
+          state.size(0) * heads, [&](int64_t index, int) {
+            FoldHead<T>(states, log_decays, initial_state, reverse,
+                        index / heads, index % heads, state);
+          });
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status Decode(const LinearAttentionInputs& inputs,
+                      ConstTensorView slots, TensorView state_pool,
+                      TensorView o, Stream& stream) override {
+    ASSIGN_OR_RETURN(const Sizes sizes,
+                     CheckDecode(inputs, slots, state_pool, o));
+    const auto* ids = slots.data_as<int32_t>();
+    WithType(sizes.dtype, [&](auto type) {
+      using T = decltype(type);
+      const auto& kernels = LinearAttentionFor<T>(set_);
+      CpuStream::PoolOf(stream).ParallelFor(
+          sizes.batch * sizes.heads, [&](int64_t index, int) {
+            const int64_t b = index / sizes.heads;
+            const int64_t h = index % sizes.heads;
+            const SequenceBuilder<T> builder(b, h);
+            auto sequence = builder.Inputs(inputs, sizes, ChunkTerms::kAll);
+            sequence.o = builder.Tokens(o);
+            const int64_t slot = ids[b * slots.stride(0)];
+            sequence.final_state =
+                SequenceBuilder<T>(slot, h).State(state_pool);
+            kernels.decode(sequence);
+          });
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  // state[b, h] = initial, then for each summary  S <- e^A S + S_ext.
+  template <typename T>
+  static void FoldHead(const ConstTensorView& states,
+                       const ConstTensorView& log_decays,
+                       const ConstTensorView& initial_state, bool reverse,
+                       int64_t b, int64_t h, const TensorView& state) {
+    const SequenceBuilder<T> builder(b, h);
+    const auto to = builder.State(state);
+    const auto from = builder.State(initial_state);
+    const int64_t rows = state.size(2);
+    const int64_t cols = state.size(3);
+    for (int64_t c = 0; c < rows; ++c) {
+      T* row = to.data + c * to.stride;
+      if (from.data == nullptr) {
+        std::fill(row, row + cols, T{0});
+      } else {
+        std::copy_n(from.data + c * from.stride, cols, row);
+      }
+    }
+    const int64_t count = states.is_null() ? 0 : states.size(0);
+    for (int64_t n = 0; n < count; ++n) {
+      const int64_t i = reverse ? count - 1 - n : n;
+      const T decay =
+          std::exp(log_decays.data_as<T>()[i * log_decays.stride(0) +
+                                           b * log_decays.stride(1) +
+                                           h * log_decays.stride(2)]);
+      const T* added = states.data_as<T>() + i * states.stride(0) +
+                       b * states.stride(1) + h * states.stride(2);
+      for (int64_t c = 0; c < rows; ++c) {
+        FoldRow(decay, added + c * states.stride(3), cols,
+                to.data + c * to.stride);
+      }
+    }
+  }
+
+  template <typename T>
+  static void FoldRow(T decay, const T* added, int64_t cols, T* row) {
+    // A decay of zero forgets what was there, even an infinity.
+    if (decay == T{0}) {
+      std::copy_n(added, cols, row);
+      return;
+    }
+    for (int64_t e = 0; e < cols; ++e) row[e] = decay * row[e] + added[e];
+  }
+
+  const InstructionSet set_;
+};
+
+}  // namespace
+
+std::unique_ptr<LinearAttention> CreateCpuLinearAttention(InstructionSet set) {
+  return std::make_unique<CpuLinearAttention>(set);
+}
+
+}  // namespace longspan::kernels

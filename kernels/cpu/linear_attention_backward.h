@@ -1,0 +1,398 @@
+// Gradients of one sequence. A forward sweep recomputes the state S at every
+// block start; a reverse sweep then carries dS, the gradient of the state at
+// the end of the chunk, and writes each gradient once:
+//
+//     P = weights o (Q K^T)              dP = weights o (dO V^T)
+//     dQ = from_start o (dO S^T) + dP K
+//     dK = to_end o (V dS^T) + dP^T Q
+//     dV = to_end o (K dS) + P^T dO
+//     dS <- total * dS + (from_start o Q)^T dO
+//     dlog_gate_t = sum_{s >= t} (q_s . dq_s - k_s . dk_s) + <S_end, dS_end>
+//
+// where the last sum runs over the chunk and S_end, dS_end belong to its end:
+// the boundary term, without which gates forget what follows the chunk.
+// S is kept transposed, because dO S^T needs its rows as columns.
+#pragma once
+
+#include "kernels/cpu/chunk_product.h"
+#include "kernels/cpu/chunk_walk.h"
+
+namespace longspan::kernels::LONGSPAN_ISA {
+
+template <typename T>
+class BackwardPass {
+ public:
+  using Sequence = LinearAttentionSequence<T>;
+
+  explicit BackwardPass(const Sequence& sequence)
+      : s_(sequence),
+        walk_(sequence.tokens, sequence.document_starts,
+              sequence.document_count),
+        key_pad_(PadToVector(sequence.key_dim)),
+        value_pad_(PadToVector(sequence.value_dim)),
+        state_size_(key_pad_ * value_pad_),
+        keys_transposed_(sequence.scratch),
+        keys_(keys_transposed_ + kChunk * key_pad_),
+        keys_weighted_(keys_ + kChunk * key_pad_),
+        queries_(keys_weighted_ + kChunk * key_pad_),
+        queries_weighted_(queries_ + kChunk * key_pad_),
+        values_transposed_(queries_weighted_ + kChunk * key_pad_),
+        values_(values_transposed_ + kChunk * value_pad_),
+        d_outputs_(values_ + kChunk * value_pad_),
+        d_state_(d_outputs_ + kChunk * value_pad_),
+        d_state_transposed_(d_state_ + state_size_),
+        scores_(d_state_transposed_ + state_size_),
+        d_scores_(scores_ + kChunk * kChunk),
+        weights_(d_scores_ + kChunk * kChunk),
+        states_(weights_ + kChunk * kChunk + 8 * kChunk),
+        saved_states_(states_ + (sequence.group_blocks + 1) * state_size_),
+        decay_(sequence, weights_ + kChunk * kChunk, weights_) {}
+
+  void Gradients() {
+    if (s_.inter) {
+      LoadInitialState();
+      LoadFinalGradient();
+      for (int64_t group = 0; group < s_.groups; ++group) FillStates(group);
+    }
+    for (int64_t group = s_.groups - 1; group >= 0; --group) {
+      if (s_.inter && group + 1 < s_.groups) FillStates(group);
+      ReverseGroup(group);
+    }
+    if (s_.inter) StoreInitialGradient();
+  }
+
+  // dS at the range's start from its own outputs, through tokens that precede
+  // the first document start.
+  void Summarise() {
+    has_d_state_ = false;
+    for (int64_t t = walk_.first_start(); t > 0;) {
+      const Chunk chunk = walk_.Until(t);
+      decay_.SetChunk(chunk.begin, chunk.end);
+      PackOutputGradients(chunk);
+      RetreatState(chunk);
+      t = chunk.begin;
+    }
+    StoreInitialGradient();
+  }
+
+ private:
+  PanelMatrix<T> TransposedState(T* data) const {
+    return {data, value_pad_, key_pad_};
+  }
+  PanelMatrix<T> GradientState() const {
+    return {d_state_, key_pad_, value_pad_};
+  }
+  static StridedRows<const T> From(const typename Sequence::Operand& operand,
+                                   int64_t token) {
+    return {operand.data + token * operand.stride, operand.stride};
+  }
+  static StridedRows<const T> FromResult(
+      const typename Sequence::Result& result, int64_t token) {
+    return {result.data + token * result.stride, result.stride};
+  }
+  static StridedRows<T> To(const typename Sequence::Result& result,
+                           int64_t token) {
+    return {result.data + token * result.stride, result.stride};
+  }
+  int64_t BlockBegin(int64_t block) const {
+    const int64_t begin = block * kChunk;
+    return begin < s_.tokens ? begin : s_.tokens;
+  }
+  bool HasStateBefore(const Chunk& chunk) const {
+    if (!s_.inter || chunk.starts_document) return false;
+    return chunk.begin > 0 || s_.initial_state.data != nullptr;
+  }
+
+  // ---- states at block starts -------------------------------------------
+
+  void LoadInitialState() {
+    FillZero(saved_states_, state_size_);
+    if (s_.initial_state.data == nullptr) return;
+    PackTransposed(From(s_.initial_state, 0), s_.key_dim, s_.value_dim,
+                   TransposedState(saved_states_));
+  }
+
+  // states_[i] is the state at the start of the group's block i, and the last
+  // one that at the group's end.
+  void FillStates(int64_t group) {
+    Copy(saved_states_ + group * state_size_, states_);
+    const int64_t first = group * s_.group_blocks;
+    int64_t i = 0;
+    for (; i < s_.group_blocks && BlockBegin(first + i) < s_.tokens; ++i) {
+      AdvanceBlock(first + i, states_ + i * state_size_,
+                   states_ + (i + 1) * state_size_);
+    }
+    Copy(states_ + i * state_size_, saved_states_ + (group + 1) * state_size_);
+  }
+
+  // Only the block's last chunk reaches its end: a chunk that follows another
+  // in the same block starts a document.
+  void AdvanceBlock(int64_t block, const T* from, T* to) {
+    const Chunk chunk = walk_.Until(BlockBegin(block + 1));
+    const int64_t n = chunk.size();
+    decay_.SetChunk(chunk.begin, chunk.end);
+    PackPanels(From(s_.k, chunk.begin), n, s_.key_dim,
+               s_.decay == DecayKind::kNone ? nullptr : decay_.to_end(),
+               {keys_weighted_, kChunk, key_pad_});
+    PackRows(From(s_.v, chunk.begin), n, s_.value_dim,
+             static_cast<const T*>(nullptr), values_, value_pad_);
+    UpdateState(values_, value_pad_, {keys_weighted_, kChunk, key_pad_}, n,
+                decay_.total(), HasStateBefore(chunk) ? from : nullptr,
+                TransposedState(to));
+  }
+
+  void Copy(const T* from, T* to) const {
+    for (int64_t i = 0; i < state_size_; i += kLanes<T>) {
+      Store(to + i, Load(from + i));
+    }
+  }
+
+  // ---- the gradient of the state ----------------------------------------
+
+  void LoadFinalGradient() {
+    has_d_state_ = s_.d_final_state.data != nullptr;
+    if (!has_d_state_) return;
+    FillZero(d_state_, state_size_);
+    PackPanels(From(s_.d_final_state, 0), s_.key_dim, s_.value_dim,
+               static_cast<const T*>(nullptr), GradientState());
+  }
+
+  void StoreInitialGradient() {
+    if (s_.d_initial_state.data == nullptr) return;
+    if (!has_d_state_) FillZero(d_state_, state_size_);
+    UnpackPanels(GradientState(), To(s_.d_initial_state, 0), s_.key_dim,
+                 s_.value_dim);
+  }
+
+  void PackOutputGradients(const Chunk& chunk) {
+    PackPanels(From(s_.d_o, chunk.begin), chunk.size(), s_.value_dim,
+               static_cast<const T*>(nullptr),
+               {d_outputs_, kChunk, value_pad_});
+  }
+
+  void RetreatState(const Chunk& chunk) {
+    PackRows(From(s_.q, chunk.begin), chunk.size(), s_.key_dim,
+             decay_.from_start(), queries_weighted_, key_pad_);
+    UpdateState(queries_weighted_, key_pad_, {d_outputs_, kChunk, value_pad_},
+                chunk.size(), decay_.total(), has_d_state_ ? d_state_ : nullptr,
+                GradientState());
+    has_d_state_ = true;
+  }
+
+  // ---- the reverse sweep ------------------------------------------------
+
+  void ReverseGroup(int64_t group) {
+    const int64_t first = group * s_.group_blocks;
+    const int64_t begin = BlockBegin(first);
+    for (int64_t t = BlockBegin(first + s_.group_blocks); t > begin;) {
+      const Chunk chunk = walk_.Until(t);
+      const int64_t block = chunk.begin / kChunk - first;
+      ReverseChunk(chunk, states_ + block * state_size_,
+                   states_ + (block + 1) * state_size_);
+      t = chunk.begin;
+    }
+  }
+
+  void ReverseChunk(const Chunk& chunk, T* state, const T* end_state) {
+    const bool has_state = HasStateBefore(chunk);
+    const bool gates = s_.decay == DecayKind::kPerToken;
+    decay_.SetChunk(chunk.begin, chunk.end);
+    PackOutputGradients(chunk);
+    if (s_.intra) PackIntra(chunk);
+    double before[kChunk] = {};
+    if (gates && !s_.intra) RowTerms(chunk, before);
+    if (has_d_state_) {
+      TransposePanels(GradientState(), TransposedState(d_state_transposed_));
+    }
+    if (s_.intra || has_state) {
+      WriteQueryGradients(chunk, has_state ? state : nullptr);
+    }
+    if (s_.intra || has_d_state_) {
+      WriteKeyGradients(chunk);
+      WriteValueGradients(chunk);
+    }
+    if (gates) {
+      WriteGateGradients(chunk, has_state, before,
+                         has_d_state_ ? StateProduct(end_state) : 0.0);
+    }
+    if (s_.inter) RetreatState(chunk);
+    if (chunk.starts_document) has_d_state_ = false;
+  }
+
+  void PackIntra(const Chunk& chunk) {
+    const int64_t n = chunk.size();
+    const int64_t cols = PadToVector(n);
+    const T* one = nullptr;
+    const auto k = From(s_.k, chunk.begin);
+    const auto q = From(s_.q, chunk.begin);
+    const auto v = From(s_.v, chunk.begin);
+    PackTransposed(k, n, s_.key_dim, {keys_transposed_, key_pad_, cols});
+    PackTransposed(v, n, s_.value_dim, {values_transposed_, value_pad_, cols});
+    PackPanels(k, n, s_.key_dim, one, {keys_, kChunk, key_pad_});
+    PackPanels(q, n, s_.key_dim, one, {queries_, kChunk, key_pad_});
+    MaskedScores(q, {keys_transposed_, key_pad_, cols}, n, s_.key_dim, decay_,
+                 scores_);
+    MaskedScores(From(s_.d_o, chunk.begin),
+                 {values_transposed_, value_pad_, cols}, n, s_.value_dim,
+                 decay_, d_scores_);
+  }
+
+  void WriteQueryGradients(const Chunk& chunk, T* state) {
+    const int64_t n = chunk.size();
+    const PanelMatrix<T> keys = {keys_, kChunk, key_pad_};
+    ForEachPanel<T>(key_pad_, [&](auto nv, int64_t col) {
+      const int64_t width = keys.Width(col);
+      for (int64_t i = 0; i < n; i += kTileRows) {
+        const T* rows[kTileRows];
+        Tile<T, nv.kValue> tile;
+        tile.Clear();
+        if (state != nullptr) {
+          RowPointers(From(s_.d_o, chunk.begin), i, n, rows);
+          tile.AddRows(rows, TransposedState(state).Panel(col), width, 0,
+                       s_.value_dim);
+          tile.ScaleRows(decay_.from_start() + i);
+        }
+        if (s_.intra) {
+          const int64_t seen = i + kTileRows < n ? i + kTileRows : n;
+          RowPointers(StridedRows<const T>{d_scores_, kChunk}, i, kChunk, rows);
+          tile.AddRows(rows, keys.Panel(col), width, 0, seen);
+        }
+        StridedRows<T> to = To(s_.d_q, chunk.begin + i);
+        to.data += col;
+        tile.StoreBlock(to, n - i, s_.key_dim - col, !s_.intra);
+      }
+    });
+  }
+
+  void WriteKeyGradients(const Chunk& chunk) {
+    WriteTransposedGradients(chunk, From(s_.v, chunk.begin), s_.value_dim,
+                             TransposedState(d_state_transposed_), d_scores_,
+                             {queries_, kChunk, key_pad_}, s_.key_dim, s_.d_k);
+  }
+
+  void WriteValueGradients(const Chunk& chunk) {
+    WriteTransposedGradients(
+        chunk, From(s_.k, chunk.begin), s_.key_dim, GradientState(), scores_,
+        {d_outputs_, kChunk, value_pad_}, s_.value_dim, s_.d_v);
+  }
+
+  // result = to_end o (a state) + scores^T later, where `later` holds the rows
+  // of tokens that come after.
+  void WriteTransposedGradients(const Chunk& chunk,
+                                const StridedRows<const T>& a, int64_t depth,
+                                const PanelMatrix<T>& state, const T* scores,
+                                const PanelMatrix<T>& later, int64_t cols,
+                                const typename Sequence::Result& result) {
+    const int64_t n = chunk.size();
+    ForEachPanel<T>(later.cols, [&](auto nv, int64_t col) {
+      const int64_t width = later.Width(col);
+      for (int64_t j = 0; j < n; j += kTileRows) {
+        Tile<T, nv.kValue> tile;
+        tile.Clear();
+        if (has_d_state_) {
+          const T* rows[kTileRows];
+          RowPointers(a, j, n, rows);
+          tile.AddRows(rows, state.Panel(col), width, 0, depth);
+          tile.ScaleRows(decay_.to_end() + j);
+        }
+        if (s_.intra) {
+          tile.AddColumns(scores + j * kChunk + j, kChunk,
+                          later.Panel(col) + j * width, width, n - j);
+        }
+        StridedRows<T> to = To(result, chunk.begin + j);
+        to.data += col;
+        tile.StoreBlock(to, n - j, cols - col, !s_.intra);
+      }
+    });
+  }
+
+  // ---- gates ------------------------------------------------------------
+
+  static double RowProduct(const StridedRows<const T>& a,
+                           const StridedRows<const T>& b, int64_t row,
+                           int64_t cols) {
+    Vec<T> sum = {};
+    for (int64_t c = 0; c < cols; c += kLanes<T>) {
+      sum += LoadFirst(a.Row(row) + c, cols - c) *
+             LoadFirst(b.Row(row) + c, cols - c);
+    }
+    return SumLanes<T>(sum);
+  }
+
+  // terms[i] = q_i . dq_i - k_i . dk_i with what is written so far.
+  void RowTerms(const Chunk& chunk, double (&terms)[kChunk]) const {
+    const auto q = From(s_.q, chunk.begin);
+    const auto k = From(s_.k, chunk.begin);
+    const auto d_q = FromResult(s_.d_q, chunk.begin);
+    const auto d_k = FromResult(s_.d_k, chunk.begin);
+    for (int64_t i = 0; i < chunk.size(); ++i) {
+      terms[i] =
+          RowProduct(q, d_q, i, s_.key_dim) - RowProduct(k, d_k, i, s_.key_dim);
+    }
+  }
+
+  double StateProduct(const T* end_state) const {
+    Vec<T> sums[4] = {};
+    for (int64_t i = 0; i < state_size_; i += 4 * kLanes<T>) {
+      for (int j = 0; j < 4; ++j) {
+        const int64_t at = i + j * kLanes<T>;
+        sums[j] += Load(end_state + at) * Load(d_state_transposed_ + at);
+      }
+    }
+    return SumLanes<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  }
+
+  void WriteGateGradients(const Chunk& chunk, bool has_state,
+                          const double (&before)[kChunk], double boundary) {
+    double terms[kChunk];
+    RowTerms(chunk, terms);
+    const bool add = !s_.intra;
+    double sum = boundary;
+    for (int64_t i = chunk.size() - 1; i >= 0; --i) {
+      sum += terms[i] - before[i];
+      T* to = s_.d_log_gate.data + (chunk.begin + i) * s_.d_log_gate.stride;
+      // The gate of a token with no state before it multiplies zero.
+      const double value = i == 0 && !has_state ? 0.0 : sum;
+      *to = static_cast<T>(add ? *to + value : value);
+    }
+  }
+
+  const Sequence& s_;
+  const ChunkWalk walk_;
+  const int64_t key_pad_;
+  const int64_t value_pad_;
+  const int64_t state_size_;
+  // Scratch: packed chunk operands.
+  T* const keys_transposed_;    // (key_dim, chunk) panels
+  T* const keys_;               // (chunk, key_dim) panels
+  T* const keys_weighted_;      // (chunk, key_dim) panels
+  T* const queries_;            // (chunk, key_dim) panels
+  T* const queries_weighted_;   // (chunk, key_dim)
+  T* const values_transposed_;  // (value_dim, chunk) panels
+  T* const values_;             // (chunk, value_dim)
+  T* const d_outputs_;          // (chunk, value_dim) panels
+  // dS in (key_dim, value_dim) and (value_dim, key_dim) panels.
+  T* const d_state_;
+  T* const d_state_transposed_;
+  // (chunk, chunk)
+  T* const scores_;
+  T* const d_scores_;
+  T* const weights_;
+  // Transposed states: of the current group, and at all groups' starts.
+  T* const states_;
+  T* const saved_states_;
+  ChunkDecay<T> decay_;
+  bool has_d_state_ = false;  // d_state_ holds the gradient at the chunk's end
+};
+
+template <typename T>
+void SummariseBackward(const LinearAttentionSequence<T>& sequence) {
+  BackwardPass<T>(sequence).Summarise();
+}
+
+template <typename T>
+void Gradients(const LinearAttentionSequence<T>& sequence) {
+  BackwardPass<T>(sequence).Gradients();
+}
+
+}  // namespace longspan::kernels::LONGSPAN_ISA

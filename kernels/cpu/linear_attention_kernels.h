@@ -1,0 +1,82 @@
+// One sequence (a batch element and head) of linear attention: the arguments
+// of the instruction-set variants and their table.
+//
+// Plain pointers and strides only: the variants' files include nothing whose
+// inline functions could be compiled with the wrong instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/instruction_set.h"
+
+namespace longspan::kernels {
+
+enum class DecayKind { kNone, kConstant, kPerToken };
+
+template <typename T>
+struct LinearAttentionSequence {
+  // Token t of an operand begins at data + t * stride.
+  struct Operand {
+    const T* data = nullptr;
+    int64_t stride = 0;
+  };
+  struct Result {
+    T* data = nullptr;
+    int64_t stride = 0;
+  };
+
+  int64_t tokens = 0;
+  int64_t key_dim = 0;
+  int64_t value_dim = 0;
+  double scale = 1.0;
+  DecayKind decay = DecayKind::kNone;
+  double log_decay = 0.0;  // kConstant
+  Operand log_gate;        // kPerToken
+  const int64_t* document_starts = nullptr;
+  int64_t document_count = 0;
+  bool intra = true;  // terms inside a chunk
+  bool inter = true;  // terms through states; alone, they are added
+
+  Operand q, k, v, d_o;
+  Operand initial_state, d_final_state;  // rows of value_dim; null is zero
+  Result o, d_q, d_k, d_v, d_log_gate;
+  Result final_state, d_initial_state;  // rows of value_dim; may be null
+  double log_decay_sum = 0.0;           // written by Summarise
+
+  int64_t group_blocks = 0;  // LinearAttentionPlan
+  int64_t groups = 0;
+  T* scratch = nullptr;  // 64-byte aligned, LinearAttentionPlan's size
+};
+
+template <typename T>
+struct LinearAttentionKernels {
+  void (*summarise)(LinearAttentionSequence<T>& sequence);
+  void (*outputs)(const LinearAttentionSequence<T>& sequence);
+  void (*summarise_backward)(const LinearAttentionSequence<T>& sequence);
+  void (*gradients)(const LinearAttentionSequence<T>& sequence);
+  // Updates final_state in place.
+  void (*decode)(const LinearAttentionSequence<T>& sequence);
+};
+
+// The variants, defined in linear_attention_<set>.cc.
+template <typename T>
+const LinearAttentionKernels<T>& BaselineLinearAttention();
+template <typename T>
+const LinearAttentionKernels<T>& Avx2LinearAttention();
+template <typename T>
+const LinearAttentionKernels<T>& Avx512LinearAttention();
+
+template <typename T>
+const LinearAttentionKernels<T>& LinearAttentionFor(InstructionSet set) {
+  switch (set) {
+    case InstructionSet::kAvx512:
+      return Avx512LinearAttention<T>();
+    case InstructionSet::kAvx2:
+      return Avx2LinearAttention<T>();
+    case InstructionSet::kBaseline:
+      break;
+  }
+  return BaselineLinearAttention<T>();
+}
+
+}  // namespace longspan::kernels

@@ -1,0 +1,178 @@
+// Register tiles: kTileRows x (NV vectors) accumulators that multiply rows or
+// columns of A with a packed panel of B.
+//
+// A panel is a row-major slab of B with kPanelLanes columns, so that one step
+// of the inner loop reads NV consecutive vectors; matrices are lists of panels
+// (PanelMatrix). A's elements are broadcast from memory. All loops over a tile
+// are unrolled, so a tile lives in registers.
+#pragma once
+
+#include "kernels/cpu/simd.h"
+
+namespace longspan::kernels::LONGSPAN_ISA {
+
+// 8 x 2 of 32 registers, or 4 x 2 of 16: enough independent sums to hide the
+// latency of a multiply-add, few enough broadcasts for two loads per cycle.
+inline constexpr int kTileRows = LONGSPAN_VECTOR_BYTES == 64 ? 8 : 4;
+inline constexpr int kPanelVectors = 2;
+template <typename T>
+inline constexpr int kPanelLanes = kPanelVectors* kLanes<T>;
+
+// [rows, cols] as panels of kPanelLanes columns; the last one may be half as
+// wide. cols is a multiple of kLanes.
+template <typename T>
+struct PanelMatrix {
+  T* data;
+  int64_t rows;
+  int64_t cols;
+
+  T* Panel(int64_t col) const { return data + col * rows; }
+  int64_t Width(int64_t col) const {
+    return cols - col < kPanelLanes<T> ? cols - col : kPanelLanes<T>;
+  }
+};
+
+// Rows of an operand in memory: row i begins at data + i * stride.
+template <typename T>
+struct StridedRows {
+  T* data;
+  int64_t stride;
+
+  T* Row(int64_t i) const { return data + i * stride; }
+};
+
+template <typename T, int NV>
+struct Tile {
+  Vec<T> sum[kTileRows][NV];
+
+  LONGSPAN_INLINE void Clear() {
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) sum[i][j] = Vec<T>{};
+    }
+  }
+
+  // Rows of B-like memory, times `factor`.
+  LONGSPAN_INLINE void LoadScaled(const T* from, int64_t stride, T factor) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) {
+        sum[i][j] = factor * Load(from + i * stride + j * kLanes<T>);
+      }
+    }
+  }
+
+  LONGSPAN_INLINE void StoreAll(T* to, int64_t stride) const {
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) {
+        Store(to + i * stride + j * kLanes<T>, sum[i][j]);
+      }
+    }
+  }
+
+  // Row i times factors[i].
+  LONGSPAN_INLINE void ScaleRows(const T* factors) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) sum[i][j] *= factors[i];
+    }
+  }
+
+  // Element-wise by a matrix in memory; its rows may overlap (Toeplitz).
+  LONGSPAN_INLINE void Weight(const T* weights, int64_t stride) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) {
+        sum[i][j] *= Load(weights + i * stride + j * kLanes<T>);
+      }
+    }
+  }
+
+  // sum += A B with A given by rows, which are read at [k_begin, k_end).
+  LONGSPAN_INLINE void AddRows(const T* const (&a)[kTileRows], const T* b,
+                               int64_t b_stride, int64_t k_begin,
+                               int64_t k_end) {
+    b += k_begin * b_stride;
+    for (int64_t k = k_begin; k < k_end; ++k, b += b_stride) {
+      Vec<T> row[NV];
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) row[j] = Load(b + j * kLanes<T>);
+#pragma GCC unroll 8
+      for (int i = 0; i < kTileRows; ++i) {
+        const T factor = a[i][k];
+#pragma GCC unroll 2
+        for (int j = 0; j < NV; ++j) sum[i][j] += factor * row[j];
+      }
+    }
+  }
+
+  // sum += A^T B with A row-major [k, a_stride]: its columns are our rows.
+  LONGSPAN_INLINE void AddColumns(const T* a, int64_t a_stride, const T* b,
+                                  int64_t b_stride, int64_t count) {
+    for (int64_t k = 0; k < count; ++k, a += a_stride, b += b_stride) {
+      Vec<T> row[NV];
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) row[j] = Load(b + j * kLanes<T>);
+#pragma GCC unroll 8
+      for (int i = 0; i < kTileRows; ++i) {
+        const T factor = a[i];
+#pragma GCC unroll 2
+        for (int j = 0; j < NV; ++j) sum[i][j] += factor * row[j];
+      }
+    }
+  }
+
+  // Writes (or adds to) the first `rows` rows and `cols` columns of `to`.
+  LONGSPAN_INLINE void StoreBlock(const StridedRows<T>& to, int64_t rows,
+                                  int64_t cols, bool add) const {
+    if (rows >= kTileRows && cols >= NV * kLanes<T> && !add) {
+      return StoreAll(to.data, to.stride);
+    }
+    Tile copy = *this;
+    for (int64_t i = 0; i < rows && i < kTileRows; ++i) {
+      T* row = to.Row(i);
+      for (int j = 0; j < NV && j * kLanes<T> < cols; ++j) {
+        const int64_t left = cols - j * kLanes<T>;
+        Vec<T> value = copy.sum[i][j];
+        if (add) value += LoadFirst(row + j * kLanes<T>, left);
+        StoreFirst(row + j * kLanes<T>, value, left);
+      }
+    }
+  }
+};
+
+// Pointers to kTileRows rows from `first`; rows past the last one repeat it,
+// so that tiles at the end read valid memory (their results are dropped).
+template <typename T>
+LONGSPAN_INLINE void RowPointers(const StridedRows<const T>& rows,
+                                 int64_t first, int64_t count,
+                                 const T* (&pointers)[kTileRows]) {
+#pragma GCC unroll 8
+  for (int i = 0; i < kTileRows; ++i) {
+    const int64_t row = first + i < count ? first + i : count - 1;
+    pointers[i] = rows.data + row * rows.stride;
+  }
+}
+
+template <int value>
+struct IntConstant {
+  static constexpr int kValue = value;
+};
+
+// Calls fn(IntConstant<NV>, col) for each panel (or half panel at the end).
+template <typename T, typename Fn>
+LONGSPAN_INLINE void ForEachPanel(int64_t cols, const Fn& fn) {
+  int64_t col = 0;
+  for (; col + kPanelLanes<T> <= cols; col += kPanelLanes<T>) {
+    fn(IntConstant<kPanelVectors>{}, col);
+  }
+  if (col < cols) fn(IntConstant<1>{}, col);
+}
+
+}  // namespace longspan::kernels::LONGSPAN_ISA

@@ -1,0 +1,161 @@
+// The CPU backend against the reference, every case of the list, both types,
+// every instruction set of this processor.
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_stream.h"
+#include "kernels/reference/reference_ops.h"
+#include "tests/support/attention/linear_attention_cases.h"
+#include "tests/support/attention/linear_attention_problem.h"
+
+namespace longspan::kernels {
+namespace {
+
+std::vector<InstructionSet> SupportedSets() {
+  std::vector<InstructionSet> sets = {InstructionSet::kBaseline};
+  for (InstructionSet set : {InstructionSet::kAvx2, InstructionSet::kAvx512}) {
+    if (set <= BestInstructionSet()) sets.push_back(set);
+  }
+  return sets;
+}
+
+struct Tolerance {
+  double relative_rms;
+  double epsilon;  // one rounding
+};
+
+Tolerance ToleranceOf(DType dtype) {
+  if (dtype == DType::kF64) return {1e-10, 0x1p-53};
+  return {1e-5, 0x1p-24};
+}
+
+void ExpectClose(const std::vector<double>& actual,
+                 const std::vector<double>& expected, double tolerance,
+                 const char* what) {
+  ASSERT_EQ(actual.size(), expected.size()) << what;
+  EXPECT_LE(RelativeRms(actual, expected), tolerance) << what;
+}
+
+// Norms of the rows of [tokens, cols].
+std::vector<double> RowNorms(const std::vector<double>& values, int64_t cols) {
+  std::vector<double> norms(values.size() / cols);
+  for (size_t i = 0; i < norms.size(); ++i) {
+    double sum = 0.0;
+    for (int64_t c = 0; c < cols; ++c) {
+      sum += values[i * cols + c] * values[i * cols + c];
+    }
+    norms[i] = std::sqrt(sum);
+  }
+  return norms;
+}
+
+// A gate's gradient is a suffix sum of q . dq - k . dk in which terms of equal
+// size cancel, so its rounding error is relative to what is summed and not to
+// the result: at most a few roundings of
+//   sum over the sequence of |q_s||dq_s| + |k_s||dk_s|,
+// which also bounds <S, dS> at a border, the same sum by another route.
+double GateGradientSize(const LinearAttentionProblem& problem,
+                        const LinearAttentionResults& results) {
+  const int64_t cols = problem.case_of().key_dim;
+  const auto q = RowNorms(ToDoubles(problem.q()), cols);
+  const auto k = RowNorms(ToDoubles(problem.k()), cols);
+  const auto d_q = RowNorms(results.d_q, cols);
+  const auto d_k = RowNorms(results.d_k, cols);
+  const double sequences = problem.case_of().batch * problem.case_of().heads;
+  return (Dot(q, d_q) + Dot(k, d_k)) / sequences;
+}
+
+void ExpectGateGradients(const LinearAttentionProblem& problem,
+                         const LinearAttentionResults& actual,
+                         const LinearAttentionResults& expected) {
+  const Tolerance tolerance = ToleranceOf(problem.dtype());
+  ASSERT_EQ(actual.d_log_gate.size(), expected.d_log_gate.size());
+  const double error = Rms(Difference(actual.d_log_gate, expected.d_log_gate));
+  const double bound =
+      tolerance.relative_rms * Rms(expected.d_log_gate) +
+      4 * tolerance.epsilon * GateGradientSize(problem, expected);
+  EXPECT_LE(error, bound) << "d_log_gate";
+}
+
+void ExpectLogDecays(const std::vector<double>& actual,
+                     const std::vector<double>& expected, double tolerance) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < actual.size(); ++i) {
+    if (std::isinf(expected[i])) {
+      EXPECT_EQ(actual[i], expected[i]);
+    } else {
+      EXPECT_NEAR(actual[i], expected[i], tolerance * std::fabs(expected[i]));
+    }
+  }
+}
+
+void ExpectResults(const LinearAttentionProblem& problem,
+                   const LinearAttentionResults& actual,
+                   const LinearAttentionResults& expected) {
+  const double tolerance = ToleranceOf(problem.dtype()).relative_rms;
+  ExpectClose(actual.summary_state, expected.summary_state, tolerance,
+              "summary state");
+  ExpectLogDecays(actual.summary_log_decay, expected.summary_log_decay,
+                  tolerance);
+  ExpectClose(actual.o, expected.o, tolerance, "o");
+  ExpectClose(actual.final_state, expected.final_state, tolerance,
+              "final_state");
+  ExpectClose(actual.d_summary_state, expected.d_summary_state, tolerance,
+              "d_summary_state");
+  ExpectClose(actual.d_q, expected.d_q, tolerance, "d_q");
+  ExpectClose(actual.d_k, expected.d_k, tolerance, "d_k");
+  ExpectClose(actual.d_v, expected.d_v, tolerance, "d_v");
+  ExpectClose(actual.d_initial_state, expected.d_initial_state, tolerance,
+              "d_initial_state");
+  ExpectGateGradients(problem, actual, expected);
+}
+
+class LinearAttentionConformance
+    : public testing::TestWithParam<LinearAttentionCase> {};
+
+TEST_P(LinearAttentionConformance, AgreesWithReference) {
+  const auto reference = CreateReferenceLinearAttention();
+  CpuStream stream(2);
+  for (DType dtype : {DType::kF64, DType::kF32}) {
+    const LinearAttentionProblem problem(GetParam(), dtype);
+    const LinearAttentionResults expected = problem.Run(
+        *reference, stream, BackendKind::kReference, 1, Passes::kOne);
+    for (InstructionSet set : SupportedSets()) {
+      const auto op = CreateCpuLinearAttention(set);
+      for (Passes passes : {Passes::kOne, Passes::kTwo}) {
+        SCOPED_TRACE(std::string(DTypeName(dtype)) + " " +
+                     InstructionSetName(set) +
+                     (passes == Passes::kOne ? " one pass" : " two passes"));
+        ExpectResults(problem,
+                      problem.Run(*op, stream, BackendKind::kCpu, 2, passes),
+                      expected);
+      }
+    }
+  }
+}
+
+// The reference's own two passes, which divide the terms at the range's ends.
+TEST_P(LinearAttentionConformance, ReferencePassesAddUp) {
+  const auto reference = CreateReferenceLinearAttention();
+  CpuStream stream(1);
+  if (GetParam().tokens > 300) return;  // the same code at every length
+  const LinearAttentionProblem problem(GetParam(), DType::kF64);
+  ExpectResults(
+      problem,
+      problem.Run(*reference, stream, BackendKind::kReference, 1, Passes::kTwo),
+      problem.Run(*reference, stream, BackendKind::kReference, 1,
+                  Passes::kOne));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, LinearAttentionConformance,
+    testing::ValuesIn(LinearAttentionCases()),
+    [](const testing::TestParamInfo<LinearAttentionCase>& info) {
+      return info.param.name;
+    });
+
+}  // namespace
+}  // namespace longspan::kernels

@@ -1,0 +1,124 @@
+#include "tests/support/attention/host_tensor.h"
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <new>
+
+#include "common/base/check.h"
+
+namespace longspan::kernels {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+// Calls fn(element offset) for every element in row-major order.
+void ForEachOffset(const ConstTensorView& view,
+                   const std::function<void(int64_t)>& fn) {
+  std::array<int64_t, kMaxRank> index = {};
+  const int64_t count = view.element_count();
+  for (int64_t n = 0; n < count; ++n) {
+    int64_t offset = 0;
+    for (int i = 0; i < view.rank(); ++i) offset += index[i] * view.stride(i);
+    fn(offset);
+    for (int i = view.rank() - 1; i >= 0; --i) {
+      if (++index[i] < view.size(i)) break;
+      index[i] = 0;
+    }
+  }
+}
+
+// SplitMix64.
+uint64_t Next(uint64_t& state) {
+  state += 0x9e3779b97f4a7c15;
+  uint64_t z = state;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+void HostTensor::AlignedDelete::operator()(std::byte* p) const {
+  ::operator delete[](p, kAlignment);
+}
+
+HostTensor::HostTensor(DType dtype, std::initializer_list<int64_t> shape) {
+  const TensorView sizes(nullptr, dtype, shape);
+  const size_t bytes = sizes.byte_count() + 64;
+  data_.reset(static_cast<std::byte*>(::operator new[](bytes, kAlignment)));
+  std::memset(data_.get(), 0xff, bytes);  // a NaN in f32 and f64
+  view_ = TensorView(data_.get(), dtype, shape);
+}
+
+HostTensor HostTensor::Workspace(int64_t bytes) {
+  return bytes == 0 ? HostTensor() : HostTensor(DType::kU8, {bytes});
+}
+
+std::vector<double> HostTensor::ToDoubles() const {
+  return kernels::ToDoubles(view_);
+}
+
+std::vector<double> ToDoubles(const ConstTensorView& view) {
+  std::vector<double> values;
+  if (view.is_null()) return values;
+  values.reserve(view.element_count());
+  ForEachOffset(view, [&](int64_t offset) {
+    values.push_back(view.dtype() == DType::kF64
+                         ? view.data_as<double>()[offset]
+                         : view.data_as<float>()[offset]);
+  });
+  return values;
+}
+
+void FromDoubles(const std::vector<double>& values, const TensorView& view) {
+  LONGSPAN_CHECK_EQ(static_cast<int64_t>(values.size()), view.element_count());
+  size_t n = 0;
+  ForEachOffset(view, [&](int64_t offset) {
+    if (view.dtype() == DType::kF64) {
+      view.data_as<double>()[offset] = values[n++];
+    } else {
+      view.data_as<float>()[offset] = static_cast<float>(values[n++]);
+    }
+  });
+}
+
+void FillUniform(uint64_t seed, double low, double high,
+                 const TensorView& view) {
+  uint64_t state = seed * 0x2545f4914f6cdd1d + 1;
+  std::vector<double> values(view.element_count());
+  for (double& value : values) {
+    value = low + (high - low) * (Next(state) >> 11) * 0x1p-53;
+  }
+  FromDoubles(values, view);
+}
+
+double Rms(const std::vector<double>& values) {
+  double sum = 0.0;
+  for (double value : values) sum += value * value;
+  return values.empty() ? 0.0 : std::sqrt(sum / values.size());
+}
+
+std::vector<double> Difference(const std::vector<double>& a,
+                               const std::vector<double>& b) {
+  LONGSPAN_CHECK_EQ(a.size(), b.size());
+  std::vector<double> difference(a.size());
+  for (size_t i = 0; i < a.size(); ++i) difference[i] = a[i] - b[i];
+  return difference;
+}
+
+double RelativeRms(const std::vector<double>& actual,
+                   const std::vector<double>& expected) {
+  const double error = Rms(Difference(actual, expected));
+  const double size = Rms(expected);
+  return size == 0.0 ? error : error / size;
+}
+
+double Dot(const std::vector<double>& a, const std::vector<double>& b) {
+  LONGSPAN_CHECK_EQ(a.size(), b.size());
+  double sum = 0.0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+}  // namespace longspan::kernels

@@ -1,0 +1,166 @@
+#include "tests/support/attention/linear_attention_cases.h"
+
+#include <utility>
+
+namespace longspan::kernels {
+namespace {
+
+using Cases = std::vector<LinearAttentionCase>;
+
+constexpr Transition kIdentity = Transition::kIdentity;
+constexpr Transition kConstant = Transition::kConstant;
+constexpr Transition kScalar = Transition::kScalar;
+
+LinearAttentionCase Make(int64_t batch, int64_t tokens, int64_t heads,
+                         int64_t key_dim, int64_t value_dim,
+                         Transition transition) {
+  constexpr const char* kNames[] = {"Identity", "Constant", "Scalar"};
+  LinearAttentionCase c;
+  c.batch = batch;
+  c.tokens = tokens;
+  c.heads = heads;
+  c.key_dim = key_dim;
+  c.value_dim = value_dim;
+  c.transition = transition;
+  c.name = std::string(kNames[static_cast<int>(transition)]) + "B" +
+           std::to_string(batch) + "T" + std::to_string(tokens) + "H" +
+           std::to_string(heads) + "K" + std::to_string(key_dim) + "V" +
+           std::to_string(value_dim);
+  return c;
+}
+
+// Lengths around the chunk, with every transition.
+void AddLengths(Cases& cases) {
+  for (int64_t tokens : {1, 15, 63, 64, 65, 100, 255, 256, 257, 913}) {
+    for (Transition transition : {kIdentity, kConstant, kScalar}) {
+      const int64_t heads = tokens % 2 == 0 ? 3 : 1;
+      cases.push_back(Make(1, tokens, heads, 16, 16, transition));
+      cases.back().fused_projection = heads == 3;
+    }
+  }
+}
+
+void AddHeadSizes(Cases& cases) {
+  constexpr std::pair<int64_t, int64_t> kSizes[] = {
+      {1, 1},   {16, 32},  {32, 32},   {60, 60},   {64, 64}, {80, 24},
+      {64, 80}, {128, 64}, {128, 128}, {192, 128}, {7, 256}, {256, 5}};
+  constexpr Transition kTransitions[] = {kScalar, kConstant, kIdentity};
+  int i = 0;
+  for (auto [key_dim, value_dim] : kSizes) {
+    cases.push_back(Make(1, 100, 1, key_dim, value_dim, kTransitions[i % 3]));
+    cases.back().fused_projection = i % 2 == 0;
+    ++i;
+  }
+  cases.push_back(Make(2, 70, 5, 16, 32, kScalar));
+  cases.push_back(Make(3, 65, 3, 32, 16, kConstant));
+}
+
+void AddGates(Cases& cases) {
+  constexpr std::pair<Gates, const char*> kKinds[] = {
+      {Gates::kStrong, "Strong"},
+      {Gates::kZero, "Zero"},
+      {Gates::kPerHead, "PerHead"},
+      {Gates::kClosed, "Closed"}};
+  for (auto [gates, name] : kKinds) {
+    for (Transition transition : {kConstant, kScalar}) {
+      if (gates == Gates::kClosed && transition == kConstant) continue;
+      LinearAttentionCase c = Make(1, 200, 3, 16, 24, transition);
+      c.gates = gates;
+      c.name += name;
+      cases.push_back(c);
+    }
+  }
+}
+
+void AddEnds(Cases& cases) {
+  for (Transition transition : {kIdentity, kScalar}) {
+    LinearAttentionCase c = Make(2, 130, 1, 16, 16, transition);
+    c.has_initial_state = false;
+    c.name += "NoInitial";
+    cases.push_back(c);
+    c.has_final_gradient = false;
+    c.name += "NoFinal";
+    cases.push_back(c);
+  }
+}
+
+void AddDocuments(Cases& cases) {
+  const std::pair<const char*, std::vector<int64_t>> kStarts[] = {
+      {"At0", {0}},
+      {"At1", {1}},
+      {"Adjacent", {17, 18, 19, 150, 151}},
+      {"Aligned", {64, 128, 192}},
+      {"Unaligned", {0, 15, 100, 201}},
+      {"LastToken", {210}},
+      {"AfterBlock", {65, 129}}};
+  for (const auto& [name, starts] : kStarts) {
+    for (Transition transition : {kIdentity, kConstant, kScalar}) {
+      LinearAttentionCase c = Make(1, 211, 2, 16, 16, transition);
+      c.document_starts = starts;
+      c.name += std::string("Documents") + name;
+      cases.push_back(c);
+    }
+  }
+}
+
+// Long enough for backward to keep only some states (PlanLinearAttention).
+void AddRecompute(Cases& cases) {
+  LinearAttentionCase c = Make(1, 64 * 70 + 5, 1, 128, 128, kScalar);
+  c.name += "Recompute";
+  cases.push_back(c);
+}
+
+Cases MakeCases() {
+  Cases cases;
+  AddLengths(cases);
+  AddHeadSizes(cases);
+  AddGates(cases);
+  AddEnds(cases);
+  AddDocuments(cases);
+  AddRecompute(cases);
+  return cases;
+}
+
+Cases MakeGradientCases() {
+  Cases cases;
+  for (Transition transition : {kIdentity, kConstant, kScalar}) {
+    cases.push_back(Make(2, 9, 2, 3, 5, transition));
+    cases.push_back(Make(1, 70, 1, 4, 3, transition));
+    LinearAttentionCase c = Make(1, 70, 1, 4, 3, transition);
+    c.document_starts = {3, 64, 66};
+    c.name += "Documents";
+    cases.push_back(c);
+  }
+  return cases;
+}
+
+Cases MakeBenchCases() {
+  Cases cases;
+  for (int64_t size : {16, 32, 64, 128}) {
+    for (Transition transition : {kIdentity, kConstant, kScalar}) {
+      cases.push_back(Make(1, 4096, 8, size, size, transition));
+      cases.back().has_initial_state = false;
+      cases.back().has_final_gradient = false;
+    }
+  }
+  return cases;
+}
+
+}  // namespace
+
+const Cases& LinearAttentionCases() {
+  static const Cases& cases = *new Cases(MakeCases());
+  return cases;
+}
+
+const Cases& LinearAttentionGradientCases() {
+  static const Cases& cases = *new Cases(MakeGradientCases());
+  return cases;
+}
+
+const Cases& LinearAttentionBenchCases() {
+  static const Cases& cases = *new Cases(MakeBenchCases());
+  return cases;
+}
+
+}  // namespace longspan::kernels

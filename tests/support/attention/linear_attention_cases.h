@@ -1,0 +1,42 @@
+// The one list of linear-attention cases: conformance across backends, split
+// and determinism tests, gradient checks and the bench all draw from it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/api/linear_attention.h"
+
+namespace longspan::kernels {
+
+enum class Gates {
+  kMild,     // log gates in (-0.3, 0), decays in the same range
+  kStrong,   // -20 per step: everything older is as good as gone
+  kZero,     // no decay, through the gated path
+  kPerHead,  // 0 in head 0 and -10 in the others: shows a wrong head offset
+  kClosed    // minus infinity at every seventh token, weak gates elsewhere
+};
+
+struct LinearAttentionCase {
+  std::string name;
+  int64_t batch = 1;
+  int64_t tokens = 1;
+  int64_t heads = 1;
+  int64_t key_dim = 16;
+  int64_t value_dim = 16;
+  Transition transition = Transition::kIdentity;
+  Gates gates = Gates::kMild;
+  std::vector<int64_t> document_starts;
+  bool has_initial_state = true;
+  bool has_final_gradient = true;
+  bool fused_projection = false;  // q, k, v are slices of one buffer
+};
+
+const std::vector<LinearAttentionCase>& LinearAttentionCases();
+// Small ones with every transition, for central differences.
+const std::vector<LinearAttentionCase>& LinearAttentionGradientCases();
+// What bench/attention.cc times.
+const std::vector<LinearAttentionCase>& LinearAttentionBenchCases();
+
+}  // namespace longspan::kernels
