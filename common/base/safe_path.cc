@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -78,7 +79,9 @@ int OpenAt2(int directory, const std::string& path, int flags, unsigned mode) {
   open_how how;
   std::memset(&how, 0, sizeof(how));
   how.flags = static_cast<uint64_t>(flags);
-  how.mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? mode : 0;
+  const bool creates =
+      (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+  how.mode = creates ? mode : 0;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
   return static_cast<int>(
       syscall(SYS_openat2, directory, path.c_str(), &how, sizeof(how)));
@@ -94,7 +97,15 @@ int OpenWithoutLinks(int directory, const std::string& path, int flags,
                         O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   }
   if (!parent.valid()) return -1;
-  return openat(parent.get(), parts.back().c_str(), flags | O_NOFOLLOW, mode);
+  UniqueFd fd(
+      openat(parent.get(), parts.back().c_str(), flags | O_NOFOLLOW, mode));
+  struct stat info;
+  // O_PATH opens the link itself.
+  if (fd.valid() && fstat(fd.get(), &info) == 0 && S_ISLNK(info.st_mode)) {
+    errno = ELOOP;
+    return -1;
+  }
+  return fd.Release();
 }
 
 int OpenRelative(int directory, const std::string& path, int flags,
