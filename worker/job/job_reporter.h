@@ -14,6 +14,7 @@
 
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "common/metrics/metric_catalog.h"
 
 namespace longspan::worker {
 
@@ -51,14 +52,13 @@ struct GeneratedToken {
   std::optional<double> log_probability;
 };
 
-// Names are those of common/metrics/metric_catalog.h.
+// A value for a metric of the catalog; its type there says whether the value is
+// set, added or observed. The reporter adds the labels job_id and rank where
+// the metric has them.
 struct MetricSample {
-  enum class Kind { kSet, kAdd, kObserve };
-
-  std::string name;
-  std::map<std::string, std::string> labels;
-  Kind kind = Kind::kSet;
+  MetricId metric;
   double value = 0.0;
+  std::map<std::string, std::string> labels;
 };
 
 class JobReporter {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace longspan::worker {
 
 void StopRequest::Request(std::string reason) {
@@ -14,6 +16,12 @@ void StopRequest::Request(std::string reason) {
 std::string StopRequest::reason() const {
   MutexLock lock(mu_);
   return reason_;
+}
+
+absl::Status StopRequest::AsStatus() const {
+  const std::string why = reason();
+  return absl::CancelledError(
+      absl::StrCat("stopped: ", why.empty() ? "asked on another rank" : why));
 }
 
 }  // namespace longspan::worker

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <string>
 
+#include "absl/status/status.h"
 #include "common/base/mutex.h"
 
 namespace longspan::worker {
@@ -19,6 +20,10 @@ class StopRequest {
 
   bool requested() const { return requested_.load(); }
   std::string reason() const EXCLUDES(mu_);  // empty until requested
+
+  // What a job returns that another rank's request stopped, or this one's:
+  // kCancelled, with the reason where it is known.
+  absl::Status AsStatus() const;
 
  private:
   std::atomic<bool> requested_{false};

@@ -1,0 +1,30 @@
+// What the operating system says about this process's memory.
+//
+//   MemoryProbe probe;          // just before the model is built
+//   ... probe.used(), probe.peak()
+//
+// Both count from the resident size at construction (VmRSS), so they compare
+// with the planner's prediction. The peak is VmHWM, whose record is cleared at
+// construction where the kernel allows it.
+#pragma once
+
+#include <cstdint>
+
+namespace longspan::worker {
+
+class MemoryProbe {
+ public:
+  MemoryProbe();
+
+  int64_t used() const;  // bytes, at least 0
+  int64_t peak() const;
+
+ private:
+  int64_t before_;
+};
+
+// Makes the allocator's share of resident memory follow what is in use: large
+// blocks go back to the system at once, few arenas. Call it first in main.
+void KeepHeapCompact();
+
+}  // namespace longspan::worker
