@@ -10,7 +10,9 @@
 #     owns threads.
 #
 #   longspan_binary(NAME file SRCS ... [DEPS ...] [EXTERNAL ...] [NO_INSTALL])
-#     An executable build/<preset>/bin/<file>, installed into bin/.
+#     An executable build/<preset>/bin/<file>, installed into bin/. The target
+#     longspan_binaries builds all that are installed: build it before
+#     `cmake --install`.
 #
 #   longspan_test([NAME target] SRCS ... [DEPS ...] [EXTERNAL ...] [TSAN]
 #                 [RUNS binary...] [LABELS ...] [TIMEOUT seconds])
@@ -113,6 +115,7 @@ function(longspan_binary)
   if(LONGSPAN_TSAN_ONLY)
     set_target_properties(${ARG_NAME} PROPERTIES EXCLUDE_FROM_ALL ON)
   elseif(NOT ARG_NO_INSTALL)
+    add_dependencies(longspan_binaries ${ARG_NAME})
     install(TARGETS ${ARG_NAME} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   endif()
 endfunction()
@@ -140,6 +143,7 @@ function(longspan_wants_test out)
 endfunction()
 
 add_custom_target(longspan_e2e)
+add_custom_target(longspan_binaries)
 
 function(longspan_test_properties name)
   cmake_parse_arguments(ARG "" "TIMEOUT;PROCESSORS" "LABELS" ${ARGN})

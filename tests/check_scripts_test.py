@@ -1,0 +1,155 @@
+"""The checks of the tree must fail on trees that break their rules."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SOURCE = os.environ["LONGSPAN_SOURCE_DIR"]
+
+LAYERS = """
+common/base:
+proto:
+worker/model: common/base
+coordinator/plan: common/base
+coordinator/rpc: coordinator/plan
+pure: coordinator/plan
+grpc: coordinator/rpc
+protobuf: coordinator/rpc
+cuda: kernels/cuda
+"""
+
+
+def target(directory, files, deps=(), kind="library"):
+    return {"target": directory.replace("/", "_"), "kind": kind,
+            "directory": directory, "files": files, "deps": list(deps),
+            "external": []}
+
+
+class TreeCase(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = folder.name
+
+    def write(self, path, text):
+        full = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def run_script(self, name, *arguments):
+        result = subprocess.run(
+            [sys.executable, os.path.join(SOURCE, "cmake", name), self.root,
+             *arguments], capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout
+
+
+class IncludesTest(TreeCase):
+    def setUp(self):
+        super().setUp()
+        self.write("cmake/layers.txt", LAYERS)
+        self.write("common/base/a.h", "#include <string>\n")
+        self.base = target("common/base", ["a.h"])
+
+    def check(self, *targets):
+        record = os.path.join(self.root, "targets.json")
+        with open(record, "w", encoding="utf-8") as file:
+            json.dump([self.base, *targets], file)
+        return self.run_script("check_includes.py", record)
+
+    def plan(self, text, deps=("common_base",), name="p.cc"):
+        self.write("coordinator/plan/" + name, text)
+        return target("coordinator/plan", [name], deps)
+
+    def test_declared_include_passes(self):
+        code, said = self.check(self.plan('#include "common/base/a.h"\n'))
+        self.assertEqual(code, 0, said)
+
+    def expect(self, message, *targets):
+        code, said = self.check(*targets)
+        self.assertEqual(code, 1, said)
+        self.assertIn(message, said)
+
+    def test_undeclared_include(self):
+        self.expect("lacks common_base in its DEPS",
+                    self.plan('#include "common/base/a.h"\n', deps=()))
+
+    def test_unused_dependency(self):
+        self.expect("includes nothing of it", self.plan("int x;\n"))
+
+    def test_edge_outside_the_layers(self):
+        self.write("worker/model/m.h", "")
+        self.expect("coordinator/plan may not include worker/model",
+                    target("worker/model", ["m.h"]),
+                    self.plan('#include "worker/model/m.h"\n',
+                              deps=["worker_model"]))
+
+    def test_nothing_includes_tests(self):
+        self.write("tests/support/s.h", "")
+        self.expect("tests/support: nothing may",
+                    target("tests/support", ["s.h"]),
+                    self.plan('#include "tests/support/s.h"\n',
+                              deps=["tests_support"]))
+
+    def test_unknown_directory(self):
+        self.write("worker/new/n.cc", '#include "common/base/a.h"\n')
+        self.expect("worker/new is not in cmake/layers.txt",
+                    target("worker/new", ["n.cc"], ["common_base"]))
+
+    def test_cycle(self):
+        self.base["deps"] = ["coordinator_plan"]
+        self.expect("cycle: ", self.plan('#include "common/base/a.h"\n'))
+
+    def test_forbidden_headers(self):
+        for header in ("grpcpp/grpcpp.h", "google/protobuf/message.h",
+                       "cuda_runtime.h", "nccl.h"):
+            self.expect(f"includes {header}; ",
+                        self.plan(f"#include <{header}>\n", deps=()))
+
+    def test_purity(self):
+        self.expect("it must stay pure",
+                    self.plan("#include <thread>\n", deps=()))
+
+    def test_source_without_target(self):
+        self.write("common/base/lost.cc", "")
+        self.expect("common/base/lost.cc: belongs to no target")
+
+    def test_missing_source(self):
+        self.expect("listed in CMakeLists.txt but missing",
+                    target("worker/model", ["gone.cc"]))
+
+
+class TextTest(TreeCase):
+    def expect(self, message, path, text):
+        self.write(path, text)
+        code, said = self.run_script("check_text.py")
+        self.assertEqual(code, 1, said)
+        self.assertIn(message, said)
+
+    def test_plain_text_passes(self):
+        self.write("a.cc", "// reads ${HOME}/work and http://example.com\n")
+        code, said = self.run_script("check_text.py")
+        self.assertEqual(code, 0, said)
+
+    def test_machine_path(self):
+        self.expect("names a path of one machine", "a.md", "see /ho" "me/me\n")
+
+    def test_registry(self):
+        self.expect("names a registry", "a.yaml", "image: gh" "cr.io/x/y\n")
+
+    def test_skipped_test(self):
+        self.expect("skips a test", "a.cc", "GTEST_" "SKIP();\n")
+        self.expect("skips a test", "a.cc", "TEST(A, DISABLED" "_B) {}\n")
+
+    def test_unfinished_work(self):
+        self.expect("is unfinished", "a.h", "// TO" "DO: later\n")
+
+    def test_long_file(self):
+        self.expect("the limit is 600", "a.cc", "\n" * 601)
+
+
+if __name__ == "__main__":
+    unittest.main()
