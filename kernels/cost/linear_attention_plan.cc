@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/cost/vector_pad.h"
+
 namespace longspan::kernels {
 namespace {
 

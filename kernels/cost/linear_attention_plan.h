@@ -1,9 +1,7 @@
 // How the CPU backend cuts a linear-attention call into chunks, and the scratch
 // memory of one thread: pure functions of the shape.
 //
-// All sizes count elements. Matrices are padded to kVectorPad columns or rows,
-// which every instruction set's vectors divide, so the plan is the same for
-// all of them.
+// All sizes count elements, of matrices padded as in vector_pad.h.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +14,6 @@ namespace longspan::kernels {
 // with it at its border (64 (dk + dv) + 4 dk dv at 64); 64 also keeps the
 // 64 x 64 score tile in the L1 cache.
 inline constexpr int64_t kChunk = 64;
-
-inline constexpr int64_t kVectorPad = 16;
-
-constexpr int64_t PadToVector(int64_t size) {
-  return (size + kVectorPad - 1) / kVectorPad * kVectorPad;
-}
 
 struct LinearAttentionPlan {
   int64_t blocks = 0;        // ceil(tokens / kChunk)

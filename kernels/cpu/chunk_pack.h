@@ -2,6 +2,7 @@
 // operand's width are zero, so products over them add nothing.
 #pragma once
 
+#include "kernels/cost/vector_pad.h"
 #include "kernels/cpu/tile_product.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {

@@ -8,6 +8,7 @@
 // trivial.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -150,7 +151,7 @@ LONGSPAN_INLINE Vec<T> Exp(Vec<T> x) {
 
 // Lanes of a butterfly step with distance `step`: the low (or high) half of
 // each pair of sub-blocks.
-template <typename T, int step, bool high, size_t... lane>
+template <typename T, int step, bool high, std::size_t... lane>
 LONGSPAN_INLINE Vec<T> Butterfly(Vec<T> a, Vec<T> b,
                                  std::index_sequence<lane...>) {
   constexpr int kN = kLanes<T>;

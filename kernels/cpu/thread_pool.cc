@@ -38,6 +38,7 @@ void ThreadPool::Run(int64_t count, Call call, void* context) {
 }
 
 void ThreadPool::RunItems(int thread) {
+  if (thread >= count_) return;
   for (;;) {
     const int64_t index = next_.fetch_add(1, std::memory_order_relaxed);
     if (index >= count_) return;

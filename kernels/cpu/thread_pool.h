@@ -5,7 +5,8 @@
 // The calling thread takes part as thread 0, so a pool of one thread starts
 // none and calls the body directly. Items are claimed in increasing order by
 // whichever thread is free: a body may not let its results depend on `thread`,
-// which is in [0, threads()) and only selects scratch memory.
+// which is below both threads() and the number of items, and only selects
+// scratch memory.
 //
 // One thread at a time may call ParallelFor, and not from inside a body.
 #pragma once
