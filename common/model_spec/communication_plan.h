@@ -73,6 +73,10 @@ struct HaloMove {
 std::vector<HaloMove> PlanHalos(absl::Span<const TokenRange> ranges,
                                 int64_t kernel_size);
 
+// Tokens that `rank` sends and receives in PlanHalos: its staging buffer.
+int64_t HaloStagingTokens(absl::Span<const TokenRange> ranges,
+                          int64_t kernel_size, int rank);
+
 // Bytes that one rank sends (and receives) in an AllReduce; as
 // worker/collective/all_reduce_plan.h, tested against it.
 int64_t AllReduceBytes(int64_t count, int64_t element_bytes, int rank,

@@ -52,7 +52,6 @@ struct LayerMemory {
   std::vector<Buffer> tape;
   std::vector<Buffer> mixer_forward;
   std::vector<Buffer> mixer_backward;
-  std::vector<Buffer> mlp_forward;
   std::vector<Buffer> mlp_backward;
 };
 
@@ -63,6 +62,7 @@ struct MemoryPlan {
   int64_t moment_bytes = 0;     // both moments
   int64_t state_bytes = 0;      // carried state
   int64_t transport_bytes = 0;  // inside the collectives
+  int64_t input_bytes = 0;      // token ids, and targets where there are any
   // The step arena.
   std::vector<Buffer> step;  // inputs, residual stream, head; whole step
   std::vector<Buffer> head;  // scratch of the loss, or of the logits
@@ -71,7 +71,7 @@ struct MemoryPlan {
 
   int64_t total_bytes() const {
     return parameter_bytes + gradient_bytes + moment_bytes + state_bytes +
-           transport_bytes + arena_bytes;
+           transport_bytes + input_bytes + arena_bytes;
   }
 };
 

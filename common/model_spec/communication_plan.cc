@@ -1,0 +1,169 @@
+#include "common/model_spec/communication_plan.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/model_spec/parameter_layout.h"
+
+namespace longspan {
+namespace {
+
+class Planner {
+ public:
+  Planner(const ModelSpec& spec, const CommunicationShape& shape, int rank)
+      : spec_(spec),
+        shape_(shape),
+        rank_(rank),
+        ranks_(static_cast<int>(shape.ranges.size())) {}
+
+  std::vector<PlannedTransfer> Plan() {
+    if (ranks_ == 1) return {};
+    for (int layer = 0; layer < spec_.layer_count; ++layer) {
+      if (LayerKindAt(spec_, layer) == LayerKind::kLinear) {
+        PlanHalo(layer);
+        PlanStates(layer);
+      } else {
+        PlanKeyValues(layer);
+      }
+    }
+    if (shape_.backward) PlanGradients();
+    return std::move(transfers_);
+  }
+
+ private:
+  void Add(TransferKind kind, TransferDirection direction, int layer,
+           int64_t launches, int64_t sent, int64_t received) {
+    const int64_t unit = shape_.element_bytes;
+    transfers_.push_back(
+        {kind, direction, layer, launches, sent * unit, received * unit});
+  }
+
+  // AllGather of `count` elements per rank.
+  void AddGather(TransferKind kind, TransferDirection direction, int layer,
+                 int64_t count) {
+    const int64_t moved = (ranks_ - 1) * count;
+    Add(kind, direction, layer, 1, moved, moved);
+  }
+
+  void PlanStates(int layer) {
+    const LinearAttentionSpec& linear = spec_.linear;
+    const int64_t heads = shape_.batch * linear.heads;
+    const int64_t state = heads * linear.key_dim * linear.value_dim;
+    const int64_t decay = linear.mixer == LinearMixer::kSimpleGla ? heads : 0;
+    AddGather(TransferKind::kStateExchange, TransferDirection::kForward, layer,
+              state + decay);
+    if (!shape_.backward) return;
+    AddGather(TransferKind::kStateExchange, TransferDirection::kBackward, layer,
+              state);
+  }
+
+  void PlanKeyValues(int layer) {
+    const int64_t width =
+        2 * spec_.softmax.key_heads * spec_.softmax.head_dim * shape_.batch;
+    const int64_t own = shape_.ranges[rank_].size() * width;
+    const int64_t others = shape_.ranges.back().end * width - own;
+    Add(TransferKind::kKeyValueExchange, TransferDirection::kForward, layer, 1,
+        (ranks_ - 1) * own, others);
+    if (!shape_.backward) return;
+    Add(TransferKind::kKeyValueExchange, TransferDirection::kBackward, layer, 1,
+        others, (ranks_ - 1) * own);
+  }
+
+  void PlanHalo(int layer) {
+    const int64_t kernel = spec_.linear.short_convolution;
+    if (kernel == 0) return;
+    const int64_t width = shape_.batch * spec_.linear.heads *
+                          (2 * spec_.linear.key_dim + spec_.linear.value_dim);
+    int64_t sent = 0, received = 0, calls = 0;
+    for (const HaloMove& move : PlanHalos(shape_.ranges, kernel)) {
+      if (move.from != rank_ && move.to != rank_) continue;
+      ++calls;
+      (move.from == rank_ ? sent : received) += move.tokens.size() * width;
+    }
+    if (shape_.backward && calls > 0) {
+      Add(TransferKind::kConvolutionHalo, TransferDirection::kBackward, layer,
+          calls, received, sent);
+    }
+    const int64_t tail = shape_.carries_state ? (kernel - 1) * width : 0;
+    const bool last = rank_ == ranks_ - 1;
+    sent += last ? (ranks_ - 1) * tail : 0;
+    received += last ? 0 : tail;
+    const int64_t launches = calls + (tail > 0 ? 1 : 0);
+    if (launches == 0) return;
+    Add(TransferKind::kConvolutionHalo, TransferDirection::kForward, layer,
+        launches, sent, received);
+  }
+
+  void PlanGradients() {
+    const int64_t count = LayoutParameters(spec_).total + kGradientTail;
+    const int64_t bytes =
+        AllReduceBytes(count, shape_.element_bytes, rank_, ranks_);
+    transfers_.push_back({TransferKind::kGradientSync, TransferDirection::kNone,
+                          -1, 1, bytes, bytes});
+  }
+
+  const ModelSpec& spec_;
+  const CommunicationShape& shape_;
+  const int rank_;
+  const int ranks_;
+  std::vector<PlannedTransfer> transfers_;
+};
+
+}  // namespace
+
+std::string_view TransferKindName(TransferKind kind) {
+  switch (kind) {
+    case TransferKind::kStateExchange:
+      return "state_exchange";
+    case TransferKind::kKeyValueExchange:
+      return "key_value_exchange";
+    case TransferKind::kConvolutionHalo:
+      return "convolution_halo";
+    case TransferKind::kGradientSync:
+      return "gradient_sync";
+  }
+  return "unknown";
+}
+
+std::vector<PlannedTransfer> PlanCommunication(const ModelSpec& spec,
+                                               const CommunicationShape& shape,
+                                               int rank) {
+  return Planner(spec, shape, rank).Plan();
+}
+
+std::vector<HaloMove> PlanHalos(absl::Span<const TokenRange> ranges,
+                                int64_t kernel_size) {
+  std::vector<HaloMove> moves;
+  const int ranks = static_cast<int>(ranges.size());
+  for (int distance = 1; distance < ranks; ++distance) {
+    for (int from = 0; from + distance < ranks; ++from) {
+      const int to = from + distance;
+      const int64_t halo_begin = ranges[to].begin - (kernel_size - 1);
+      const TokenRange tokens = {std::max(ranges[from].begin, halo_begin),
+                                 ranges[from].end};
+      if (tokens.size() > 0) moves.push_back({from, to, tokens});
+    }
+  }
+  return moves;
+}
+
+int64_t HaloStagingTokens(absl::Span<const TokenRange> ranges,
+                          int64_t kernel_size, int rank) {
+  int64_t tokens = 0;
+  for (const HaloMove& move : PlanHalos(ranges, kernel_size)) {
+    if (move.from == rank || move.to == rank) tokens += move.tokens.size();
+  }
+  return tokens;
+}
+
+int64_t AllReduceBytes(int64_t count, int64_t element_bytes, int rank,
+                       int ranks) {
+  constexpr int64_t kWholeBytes = 64 << 10;
+  const int64_t bytes = count * element_bytes;
+  if (ranks <= 2 || bytes <= kWholeBytes) return (ranks - 1) * bytes;
+  const int64_t own =
+      (count / ranks + (rank < count % ranks ? 1 : 0)) * element_bytes;
+  return (bytes - own) + (ranks - 1) * own;
+}
+
+}  // namespace longspan

@@ -1,0 +1,375 @@
+#include "common/model_spec/memory_plan.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <utility>
+
+#include "common/model_spec/communication_plan.h"
+#include "common/model_spec/model_state_spec.h"
+#include "common/model_spec/parameter_layout.h"
+#include "common/model_spec/projection_widths.h"
+#include "kernels/cost/workspace.h"
+
+namespace longspan {
+namespace {
+
+using kernels::LinearAttentionShape;
+using kernels::LinearAttentionStage;
+
+int64_t RoundUp(int64_t bytes) {
+  return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
+}
+
+// A list of buffers under construction; buffers of no bytes are left out, as
+// the worker does.
+class BufferList {
+ public:
+  explicit BufferList(int64_t element_bytes) : unit_(element_bytes) {}
+
+  BufferList& Add(const char* name, int64_t elements) {
+    return AddBytes(name, elements * unit_);
+  }
+  BufferList& AddBytes(const char* name, int64_t bytes) {
+    if (bytes > 0) buffers_.push_back({name, RoundUp(bytes)});
+    return *this;
+  }
+  std::vector<Buffer> Take() { return std::move(buffers_); }
+
+ private:
+  const int64_t unit_;
+  std::vector<Buffer> buffers_;
+};
+
+class Planner {
+ public:
+  Planner(const ModelSpec& spec, const RunShape& shape)
+      : spec_(spec),
+        shape_(shape),
+        widths_(LinearProjectionWidths(spec.linear)),
+        unit_(shape.element_bytes),
+        ranks_(static_cast<int64_t>(shape.ranges.size())),
+        tokens_(shape.ranges[shape.rank].size()),
+        rows_(shape.batch * tokens_),
+        piece_tokens_(shape.ranges.back().end) {}
+
+  MemoryPlan Plan() {
+    MemoryPlan plan;
+    PlanPersistent(plan);
+    plan.step = Step();
+    plan.head = Head();
+    for (int64_t layer = 0; layer < spec_.layer_count; ++layer) {
+      plan.layers.push_back(Layer(layer));
+    }
+    plan.arena_bytes =
+        shape_.mode == RunMode::kTrain ? TrainPeak(plan) : ForwardPeak(plan);
+    return plan;
+  }
+
+ private:
+  bool train() const { return shape_.mode == RunMode::kTrain; }
+  int64_t hidden() const { return spec_.hidden_size; }
+  BufferList List() const { return BufferList(unit_); }
+
+  void PlanPersistent(MemoryPlan& plan) const {
+    const int64_t total = LayoutParameters(spec_).total;
+    plan.parameter_bytes = total * unit_;
+    if (train()) {
+      plan.gradient_bytes = (total + kGradientTail) * unit_;
+      plan.moment_bytes = 2 * total * unit_;
+      plan.transport_bytes = ReductionScratch(total + kGradientTail);
+    }
+    if (shape_.carries_state) {
+      plan.state_bytes = StateBytes(spec_, Capacity(), unit_);
+    }
+    const int64_t tokens = rows_ * static_cast<int64_t>(sizeof(int32_t));
+    plan.input_bytes = RoundUp(tokens);
+    if (shape_.mode != RunMode::kGenerate) plan.input_bytes *= 2;
+  }
+
+  // Received parts of the gradient AllReduce: all of the other ranks' buffers,
+  // or their parts of the range that this rank adds.
+  int64_t ReductionScratch(int64_t count) const {
+    const int ranks = static_cast<int>(ranks_);
+    const int64_t sent = AllReduceBytes(count, unit_, shape_.rank, ranks);
+    const bool whole = sent == (ranks_ - 1) * count * unit_;
+    return whole ? sent : (ranks_ - 1) * (count / ranks_ + 1) * unit_;
+  }
+
+  StateCapacity Capacity() const {
+    return {shape_.batch, std::max(shape_.context_tokens, piece_tokens_),
+            piece_tokens_};
+  }
+
+  std::vector<Buffer> Step() const {
+    BufferList list = List();
+    list.AddBytes("positions", tokens_ * 8);
+    const int64_t streams = train() ? spec_.layer_count + 1 : 2;
+    for (int64_t i = 0; i < streams; ++i) list.Add("x", rows_ * hidden());
+    if (train()) list.Add("hidden", rows_ * hidden());
+    list.Add("rstd", rows_);
+    if (train()) list.Add("d_hidden", rows_ * hidden());
+    return list.Take();
+  }
+
+  std::vector<Buffer> Head() const {
+    BufferList list = List();
+    if (shape_.mode == RunMode::kGenerate) {
+      list.Add("logits", shape_.batch * spec_.vocabulary_size);
+      return list.Take();
+    }
+    if (shape_.mode == RunMode::kEvaluate) list.Add("nll", rows_);
+    list.AddBytes("workspace", kernels::CrossEntropyWorkspaceBytes(
+                                   rows_, hidden(), spec_.vocabulary_size,
+                                   unit_, shape_.backend, shape_.threads));
+    return list.Take();
+  }
+
+  LayerMemory Layer(int64_t layer) const {
+    LayerMemory memory;
+    const bool linear = LayerKindAt(spec_, layer) == LayerKind::kLinear;
+    memory.tape = linear ? LinearTape() : SoftmaxTape();
+    memory.mixer_forward = linear ? LinearForward() : SoftmaxForward();
+    if (!train()) return memory;
+    memory.mixer_backward = linear ? LinearBackward() : SoftmaxBackward();
+    memory.mlp_backward = MlpBackward();
+    return memory;
+  }
+
+  // Block buffers around those of the mixer.
+  BufferList BlockTape() const {
+    BufferList list = List();
+    list.Add("mixer_input", rows_ * hidden()).Add("mixer_rstd", rows_);
+    return list;
+  }
+  std::vector<Buffer> FinishTape(BufferList list) const {
+    const int64_t inner = spec_.mlp.intermediate_size;
+    list.Add("middle", rows_ * hidden())
+        .Add("mlp_input", rows_ * hidden())
+        .Add("mlp_rstd", rows_)
+        .Add("gate_up", rows_ * 2 * inner)
+        .Add("mlp_hidden", rows_ * inner);
+    return list.Take();
+  }
+  BufferList BlockBackward() const {
+    BufferList list = List();
+    list.Add("d_input", rows_ * hidden())
+        .AddBytes("norm_workspace", NormWorkspace(rows_, hidden()));
+    return list;
+  }
+  std::vector<Buffer> MlpBackward() const {
+    const int64_t inner = spec_.mlp.intermediate_size;
+    return BlockBackward()
+        .Add("d_hidden", rows_ * inner)
+        .Add("d_gate_up", rows_ * 2 * inner)
+        .Take();
+  }
+
+  // Linear attention.
+  bool convolves() const { return spec_.linear.short_convolution > 0; }
+  int64_t HaloCount() const {
+    return shape_.batch * (spec_.linear.short_convolution - 1) *
+           widths_.mixed();
+  }
+  int64_t HaloStagingCount() const {
+    return shape_.batch * widths_.mixed() *
+           HaloStagingTokens(shape_.ranges, spec_.linear.short_convolution,
+                             shape_.rank);
+  }
+  int64_t MemoryCount() const {
+    return shape_.batch * spec_.linear.heads * spec_.linear.key_dim *
+           spec_.linear.value_dim;
+  }
+  int64_t DecayCount() const { return shape_.batch * spec_.linear.heads; }
+  bool has_halo() const {
+    return convolves() && (ranks_ > 1 || shape_.carries_state);
+  }
+
+  std::vector<Buffer> LinearTape() const {
+    const LinearAttentionSpec& linear = spec_.linear;
+    BufferList list = BlockTape();
+    list.Add("packed", rows_ * widths_.stride());
+    if (has_halo()) list.Add("halo", HaloCount());
+    if (convolves()) list.Add("convolved", rows_ * widths_.mixed());
+    if (linear.feature_map != FeatureMap::kIdentity) {
+      list.Add("features", rows_ * 2 * widths_.key);
+    }
+    list.Add("log_gate", rows_ * widths_.decay);
+    if (ranks_ > 1) {
+      list.Add("entering", MemoryCount());
+      list.Add("decays", ranks_ * DecayCount());
+    }
+    list.Add("o", rows_ * widths_.value)
+        .Add("o_rstd", rows_ * linear.heads)
+        .Add("normed", rows_ * widths_.value);
+    return FinishTape(std::move(list));
+  }
+
+  std::vector<Buffer> LinearForward() const {
+    BufferList list = List();
+    if (convolves()) list.Add("halo_staging", HaloStagingCount());
+    if (ranks_ > 1) {
+      const int64_t travelling = widths_.decay > 0 ? DecayCount() : 0;
+      list.Add("gathered", ranks_ * (MemoryCount() + travelling));
+    }
+    if (shape_.carries_state) list.Add("leaving", MemoryCount());
+    int64_t workspace = AttentionWorkspace(LinearAttentionStage::kOutputs);
+    if (ranks_ > 1) {
+      workspace = std::max(
+          workspace, AttentionWorkspace(LinearAttentionStage::kSummarise));
+    }
+    return list.AddBytes("workspace", workspace).Take();
+  }
+
+  std::vector<Buffer> LinearBackward() const {
+    const LinearAttentionSpec& linear = spec_.linear;
+    BufferList list = BlockBackward();
+    list.Add("d_normed", rows_ * widths_.value)
+        .Add("d_o", rows_ * widths_.value)
+        .Add("d_packed", rows_ * widths_.stride());
+    if (convolves()) list.Add("d_convolved", rows_ * widths_.mixed());
+    if (linear.feature_map != FeatureMap::kIdentity) {
+      list.Add("d_features", rows_ * 2 * widths_.key);
+    }
+    list.Add("d_log_gate", rows_ * widths_.decay);
+    if (convolves() && ranks_ > 1) {
+      list.Add("d_halo", HaloCount()).Add("halo_staging", HaloStagingCount());
+    }
+    if (ranks_ > 1) {
+      list.Add("gathered", ranks_ * MemoryCount());
+      list.Add("d_leaving", MemoryCount());
+    }
+    return list.AddBytes("workspace", LinearBackwardWorkspace()).Take();
+  }
+
+  int64_t LinearBackwardWorkspace() const {
+    const LinearAttentionSpec& linear = spec_.linear;
+    int64_t bytes = AttentionWorkspace(LinearAttentionStage::kGradients);
+    bytes =
+        std::max(bytes, NormWorkspace(rows_ * linear.heads, linear.value_dim));
+    if (ranks_ > 1) {
+      bytes = std::max(
+          bytes, AttentionWorkspace(LinearAttentionStage::kSummariseBackward));
+    }
+    if (convolves()) {
+      bytes = std::max(bytes, kernels::ShortConvolutionBackwardWorkspaceBytes(
+                                  shape_.batch, tokens_, widths_.mixed(),
+                                  linear.short_convolution, unit_,
+                                  shape_.backend, shape_.threads));
+    }
+    return bytes;
+  }
+
+  int64_t AttentionWorkspace(LinearAttentionStage stage) const {
+    const LinearAttentionShape attention = {
+        shape_.batch,           tokens_,
+        spec_.linear.heads,     spec_.linear.key_dim,
+        spec_.linear.value_dim, unit_};
+    return kernels::LinearAttentionWorkspaceBytes(
+        stage, attention, shape_.backend, shape_.threads);
+  }
+
+  int64_t NormWorkspace(int64_t rows, int64_t size) const {
+    return kernels::RmsNormBackwardWorkspaceBytes(
+        rows, size, unit_, shape_.backend, shape_.threads);
+  }
+
+  // Softmax attention.
+  int64_t QueryWidth() const {
+    return spec_.softmax.heads * spec_.softmax.head_dim;
+  }
+  int64_t KeyValueWidth() const {
+    return 2 * spec_.softmax.key_heads * spec_.softmax.head_dim;
+  }
+  int64_t StagingCount() const {
+    if (shape_.batch == 1 || ranks_ == 1) return 0;
+    return shape_.batch * piece_tokens_ * KeyValueWidth();
+  }
+
+  std::vector<Buffer> SoftmaxTape() const {
+    BufferList list = BlockTape();
+    list.Add("q", rows_ * QueryWidth());
+    if (!shape_.carries_state) {
+      list.Add("key_value", shape_.batch * piece_tokens_ * KeyValueWidth());
+    }
+    list.Add("o", rows_ * QueryWidth()).Add("lse", rows_ * spec_.softmax.heads);
+    return FinishTape(std::move(list));
+  }
+
+  std::vector<Buffer> SoftmaxForward() const {
+    return List()
+        .Add("kv_staging", StagingCount())
+        .AddBytes("workspace", SoftmaxWorkspace(false))
+        .Take();
+  }
+
+  std::vector<Buffer> SoftmaxBackward() const {
+    BufferList list = BlockBackward();
+    list.Add("d_o", rows_ * QueryWidth())
+        .Add("d_q", rows_ * QueryWidth())
+        .Add("d_key_value", shape_.batch * piece_tokens_ * KeyValueWidth());
+    if (ranks_ > 1) list.Add("d_own", rows_ * KeyValueWidth());
+    return list.Add("kv_staging", StagingCount())
+        .AddBytes("workspace", SoftmaxWorkspace(true))
+        .Take();
+  }
+
+  int64_t SoftmaxWorkspace(bool backward) const {
+    const int64_t keys =
+        shape_.carries_state ? KeyValueRows(spec_, Capacity()) : piece_tokens_;
+    return kernels::SoftmaxAttentionWorkspaceBytes(
+        backward,
+        {shape_.batch, tokens_, keys, spec_.softmax.heads,
+         spec_.softmax.key_heads, spec_.softmax.head_dim, unit_},
+        shape_.backend, shape_.threads);
+  }
+
+  // Every tape stays; scratch comes and goes on top.
+  static int64_t TrainPeak(const MemoryPlan& plan) {
+    int64_t base = TotalBytes(plan.step);
+    int64_t peak = base;
+    for (const LayerMemory& layer : plan.layers) {
+      base += TotalBytes(layer.tape);
+      peak = std::max(peak, base + TotalBytes(layer.mixer_forward));
+    }
+    peak = std::max(peak, base + TotalBytes(plan.head));
+    for (const LayerMemory& layer : plan.layers) {
+      peak = std::max({peak, base + TotalBytes(layer.mixer_backward),
+                       base + TotalBytes(layer.mlp_backward)});
+    }
+    return peak;
+  }
+
+  // One layer at a time.
+  static int64_t ForwardPeak(const MemoryPlan& plan) {
+    const int64_t base = TotalBytes(plan.step);
+    int64_t peak = base + TotalBytes(plan.head);
+    for (const LayerMemory& layer : plan.layers) {
+      peak = std::max(peak, base + TotalBytes(layer.tape) +
+                                TotalBytes(layer.mixer_forward));
+    }
+    return peak;
+  }
+
+  const ModelSpec& spec_;
+  const RunShape& shape_;
+  const ProjectionWidths widths_;
+  const int64_t unit_;
+  const int64_t ranks_;
+  const int64_t tokens_;  // of this rank, per batch element
+  const int64_t rows_;
+  const int64_t piece_tokens_;  // of all ranks
+};
+
+}  // namespace
+
+int64_t TotalBytes(const std::vector<Buffer>& buffers) {
+  int64_t bytes = 0;
+  for (const Buffer& buffer : buffers) bytes += buffer.bytes;
+  return bytes;
+}
+
+MemoryPlan PlanMemory(const ModelSpec& spec, const RunShape& shape) {
+  return Planner(spec, shape).Plan();
+}
+
+}  // namespace longspan

@@ -1,0 +1,50 @@
+#include "common/model_spec/model_cost.h"
+
+#include <algorithm>
+
+#include "common/model_spec/parameter_layout.h"
+
+namespace longspan {
+namespace {
+
+// Intra-chunk products of a chunk of 64 (causal half) plus state update and
+// output, per token and head.
+double LinearAttentionFlops(const LinearAttentionSpec& linear) {
+  const double key = linear.key_dim;
+  const double value = linear.value_dim;
+  return linear.heads * (64.0 * (key + value) + 4.0 * key * value);
+}
+
+// Scores and values over the keys that a token sees on average.
+double SoftmaxAttentionFlops(const SoftmaxAttentionSpec& softmax,
+                             int64_t context_tokens) {
+  double keys = context_tokens / 2.0;
+  if (softmax.window > 0) keys = std::min(keys, double(softmax.window));
+  return softmax.heads * 4.0 * softmax.head_dim * keys;
+}
+
+}  // namespace
+
+double ForwardFlopsPerToken(const ModelSpec& spec, int64_t context_tokens) {
+  double flops = 0;
+  for (const ParameterInfo& info : LayoutParameters(spec).parameters) {
+    const bool is_matrix = info.shape.size() == 2;
+    const bool is_table = info.name == "model.embeddings.weight";
+    if (is_matrix && !is_table) flops += 2.0 * info.count;
+  }
+  if (spec.tie_embeddings) {
+    flops += 2.0 * spec.vocabulary_size * spec.hidden_size;
+  }
+  for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
+    flops += LayerKindAt(spec, layer) == LayerKind::kLinear
+                 ? LinearAttentionFlops(spec.linear)
+                 : SoftmaxAttentionFlops(spec.softmax, context_tokens);
+  }
+  return flops;
+}
+
+double TrainFlopsPerToken(const ModelSpec& spec, int64_t context_tokens) {
+  return 3.0 * ForwardFlopsPerToken(spec, context_tokens);
+}
+
+}  // namespace longspan

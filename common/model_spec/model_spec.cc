@@ -1,0 +1,185 @@
+#include "common/model_spec/model_spec.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+
+namespace longspan {
+namespace {
+
+constexpr int64_t kMaxHeadDim = 512;
+
+int64_t RoundUp(int64_t value, int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
+void SetIfZero(int64_t& value, int64_t usual) {
+  if (value == 0) value = usual;
+}
+
+// Collects mistakes under a common path prefix.
+class Checker {
+ public:
+  explicit Checker(std::vector<SpecMistake>* mistakes) : mistakes_(mistakes) {}
+
+  void Require(bool condition, const std::string& path,
+               const std::string& message) {
+    if (!condition) mistakes_->push_back({path, message});
+  }
+  void InRange(int64_t value, int64_t low, int64_t high,
+               const std::string& path) {
+    Require(low <= value && value <= high, path,
+            absl::StrCat("is ", value, "; allowed are ", low, " to ", high));
+  }
+
+ private:
+  std::vector<SpecMistake>* mistakes_;
+};
+
+void CheckTop(const ModelSpec& spec, Checker& check) {
+  check.InRange(spec.vocabulary_size, 2, int64_t{1} << 24, "vocabulary_size");
+  check.InRange(spec.hidden_size, 1, int64_t{1} << 20, "hidden_size");
+  check.InRange(spec.layer_count, 1, 4096, "layer_count");
+  check.Require(!spec.layer_pattern.empty(), "layer_pattern",
+                "is empty; use letters L (linear) and N (softmax)");
+  const size_t bad = spec.layer_pattern.find_first_not_of("LN");
+  if (bad != std::string::npos) {
+    check.Require(false, "layer_pattern",
+                  absl::StrCat("has '", spec.layer_pattern.substr(bad, 1),
+                               "' at position ", bad,
+                               "; use letters L (linear) and N (softmax)"));
+  }
+  check.InRange(spec.mlp.intermediate_size, 1, int64_t{1} << 22,
+                "mlp.intermediate_size");
+  check.Require(
+      spec.norm_epsilon > 0 && spec.norm_epsilon < 1, "norm_epsilon",
+      absl::StrCat("is ", spec.norm_epsilon, "; must lie between 0 and 1"));
+  check.Require(
+      spec.initializer_scale >= 0, "initializer_scale",
+      absl::StrCat("is ", spec.initializer_scale, "; must not be negative"));
+}
+
+void CheckLinear(const LinearAttentionSpec& linear, Checker& check) {
+  check.InRange(linear.heads, 1, 4096, "linear.heads");
+  check.InRange(linear.key_dim, 1, kMaxHeadDim, "linear.key_dim");
+  check.InRange(linear.value_dim, 1, kMaxHeadDim, "linear.value_dim");
+  if (linear.short_convolution != 0) {
+    check.InRange(linear.short_convolution, 2, 8, "linear.short_convolution");
+  }
+  check.Require(
+      linear.mixer != LinearMixer::kRetention || linear.key_dim % 2 == 0,
+      "linear.key_dim",
+      absl::StrCat("is ", linear.key_dim,
+                   "; retention rotates pairs and needs an even number"));
+}
+
+void CheckSoftmax(const SoftmaxAttentionSpec& softmax, Checker& check) {
+  check.InRange(softmax.heads, 1, 4096, "softmax.heads");
+  check.InRange(softmax.head_dim, 2, kMaxHeadDim, "softmax.head_dim");
+  check.Require(softmax.head_dim % 2 == 0, "softmax.head_dim",
+                absl::StrCat("is ", softmax.head_dim,
+                             "; rotary positions need an even number"));
+  check.Require(
+      softmax.key_heads >= 1 && softmax.heads % softmax.key_heads == 0,
+      "softmax.key_heads",
+      absl::StrCat("is ", softmax.key_heads, "; must divide softmax.heads, ",
+                   softmax.heads));
+  check.Require(
+      softmax.rotary_base > 1, "softmax.rotary_base",
+      absl::StrCat("is ", softmax.rotary_base, "; must be greater than 1"));
+  check.Require(softmax.window >= 0, "softmax.window",
+                absl::StrCat("is ", softmax.window,
+                             "; use 0 for full attention or at least 1"));
+}
+
+}  // namespace
+
+ModelSpec ResolveDefaults(ModelSpec spec) {
+  const int64_t usual_heads = std::max<int64_t>(1, spec.hidden_size / 64);
+  LinearAttentionSpec& linear = spec.linear;
+  SetIfZero(linear.heads, usual_heads);
+  const int64_t linear_heads = std::max<int64_t>(1, linear.heads);
+  SetIfZero(linear.key_dim, spec.hidden_size / linear_heads);
+  SetIfZero(linear.value_dim, spec.hidden_size / linear_heads);
+  SoftmaxAttentionSpec& softmax = spec.softmax;
+  SetIfZero(softmax.heads, usual_heads);
+  SetIfZero(softmax.key_heads, softmax.heads);
+  SetIfZero(softmax.head_dim,
+            spec.hidden_size / std::max<int64_t>(1, softmax.heads));
+  SetIfZero(spec.mlp.intermediate_size, RoundUp(spec.hidden_size * 8 / 3, 16));
+  return spec;
+}
+
+std::vector<SpecMistake> Validate(const ModelSpec& spec) {
+  std::vector<SpecMistake> mistakes;
+  Checker check(&mistakes);
+  CheckTop(spec, check);
+  if (spec.layer_pattern.find('L') != std::string::npos) {
+    CheckLinear(spec.linear, check);
+  }
+  if (spec.layer_pattern.find('N') != std::string::npos) {
+    CheckSoftmax(spec.softmax, check);
+  }
+  return mistakes;
+}
+
+LayerKind LayerKindAt(const ModelSpec& spec, int64_t layer) {
+  LONGSPAN_CHECK(0 <= layer && layer < spec.layer_count) << "layer " << layer;
+  const char letter = spec.layer_pattern[layer % spec.layer_pattern.size()];
+  return letter == 'N' ? LayerKind::kSoftmax : LayerKind::kLinear;
+}
+
+std::string_view LinearMixerName(LinearMixer mixer) {
+  switch (mixer) {
+    case LinearMixer::kBasic:
+      return "basic";
+    case LinearMixer::kLightning:
+      return "lightning";
+    case LinearMixer::kRetention:
+      return "retention";
+    case LinearMixer::kSimpleGla:
+      return "simple_gla";
+  }
+  return "unknown";
+}
+
+namespace {
+
+// ALiBi slopes 2^(-8 (h+1) / H) for H a power of two.
+std::vector<double> PowerOfTwoSlopes(int64_t heads) {
+  std::vector<double> slopes(heads);
+  for (int64_t h = 0; h < heads; ++h) {
+    slopes[h] = std::exp2(-8.0 * (h + 1) / heads);
+  }
+  return slopes;
+}
+
+// Other counts take the slopes of the power of two below, then every second
+// one of the power above.
+std::vector<double> AlibiSlopes(int64_t heads) {
+  int64_t below = 1;
+  while (below * 2 <= heads) below *= 2;
+  std::vector<double> slopes = PowerOfTwoSlopes(below);
+  const std::vector<double> above = PowerOfTwoSlopes(2 * below);
+  for (int64_t h = 0; below + h < heads; ++h) slopes.push_back(above[2 * h]);
+  return slopes;
+}
+
+}  // namespace
+
+std::vector<double> LogDecays(LinearMixer mixer, int64_t heads) {
+  std::vector<double> decays(heads, 0.0);
+  if (mixer == LinearMixer::kLightning) {
+    const std::vector<double> slopes = AlibiSlopes(heads);
+    for (int64_t h = 0; h < heads; ++h) decays[h] = -slopes[h];
+  } else if (mixer == LinearMixer::kRetention) {
+    for (int64_t h = 0; h < heads; ++h) {
+      decays[h] = std::log1p(-std::exp2(-5.0 - static_cast<double>(h)));
+    }
+  }
+  return decays;
+}
+
+}  // namespace longspan

@@ -1,0 +1,59 @@
+#include "common/model_spec/model_state_spec.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace longspan {
+namespace {
+
+StateTensorInfo MakeInfo(std::string name, std::vector<int64_t> shape) {
+  int64_t count = 1;
+  for (int64_t size : shape) count *= size;
+  return {std::move(name), std::move(shape), count};
+}
+
+}  // namespace
+
+int64_t KeyValueRows(const ModelSpec& spec, const StateCapacity& capacity) {
+  if (spec.softmax.window == 0) return capacity.context_tokens;
+  return std::min(capacity.context_tokens,
+                  2 * spec.softmax.window + capacity.piece_tokens);
+}
+
+std::vector<StateTensorInfo> LayerStateTensors(const ModelSpec& spec,
+                                               int64_t layer,
+                                               const StateCapacity& capacity) {
+  const std::string prefix = absl::StrCat("model.layers.", layer, ".");
+  const int64_t batch = capacity.batch;
+  if (LayerKindAt(spec, layer) == LayerKind::kSoftmax) {
+    return {MakeInfo(prefix + "key_value",
+                     {batch, KeyValueRows(spec, capacity), 2,
+                      spec.softmax.key_heads, spec.softmax.head_dim})};
+  }
+  const LinearAttentionSpec& linear = spec.linear;
+  std::vector<StateTensorInfo> tensors = {
+      MakeInfo(prefix + "memory",
+               {batch, linear.heads, linear.key_dim, linear.value_dim})};
+  if (linear.short_convolution > 0) {
+    const int64_t channels =
+        linear.heads * (2 * linear.key_dim + linear.value_dim);
+    tensors.push_back(MakeInfo(
+        prefix + "conv_tail", {batch, linear.short_convolution - 1, channels}));
+  }
+  return tensors;
+}
+
+int64_t StateBytes(const ModelSpec& spec, const StateCapacity& capacity,
+                   int64_t element_bytes) {
+  int64_t count = 0;
+  for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
+    for (const auto& info : LayerStateTensors(spec, layer, capacity)) {
+      count += info.count;
+    }
+  }
+  return count * element_bytes;
+}
+
+}  // namespace longspan
