@@ -127,6 +127,17 @@ class BasicTensorView {
     return view;
   }
 
+  // Element `index` of dimension `dim`, which disappears.
+  BasicTensorView Select(int dim, int64_t index) const {
+    BasicTensorView view = Slice(dim, index, index + 1);
+    for (int i = dim; i + 1 < rank_; ++i) {
+      view.shape_[i] = view.shape_[i + 1];
+      view.stride_[i] = view.stride_[i + 1];
+    }
+    --view.rank_;
+    return view;
+  }
+
   // The same contiguous elements in another shape.
   BasicTensorView Reshape(std::initializer_list<int64_t> shape) const {
     LONGSPAN_CHECK(is_contiguous()) << "reshape of a strided view";

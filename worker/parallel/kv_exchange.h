@@ -9,8 +9,7 @@
 // larger batches are staged and copied.
 #pragma once
 
-#include <memory>
-#include <vector>
+#include <cstdint>
 
 #include "absl/status/status.h"
 #include "kernels/api/tensor_view.h"
@@ -40,8 +39,13 @@ class KvExchange {
                                 kernels::TensorView staging);
 
  private:
-  // Rank r's part of the staging buffer, [B, n_r, width].
-  kernels::TensorView Staged(kernels::TensorView staging, int rank) const;
+  // Rank r's rows, [B, n_r, width].
+  kernels::TensorView Rows(kernels::TensorView rows, int rank) const;
+  // Where rank r's rows lie for the transfer, flat.
+  kernels::TensorView Parcel(kernels::TensorView rows,
+                             kernels::TensorView staging, int rank) const;
+  absl::Status CopyRows(kernels::ConstTensorView from,
+                        kernels::TensorView to) const;
 
   const RankContext& context_;
   const int layer_;

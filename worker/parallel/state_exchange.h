@@ -4,8 +4,7 @@
 //   forward   every rank summarises its range, (A_r, S_ext,r);
 //             AllGather; S_in,r = fold over j < r, from the entering state
 //   backward  every rank sends dS_ext,r = sum_t (q_t e^{b_t})^T do_t;
-//             AllGather; dS_r = fold over j > r from the right, from the
-//             gradient of the leaving state
+//             AllGather; dS_r = fold over j > r from the right
 //
 // The decays A of the forward pass are kept and used again in backward, where
 // only dS_ext travels. Start and Finish are apart so that intra-chunk work runs
@@ -37,30 +36,25 @@ class StateExchange {
 
   absl::Status Start(Direction direction);
 
-  // Waits for the gather. Forward, with decays that travelled: keeps all of
-  // them in `decays` [ranks, B, H].
   absl::Status Wait();
-  void KeepDecays(kernels::TensorView decays) const;
 
-  // S_in of this rank: ranks before it, starting from `entering` (may be
-  // null: zero).
+  // Forward, with decays that travelled: keeps those of all ranks in `decays`
+  // [ranks, B, H].
+  absl::Status KeepDecays(kernels::TensorView decays) const;
+
+  // S_in of this rank: the ranks before it, starting from `entering` (may be
+  // null: zero). `state` must not be the memory of `entering`.
   absl::Status FoldBefore(kernels::ConstTensorView decays,
                           kernels::ConstTensorView entering,
                           kernels::TensorView state);
-  // The state that leaves the last rank; `state` may be the memory of
-  // `entering`'s tensor only after FoldBefore.
+  // The state that leaves the last rank, likewise.
   absl::Status FoldAll(kernels::ConstTensorView decays,
                        kernels::ConstTensorView entering,
                        kernels::TensorView state);
-  // dS of the state that leaves this rank: ranks after it, from the right,
-  // starting from the gradient of the leaving state (may be null).
+  // dS of the state that leaves this rank: the ranks after it, from the right,
+  // starting from zero.
   absl::Status FoldAfter(kernels::ConstTensorView decays,
-                         kernels::ConstTensorView d_leaving,
                          kernels::TensorView d_state);
-  // dS of the state that enters rank 0.
-  absl::Status FoldAllReverse(kernels::ConstTensorView decays,
-                              kernels::ConstTensorView d_leaving,
-                              kernels::TensorView d_state);
 
  private:
   absl::Status Fold(kernels::ConstTensorView decays, int begin, int end,

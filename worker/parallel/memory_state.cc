@@ -1,0 +1,79 @@
+#include "worker/parallel/memory_state.h"
+
+#include <cmath>
+#include <limits>
+
+#include "common/base/check.h"
+
+namespace longspan::worker {
+namespace {
+
+using kernels::TensorView;
+
+void Store(TensorView out, int64_t index, double value) {
+  if (out.dtype() == kernels::DType::kF64) {
+    out.data_as<double>()[index] = value;
+  } else {
+    out.data_as<float>()[index] = static_cast<float>(value);
+  }
+}
+
+}  // namespace
+
+MemorySummary Compose(const MemorySummary& later,
+                      const MemorySummary& earlier) {
+  LONGSPAN_CHECK_EQ(later.state.size(), earlier.state.size());
+  MemorySummary both = later;
+  both.log_decay = later.log_decay + earlier.log_decay;
+  const double decay = std::exp(later.log_decay);
+  for (size_t i = 0; i < both.state.size(); ++i) {
+    both.state[i] += decay * earlier.state[i];
+  }
+  return both;
+}
+
+TensorView SummaryBuffer::Row(int rank) const {
+  return buffer_.Slice(0, rank, rank + 1).Reshape({buffer_.size(1)});
+}
+
+TensorView SummaryBuffer::State(int rank) const {
+  return Row(rank)
+      .Slice(0, 0, shape_.state_count())
+      .Reshape({shape_.batch, shape_.heads, shape_.key_dim, shape_.value_dim});
+}
+
+TensorView SummaryBuffer::Decay(int rank) const {
+  return Row(rank)
+      .Slice(0, shape_.state_count(), buffer_.size(1))
+      .Reshape({shape_.batch, shape_.heads});
+}
+
+TensorView SummaryBuffer::States() const {
+  return buffer_.Slice(1, 0, shape_.state_count())
+      .SplitLast(shape_.batch)
+      .SplitLast(shape_.heads)
+      .SplitLast(shape_.key_dim);
+}
+
+TensorView SummaryBuffer::Decays() const {
+  return buffer_.Slice(1, shape_.state_count(), buffer_.size(1))
+      .SplitLast(shape_.batch);
+}
+
+void FillConstantDecays(const SequenceShard& shard,
+                        absl::Span<const double> log_decay_per_token,
+                        TensorView log_decays) {
+  const int64_t heads = static_cast<int64_t>(log_decay_per_token.size());
+  int64_t index = 0;
+  for (int rank = 0; rank < shard.ranks(); ++rank) {
+    const double tokens = static_cast<double>(shard.ranges()[rank].size());
+    for (int64_t i = 0; i < shard.batch() * heads; ++i) {
+      const double decay = shard.document_starts_in(rank)
+                               ? -std::numeric_limits<double>::infinity()
+                               : tokens * log_decay_per_token[i % heads];
+      Store(log_decays, index++, decay);
+    }
+  }
+}
+
+}  // namespace longspan::worker
