@@ -2,6 +2,8 @@
 // or low-rank form can take its place without touching the layers.
 #pragma once
 
+#include <cstdint>
+
 #include "absl/status/status.h"
 #include "kernels/api/tensor_view.h"
 #include "worker/parallel/rank_context.h"
@@ -10,6 +12,8 @@ namespace longspan::worker {
 
 class LinearWeight {
  public:
+  enum class Write { kReplace, kAdd };
+
   // weight [out, in] and its gradient (null when nothing is trained).
   LinearWeight() = default;
   LinearWeight(kernels::TensorView weight, kernels::TensorView gradient)
@@ -18,13 +22,13 @@ class LinearWeight {
   int64_t outputs() const { return weight_.size(0); }
   int64_t inputs() const { return weight_.size(1); }
 
-  // y [M, out] = x [M, in] W^T; y += with `accumulate`. Rows may be strided.
+  // y [M, out] = x [M, in] W^T. Rows may be strided.
   absl::Status Forward(const RankContext& context, kernels::ConstTensorView x,
-                       bool accumulate, kernels::TensorView y) const;
+                       Write write, kernels::TensorView y) const;
 
   // W.gradient += d_y^T x; d_x = d_y W.
   absl::Status Backward(const RankContext& context, kernels::ConstTensorView x,
-                        kernels::ConstTensorView d_y,
+                        kernels::ConstTensorView d_y, Write write,
                         kernels::TensorView d_x) const;
 
  private:

@@ -22,23 +22,23 @@ namespace longspan::worker {
 
 // What a linear attention layer keeps. Null where the layer has no such part.
 struct LinearAttentionTape {
-  kernels::TensorView packed;     // [M, packed width] q k v gate decay
+  kernels::TensorView packed;     // [B, n, stride] see projection_widths.h
   kernels::TensorView halo;       // [B, K-1, C]
-  kernels::TensorView convolved;  // [M, C] q k v after the convolution
-  kernels::TensorView features;   // [M, q k] after the feature map
-  kernels::TensorView log_gate;   // [M, H]
+  kernels::TensorView convolved;  // [B, n, C] q k v after the convolution
+  kernels::TensorView features;   // [B, n, 2 H Dk] q k after the feature map
+  kernels::TensorView log_gate;   // [B, n, H]
   kernels::TensorView entering;   // [B, H, Dk, Dv] S_in of this rank
   kernels::TensorView decays;     // [ranks, B, H]
-  kernels::TensorView o;          // [M, H * Dv]
+  kernels::TensorView o;          // [B, n, H, Dv]
   kernels::TensorView o_rstd;     // [M, H]
-  kernels::TensorView normed;     // [M, H * Dv]
+  kernels::TensorView normed;     // [M, H Dv]
 };
 
 // What a softmax attention layer keeps.
 struct SoftmaxAttentionTape {
-  kernels::TensorView packed;     // [M, q k v]; q rotated in place
-  kernels::TensorView key_value;  // [B, N, 2, Hkv, D] of the whole piece
-  kernels::TensorView o;          // [M, H * D]
+  kernels::TensorView q;          // [B, n, H, D] rotated
+  kernels::TensorView key_value;  // [B, N, 2 Hkv D] of the whole piece
+  kernels::TensorView o;          // [B, n, H, D]
   kernels::TensorView lse;        // [B, H, n]
 };
 
@@ -48,13 +48,15 @@ using MixerTape = std::variant<LinearAttentionTape, SoftmaxAttentionTape>;
 struct LayerPass {
   const SequenceShard* shard = nullptr;
   kernels::ConstTensorView positions;  // [n] i64, in the text
+  bool carries_state = false;
 };
 
 class Mixer {
  public:
   virtual ~Mixer() = default;
 
-  // Takes the tape's buffers from the context's arena.
+  // Takes the tape's buffers from the context's arena. A tape for a pass that
+  // carries a state keeps no more than that pass needs.
   virtual MixerTape AllocateTape(const RankContext& context,
                                  const LayerPass& pass) const = 0;
 

@@ -3,20 +3,20 @@
 //     x_0 = embedding(ids)      x_{l+1} = block_l(x_l)      h = norm(x_L)
 //
 // and the head turns h into a loss or logits. Every rank holds all parameters
-// and runs the same calls on its own token range; layers exchange what they
-// must.
-//
-// Typical use, with every buffer from the context's arena:
+// and makes the same calls on its own token range; layers exchange what they
+// must. All activations lie in the context's arena, planned by
+// common/model_spec/memory_plan.h.
 //
 //   training     ArenaScope step(arena);
-//                Forward(kKeepTape) -> head().LossAndGradient -> Backward
+//                ForwardKeepingTape -> head().LossAndGradient -> Backward
 //   evaluating   Forward(state) -> head().Loss, piece after piece
 //   generating   Forward(state) by the gang over the prompt; then on any one
 //                rank, with context.group = nullptr, Forward of one token at a
-//                time -> head().Logits
+//                time -> head().Logits. The leaving state is on every rank.
 //
 // A text may be cut into pieces at will: with the state carried, the pieces
-// give what the whole gives. A piece needs at least one token per rank.
+// give what the whole gives. A piece needs at least one token per rank; a
+// shorter prompt is prefilled by each rank alone (group = nullptr).
 #pragma once
 
 #include <memory>
@@ -46,41 +46,46 @@ struct ModelInput {
 // reused from step to step.
 struct ModelTape {
   kernels::TensorView positions;       // [n] i64
-  std::vector<kernels::TensorView> x;  // [layers + 1] of [M, d]
+  std::vector<kernels::TensorView> x;  // layers + 1 times [M, d]
   std::vector<BlockTape> blocks;
-  kernels::TensorView hidden;  // [M, d] h
-  kernels::TensorView rstd;    // [M]
+  kernels::TensorView hidden;    // [M, d] h
+  kernels::TensorView rstd;      // [M]
+  kernels::TensorView d_hidden;  // [M, d] for the head to write
 };
 
 class Model {
  public:
-  // `parameters` must outlive the model and have the layout of `spec`.
-  Model(const ModelSpec& spec, const Parameters* parameters);
+  // `spec` resolved and valid; `parameters` of its layout, must outlive the
+  // model.
+  Model(const ModelSpec& spec, const Parameters& parameters);
 
   const ModelSpec& spec() const { return spec_; }
   const Head& head() const { return head_; }
 
-  // Keeps what Backward needs on `tape` (all of it in the arena until the
-  // caller releases it); the hidden states are tape.hidden [M, d].
+  // Keeps what Backward needs on `tape`: all of it in the arena until the
+  // caller releases it. The hidden states are tape.hidden.
   absl::Status ForwardKeepingTape(const RankContext& context,
                                   const ModelInput& input, ModelTape& tape);
 
-  // Forward without backward: one layer's activations at a time. `state`
-  // (may be null) enters and leaves; its position moves on by the piece. The
-  // result [M, d] lies in the arena.
+  // Adds the gradients of all parameters but the head's, given tape.d_hidden.
+  // Returns the gradient of the embedding's output, [M, d], token by token (it
+  // takes the place of tape.hidden).
+  absl::StatusOr<kernels::TensorView> Backward(const RankContext& context,
+                                               const ModelInput& input,
+                                               ModelTape& tape);
+
+  // Forward alone, one layer's activations at a time. `state` (null: none)
+  // enters and leaves; its position must be the piece's first and moves on by
+  // the piece. Returns the hidden states [M, d] in the arena.
   absl::StatusOr<kernels::TensorView> Forward(const RankContext& context,
                                               const ModelInput& input,
                                               ModelState* state);
 
-  // Adds the gradients of all parameters but the head's, given d [M, d], the
-  // gradient of tape.hidden. On return d holds the gradient of the embedding
-  // output, token by token.
-  absl::Status Backward(const RankContext& context, const ModelInput& input,
-                        ModelTape& tape, kernels::TensorView d);
-
  private:
   absl::Status CheckInput(const RankContext& context, const ModelInput& input,
                           const ModelState* state) const;
+  void AllocateTape(const RankContext& context, const ModelInput& input,
+                    ModelTape& tape) const;
 
   const ModelSpec spec_;
   Embedding embedding_;

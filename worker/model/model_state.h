@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -27,6 +28,7 @@ struct LayerState {
   kernels::TensorView conv_tail;  // [B, K-1, C]
   kernels::TensorView key_value;  // [B, rows, 2, Hkv, D]
   int64_t cached_rows = 0;        // rows of key_value in use
+  int64_t document_row = 0;       // first row of the current document
 };
 
 class ModelState {
@@ -44,19 +46,20 @@ class ModelState {
 
   // Back to an empty text.
   void Reset();
-  // All tensors as named (for session files and boundary states).
+
+  // All tensors by name (for session files and boundary states).
   struct NamedTensor {
-    std::string name;
+    std::string name;  // "model.layers.0.memory"
     kernels::TensorView view;
   };
-  std::vector<NamedTensor> tensors() const;
+  const std::vector<NamedTensor>& tensors() const { return tensors_; }
 
  private:
   ModelState() = default;
 
   StateCapacity capacity_;
-  std::vector<StateTensorInfo> infos_;
   Tensor storage_;
+  std::vector<NamedTensor> tensors_;
   std::vector<LayerState> layers_;
   int64_t position_ = 0;
 };

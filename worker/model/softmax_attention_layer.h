@@ -1,16 +1,18 @@
 // Causal softmax attention with rotary positions, grouped queries and an
-// optional window (LASP-2H):
+// optional window, under sequence parallelism (LASP-2H):
 //
-//     q, k, v = split(x W^T)      q, k <- rotary(q, k)
-//     K, V    = AllGather(k, v)   of all ranks, behind the cached rows
-//     o       = softmax(q K^T / sqrt(D) + causal mask) V
-//     y       = o Wo^T
+//     q, k, v = x Wq^T, x Wk^T, x Wv^T     q, k <- rotary(q), rotary(k)
+//     K, V    = AllGather(k, v) of all ranks, behind the rows seen before
+//     o       = softmax(q K^T / sqrt(D) + mask) V           y = o Wo^T
 //
-// Backward: dK, dV of all rows are reduce-scattered to their owners.
-// State: the keys and values seen, [B, rows, 2, Hkv, D].
+// Keys and values are projected straight into the buffer that is gathered.
+// Backward: the gradients of all rows are reduce-scattered to their owners.
+//
+// State: the keys and values seen, [B, rows, 2, Hkv, D]; with a window old
+// rows are dropped when the buffer is full.
 #pragma once
 
-#include <string>
+#include <vector>
 
 #include "common/model_spec/model_spec.h"
 #include "kernels/api/softmax_attention.h"
@@ -36,12 +38,49 @@ class SoftmaxAttentionLayer : public Mixer {
                         kernels::TensorView d_input) override;
 
  private:
+  using Tape = SoftmaxAttentionTape;
+
+  // The rows that attention reads: those seen before, then the piece.
+  struct Rows {
+    kernels::TensorView all;    // [B, cached + N, width]
+    kernels::TensorView piece;  // [B, N, width]
+    int64_t cached = 0;
+    std::vector<int64_t> document_starts;  // in `all`
+  };
+  absl::StatusOr<Rows> RowsOf(const RankContext& context, const LayerPass& pass,
+                              LayerState* state, const Tape& tape) const;
+  // Makes room for the piece by dropping rows that no window reaches.
+  absl::Status MakeRoom(const RankContext& context, int64_t piece_tokens,
+                        LayerState& state) const;
+  static void Advance(const LayerPass& pass, LayerState& state);
+
+  absl::Status ProjectAndRotate(const RankContext& context,
+                                const LayerPass& pass,
+                                kernels::ConstTensorView input,
+                                const Tape& tape,
+                                kernels::TensorView own) const;
+  absl::Status Rotate(const RankContext& context, const LayerPass& pass,
+                      bool inverse, kernels::TensorView q,
+                      kernels::TensorView own) const;
+  // Keys and values of rows [B, T, width] as [B, T, Hkv, D].
+  kernels::TensorView Keys(kernels::TensorView rows) const;
+  kernels::TensorView Values(kernels::TensorView rows) const;
+  kernels::SoftmaxAttentionInputs Operands(const LayerPass& pass,
+                                           const Rows& rows,
+                                           const Tape& tape) const;
+  kernels::TensorView AllocateStaging(const RankContext& context,
+                                      const LayerPass& pass) const;
+  kernels::TensorView AllocateWorkspace(const RankContext& context,
+                                        const LayerPass& pass, bool backward,
+                                        int64_t key_tokens) const;
+
   const SoftmaxAttentionSpec spec_;
   const int layer_;
-  const int64_t query_width_;      // H * D
-  const int64_t key_value_width_;  // 2 * Hkv * D
-  LinearWeight project_in_;        // [q k v, d]
-  LinearWeight project_out_;       // [d, H * D]
+  const int64_t query_width_;       // H D
+  const int64_t width_;             // 2 Hkv D: keys and values of a token
+  LinearWeight project_query_;      // [H D, d]
+  LinearWeight project_key_value_;  // [2 Hkv D, d]
+  LinearWeight project_out_;        // [d, H D]
 };
 
 }  // namespace longspan::worker

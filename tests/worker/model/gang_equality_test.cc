@@ -1,0 +1,133 @@
+// Gangs of every size compute what one rank computes: loss, hidden states,
+// every parameter's gradient, and the gradient of the embedding token by
+// token, borders included.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/model_gang/model_gang.h"
+#include "tests/worker/model/test_specs.h"
+
+namespace longspan::testing {
+namespace {
+
+double Scale(const std::vector<double>& values) {
+  double scale = 0;
+  for (double value : values) scale = std::max(scale, std::abs(value));
+  return scale;
+}
+
+// Largest difference, relative to the largest value.
+double Distance(const std::vector<double>& a, const std::vector<double>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double distance = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!(std::abs(a[i] - b[i]) <= distance)) distance = std::abs(a[i] - b[i]);
+  }
+  return distance / Scale(b);
+}
+
+void ExpectSame(const GangResult& gang, const GangResult& one,
+                double tolerance) {
+  EXPECT_NEAR(gang.loss, one.loss, tolerance * std::abs(one.loss));
+  EXPECT_LE(Distance(gang.hidden, one.hidden), tolerance);
+  EXPECT_LE(Distance(gang.d_embedding, one.d_embedding), tolerance);
+  EXPECT_LE(Distance(gang.gradients, one.gradients), tolerance);
+}
+
+class GangEqualityTest : public ::testing::TestWithParam<NamedSpec> {};
+
+TEST_P(GangEqualityTest, AnyNumberOfRanks) {
+  // 71 is divided by none of the gangs; chunks of 64 begin inside ranges.
+  const GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+  const GangResult one = TrainOnce(c, 1);
+  ASSERT_GT(Scale(one.d_embedding), 0);
+  for (int ranks : {2, 3, 4, 7}) {
+    SCOPED_TRACE(ranks);
+    ExpectSame(TrainOnce(c, ranks), one, 1e-10);
+  }
+}
+
+TEST_P(GangEqualityTest, RangesLongerThanAChunk) {
+  const GangCase c = MakeGangCase(GetParam().spec, 1, 331);
+  ExpectSame(TrainOnce(c, 3), TrainOnce(c, 1), 1e-10);
+}
+
+TEST_P(GangEqualityTest, Batches) {
+  const GangCase c = MakeGangCase(GetParam().spec, 3, 29);
+  const GangResult one = TrainOnce(c, 1);
+  for (int ranks : {2, 4}) {
+    SCOPED_TRACE(ranks);
+    ExpectSame(TrainOnce(c, ranks), one, 1e-10);
+  }
+}
+
+// Documents that end at, before and after the cuts (3 ranks: 24, 48), one
+// that spans three ranks, and some shorter than the convolution.
+TEST_P(GangEqualityTest, PackedDocuments) {
+  GangCase c = MakeGangCase(GetParam().spec, 1, 72);
+  for (const std::vector<int64_t>& starts :
+       std::vector<std::vector<int64_t>>{{0, 24, 48},
+                                         {0, 23, 25, 47, 49},
+                                         {10, 70},
+                                         {22},
+                                         {0, 1, 2, 3, 22, 23, 24, 71}}) {
+    SCOPED_TRACE(::testing::PrintToString(starts));
+    c.document_starts = starts;
+    const GangResult one = TrainOnce(c, 1);
+    for (int ranks : {2, 3, 7}) {
+      SCOPED_TRACE(ranks);
+      ExpectSame(TrainOnce(c, ranks), one, 1e-10);
+    }
+  }
+}
+
+// Ranges shorter than the convolution's border: halos from several ranks.
+TEST_P(GangEqualityTest, TinyRanges) {
+  GangCase c = MakeGangCase(GetParam().spec, 1, 9);
+  const GangResult one = TrainOnce(c, 1);
+  for (const std::vector<TokenRange>& ranges :
+       std::vector<std::vector<TokenRange>>{
+           {{0, 1}, {1, 2}, {2, 3}, {3, 9}},
+           {{0, 5}, {5, 6}, {6, 8}, {8, 9}},
+           {{0, 4}, {4, 5}, {5, 6}, {6, 7}, {7, 8}, {8, 9}}}) {
+    SCOPED_TRACE(ranges.size());
+    c.ranges = ranges;
+    ExpectSame(TrainOnce(c, static_cast<int>(ranges.size())), one, 1e-10);
+  }
+}
+
+TEST_P(GangEqualityTest, SinglePrecision) {
+  GangCase c = MakeGangCase(GetParam().spec, 1, 150);
+  c.dtype = kernels::DType::kF32;
+  const GangResult one = TrainOnce(c, 1);
+  for (int ranks : {2, 3}) {
+    SCOPED_TRACE(ranks);
+    ExpectSame(TrainOnce(c, ranks), one, 1e-5);
+  }
+}
+
+// The backends agree, which ties the gang to the plain loops.
+TEST_P(GangEqualityTest, ReferenceBackend) {
+  GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+  const GangResult cpu = TrainOnce(c, 2);
+  c.backend = kernels::BackendKind::kReference;
+  ExpectSame(TrainOnce(c, 3), cpu, 1e-10);
+}
+
+TEST_P(GangEqualityTest, SameBitsTwice) {
+  const GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+  const GangResult a = TrainOnce(c, 3);
+  const GangResult b = TrainOnce(c, 3);
+  EXPECT_EQ(a.loss, b.loss);
+  EXPECT_EQ(a.gradients, b.gradients);
+}
+
+INSTANTIATE_TEST_SUITE_P(Specs, GangEqualityTest,
+                         ::testing::ValuesIn(AllSmallSpecs()),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace longspan::testing

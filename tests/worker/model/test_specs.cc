@@ -1,0 +1,52 @@
+#include "tests/worker/model/test_specs.h"
+
+namespace longspan::testing {
+
+ModelSpec SmallSpec(LinearMixer mixer, const std::string& pattern) {
+  ModelSpec spec;
+  spec.vocabulary_size = 19;
+  spec.hidden_size = 12;
+  spec.layer_count = static_cast<int64_t>(pattern.size());
+  spec.layer_pattern = pattern;
+  spec.linear.mixer = mixer;
+  spec.linear.heads = 2;
+  spec.linear.key_dim = 4;
+  spec.linear.value_dim = 6;
+  spec.softmax.heads = 4;
+  spec.softmax.key_heads = 2;
+  spec.softmax.head_dim = 4;
+  spec.mlp.intermediate_size = 20;
+  spec.initializer_scale = 0.3;
+  return ResolveDefaults(spec);
+}
+
+std::vector<NamedSpec> AllSmallSpecs() {
+  std::vector<NamedSpec> specs;
+  for (LinearMixer mixer : {LinearMixer::kBasic, LinearMixer::kLightning,
+                            LinearMixer::kRetention, LinearMixer::kSimpleGla}) {
+    specs.push_back(
+        {std::string(LinearMixerName(mixer)), SmallSpec(mixer, "LL")});
+  }
+  ModelSpec plain = SmallSpec(LinearMixer::kBasic, "LL");
+  plain.linear.short_convolution = 0;
+  plain.linear.output_gate = false;
+  plain.linear.feature_map = FeatureMap::kSilu;
+  plain.tie_embeddings = true;
+  specs.push_back({"basic_plain", plain});
+  ModelSpec rotary = SmallSpec(LinearMixer::kRetention, "L");
+  rotary.linear.short_convolution = 0;
+  rotary.linear.feature_map = FeatureMap::kIdentity;
+  specs.push_back({"retention_plain", rotary});
+  ModelSpec mapped = SmallSpec(LinearMixer::kSimpleGla, "LL");
+  mapped.linear.feature_map = FeatureMap::kSilu;
+  mapped.linear.short_convolution = 2;
+  specs.push_back({"gla_mapped", mapped});
+  specs.push_back({"softmax", SmallSpec(LinearMixer::kBasic, "NN")});
+  ModelSpec window = SmallSpec(LinearMixer::kSimpleGla, "NL");
+  window.softmax.window = 5;
+  specs.push_back({"window_hybrid", window});
+  specs.push_back({"hybrid", SmallSpec(LinearMixer::kSimpleGla, "LNL")});
+  return specs;
+}
+
+}  // namespace longspan::testing

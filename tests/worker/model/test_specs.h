@@ -1,0 +1,23 @@
+// Small models of every kind for the tests of this directory.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/model_spec/model_spec.h"
+
+namespace longspan::testing {
+
+struct NamedSpec {
+  std::string name;
+  ModelSpec spec;
+};
+
+// Two to three layers, hidden size 12, key and value sizes that differ: every
+// mixer, with and without convolution, feature map and gate; softmax with
+// grouped queries and windows; hybrids.
+std::vector<NamedSpec> AllSmallSpecs();
+
+ModelSpec SmallSpec(LinearMixer mixer, const std::string& pattern);
+
+}  // namespace longspan::testing

@@ -1,0 +1,434 @@
+#include "worker/model/linear_attention_layer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "worker/parallel/state_exchange.h"
+
+namespace longspan::worker {
+namespace {
+
+using kernels::ChunkTerms;
+using kernels::ConstTensorView;
+using kernels::LinearAttentionInputs;
+using kernels::LinearAttentionStage;
+using kernels::TensorView;
+using kernels::Transition;
+using Write = LinearWeight::Write;
+
+std::string Prefix(int layer) {
+  return absl::StrCat("model.layers.", layer, ".attn.");
+}
+
+// The last matrix of the fused input projection.
+std::string LastProjection(const LinearAttentionSpec& spec) {
+  if (spec.mixer == LinearMixer::kSimpleGla) return "gk_proj.weight";
+  return spec.output_gate ? "g_proj.weight" : "v_proj.weight";
+}
+
+LinearWeight InputProjection(const LinearAttentionSpec& spec, int layer,
+                             const Parameters& parameters) {
+  const std::string first = Prefix(layer) + "q_proj.weight";
+  const std::string last = Prefix(layer) + LastProjection(spec);
+  return LinearWeight(parameters.PackedValue(first, last),
+                      parameters.PackedGradient(first, last));
+}
+
+Norm OutputNorm(const ModelSpec& spec, int layer,
+                const Parameters& parameters) {
+  const std::string name =
+      Prefix(layer) +
+      (spec.linear.output_gate ? "g_norm_swish_gate.weight" : "g_norm.weight");
+  return Norm(parameters.Value(name), parameters.Gradient(name),
+              spec.norm_epsilon);
+}
+
+Transition TransitionOf(LinearMixer mixer) {
+  switch (mixer) {
+    case LinearMixer::kBasic:
+      return Transition::kIdentity;
+    case LinearMixer::kSimpleGla:
+      return Transition::kScalar;
+    case LinearMixer::kLightning:
+    case LinearMixer::kRetention:
+      return Transition::kConstant;
+  }
+  return Transition::kIdentity;
+}
+
+// The constant log decays as an operand of the kernels.
+Tensor DecayOperand(const std::vector<double>& decays, kernels::DType dtype) {
+  auto operand = Tensor::Create(dtype, static_cast<int64_t>(decays.size()));
+  LONGSPAN_CHECK_OK(operand);
+  for (size_t h = 0; h < decays.size(); ++h) {
+    if (dtype == kernels::DType::kF64) {
+      operand->view().data_as<double>()[h] = decays[h];
+    } else {
+      operand->view().data_as<float>()[h] = static_cast<float>(decays[h]);
+    }
+  }
+  return *std::move(operand);
+}
+
+// [B, n, C] contiguous as rows [M, C].
+TensorView AsRows(TensorView x) {
+  return x.Reshape({x.size(0) * x.size(1), x.size(2)});
+}
+// [B, n, H, D] contiguous as [M, H, D] and as [M, H D].
+TensorView AsHeads(TensorView o) {
+  return o.Reshape({o.size(0) * o.size(1), o.size(2), o.size(3)});
+}
+
+}  // namespace
+
+LinearAttentionLayer::LinearAttentionLayer(const ModelSpec& spec, int layer,
+                                           const Parameters& parameters)
+    : spec_(spec.linear),
+      widths_(LinearProjectionWidths(spec.linear)),
+      layer_(layer),
+      log_decays_(LogDecays(spec.linear.mixer, spec.linear.heads)),
+      log_decay_operand_(DecayOperand(log_decays_, parameters.dtype())),
+      project_in_(InputProjection(spec.linear, layer, parameters)),
+      qkv_(spec.linear, layer, Prefix(layer), parameters),
+      norm_(OutputNorm(spec, layer, parameters)),
+      project_out_(parameters.Value(Prefix(layer) + "o_proj.weight"),
+                   parameters.Gradient(Prefix(layer) + "o_proj.weight")) {
+  if (!gated()) return;
+  decay_bias_ = parameters.Value(Prefix(layer) + "gk_proj.bias");
+  decay_bias_gradient_ = parameters.Gradient(Prefix(layer) + "gk_proj.bias");
+}
+
+MixerTape LinearAttentionLayer::AllocateTape(const RankContext& context,
+                                             const LayerPass& pass) const {
+  const int64_t batch = pass.shard->batch();
+  const int64_t tokens = pass.shard->tokens();
+  const int64_t heads = spec_.heads;
+  const bool gang = context.ranks() > 1;
+  const auto take = [&](const char* name,
+                        std::initializer_list<int64_t> shape) {
+    return context.arena->Allocate(name, context.dtype, shape);
+  };
+  Tape tape;
+  tape.packed = take("packed", {batch, tokens, widths_.stride()});
+  if (qkv_.convolves() && (gang || pass.carries_state)) {
+    tape.halo =
+        take("halo", {batch, spec_.short_convolution - 1, widths_.mixed()});
+  }
+  if (qkv_.convolves()) {
+    tape.convolved = take("convolved", {batch, tokens, widths_.mixed()});
+  }
+  if (spec_.feature_map == FeatureMap::kSilu) {
+    tape.features = take("features", {batch, tokens, 2 * widths_.key});
+  }
+  if (gated()) tape.log_gate = take("log_gate", {batch, tokens, heads});
+  if (gang) {
+    tape.entering =
+        take("entering", {batch, heads, spec_.key_dim, spec_.value_dim});
+    tape.decays = take("decays", {context.ranks(), batch, heads});
+  }
+  tape.o = take("o", {batch, tokens, heads, spec_.value_dim});
+  tape.o_rstd = take("o_rstd", {batch * tokens, heads});
+  tape.normed = take("normed", {batch * tokens, widths_.value});
+  return tape;
+}
+
+TensorView LinearAttentionLayer::GateColumns(TensorView packed) const {
+  if (widths_.gate == 0) return TensorView();
+  return AsRows(packed)
+      .Slice(1, widths_.mixed(), widths_.mixed() + widths_.gate)
+      .SplitLast(spec_.heads);
+}
+
+TensorView LinearAttentionLayer::DecayColumns(TensorView packed) const {
+  return AsRows(packed).Slice(1, widths_.used() - widths_.decay,
+                              widths_.used());
+}
+
+MemoryShape LinearAttentionLayer::Memory(const LayerPass& pass) const {
+  return {pass.shard->batch(), spec_.heads, spec_.key_dim, spec_.value_dim};
+}
+
+LinearAttentionInputs LinearAttentionLayer::Operands(const LayerPass& pass,
+                                                     const Tape& tape) const {
+  const QkvViews qkv = qkv_.Views({tape.packed, tape.convolved, tape.features});
+  LinearAttentionInputs operands;
+  operands.transition = TransitionOf(spec_.mixer);
+  operands.scale = 1.0 / std::sqrt(static_cast<double>(spec_.key_dim));
+  operands.q = qkv.q;
+  operands.k = qkv.k;
+  operands.v = qkv.v;
+  operands.log_gate = tape.log_gate;
+  if (operands.transition == Transition::kConstant) {
+    operands.log_decay = log_decay_operand_.view();
+  }
+  operands.documents = pass.shard->documents();
+  return operands;
+}
+
+// ---- Forward ---------------------------------------------------------------
+
+absl::Status LinearAttentionLayer::Forward(
+    const RankContext& context, const LayerPass& pass, ConstTensorView input,
+    LayerState* state, MixerTape& mixer_tape, TensorView residual) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  const ArenaScope scratch(*context.arena);
+  RETURN_IF_ERROR(
+      project_in_.Forward(context, input, Write::kReplace,
+                          AsRows(tape.packed).Slice(1, 0, widths_.used())));
+  RETURN_IF_ERROR(qkv_.Forward(context, pass, state, tape));
+  RETURN_IF_ERROR(LogGate(context, tape));
+  RETURN_IF_ERROR(Recur(context, pass, state, tape));
+  const TensorView normed = tape.normed.SplitLast(spec_.heads);
+  RETURN_IF_ERROR(norm_.Forward(context, AsHeads(tape.o),
+                                GateColumns(tape.packed), normed, tape.o_rstd));
+  return project_out_.Forward(context, tape.normed, Write::kAdd, residual);
+}
+
+absl::Status LinearAttentionLayer::LogGate(const RankContext& context,
+                                           const Tape& tape) const {
+  if (!gated()) return absl::OkStatus();
+  return context.backend->elementwise().LogSigmoidGate(
+      DecayColumns(tape.packed), decay_bias_, kGateNormalizer,
+      AsRows(tape.log_gate), *context.stream);
+}
+
+absl::Status LinearAttentionLayer::Recur(const RankContext& context,
+                                         const LayerPass& pass,
+                                         LayerState* state,
+                                         const Tape& tape) const {
+  if (context.ranks() > 1) return RecurInGang(context, pass, state, tape);
+  const bool decodes = state != nullptr && pass.shard->tokens() == 1 &&
+                       pass.shard->documents().empty();
+  if (decodes) return Decode(context, pass, state, tape);
+  return RecurAlone(context, pass, state, tape);
+}
+
+// One token per text: the state is updated where it lies.
+absl::Status LinearAttentionLayer::Decode(const RankContext& context,
+                                          const LayerPass& pass,
+                                          LayerState* state,
+                                          const Tape& tape) const {
+  const TensorView slots = context.arena->Allocate(
+      "slots", kernels::DType::kI32, {pass.shard->batch()});
+  int32_t* slot = slots.data_as<int32_t>();
+  std::iota(slot, slot + pass.shard->batch(), 0);
+  return context.backend->linear_attention().Decode(
+      Operands(pass, tape), slots, state->memory, tape.o, *context.stream);
+}
+
+absl::Status LinearAttentionLayer::RecurAlone(const RankContext& context,
+                                              const LayerPass& pass,
+                                              LayerState* state,
+                                              const Tape& tape) const {
+  const MemoryShape m = Memory(pass);
+  TensorView entering, leaving;
+  if (state != nullptr) {
+    entering = state->memory;
+    leaving = context.arena->Allocate(
+        "leaving", context.dtype, {m.batch, m.heads, m.key_dim, m.value_dim});
+  }
+  const TensorView workspace = context.arena->AllocateWorkspace(
+      "workspace", ForwardWorkspaceBytes(context, pass));
+  RETURN_IF_ERROR(context.backend->linear_attention().Outputs(
+      Operands(pass, tape), entering, ChunkTerms::kAll, {tape.o, leaving},
+      workspace, *context.stream));
+  if (state == nullptr) return absl::OkStatus();
+  return context.backend->elementwise().Copy(leaving, state->memory,
+                                             *context.stream);
+}
+
+absl::Status LinearAttentionLayer::RecurInGang(const RankContext& context,
+                                               const LayerPass& pass,
+                                               LayerState* state,
+                                               const Tape& tape) const {
+  kernels::LinearAttention& op = context.backend->linear_attention();
+  kernels::Stream& stream = *context.stream;
+  const LinearAttentionInputs operands = Operands(pass, tape);
+  const MemoryShape m = Memory(pass);
+  const TensorView gathered = context.arena->Allocate(
+      "gathered", context.dtype,
+      {context.ranks(), SummaryBuffer::RowCount(m, gated())});
+  const TensorView workspace = context.arena->AllocateWorkspace(
+      "workspace", ForwardWorkspaceBytes(context, pass));
+  const TensorView entering = state == nullptr ? TensorView() : state->memory;
+  const bool first = context.rank() == 0;
+
+  // What this range does to an incoming state, on its way to all ranks.
+  StateExchange exchange(context, layer_, m, gathered);
+  const TensorView own_decay =
+      gated() ? exchange.own_decay() : tape.decays.Select(0, context.rank());
+  RETURN_IF_ERROR(op.Summarise(operands, {exchange.own_state(), own_decay},
+                               workspace, stream));
+  RETURN_IF_ERROR(exchange.Start(Direction::kForward));
+
+  // Meanwhile, everything that needs no other rank.
+  RETURN_IF_ERROR(op.Outputs(operands, first ? entering : TensorView(),
+                             first ? ChunkTerms::kAll : ChunkTerms::kIntraChunk,
+                             {tape.o, TensorView()}, workspace, stream));
+
+  // The state that enters this rank, and what it adds.
+  RETURN_IF_ERROR(exchange.Wait());
+  if (gated()) {
+    RETURN_IF_ERROR(exchange.KeepDecays(tape.decays));
+  } else {
+    FillConstantDecays(*pass.shard, log_decays_, tape.decays);
+  }
+  RETURN_IF_ERROR(exchange.FoldBefore(tape.decays, entering, tape.entering));
+  if (!first) {
+    RETURN_IF_ERROR(op.Outputs(operands, tape.entering, ChunkTerms::kInterChunk,
+                               {tape.o, TensorView()}, workspace, stream));
+  }
+  if (state == nullptr) return absl::OkStatus();
+
+  // The state that leaves the last rank, known to all.
+  const TensorView leaving = context.arena->Allocate(
+      "leaving", context.dtype, {m.batch, m.heads, m.key_dim, m.value_dim});
+  RETURN_IF_ERROR(exchange.FoldAll(tape.decays, entering, leaving));
+  return context.backend->elementwise().Copy(leaving, state->memory, stream);
+}
+
+// ---- Backward --------------------------------------------------------------
+
+absl::Status LinearAttentionLayer::Backward(
+    const RankContext& context, const LayerPass& pass, ConstTensorView input,
+    ConstTensorView d_output, MixerTape& mixer_tape, TensorView d_input) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  const ArenaScope scratch(*context.arena);
+  const int64_t batch = pass.shard->batch();
+  const int64_t tokens = pass.shard->tokens();
+  const auto take = [&](const char* name,
+                        std::initializer_list<int64_t> shape) {
+    return context.arena->Allocate(name, context.dtype, shape);
+  };
+  const TensorView d_normed = take("d_normed", {batch * tokens, widths_.value});
+  RecurrenceGradients d;
+  d.d_o = take("d_o", {batch, tokens, spec_.heads, spec_.value_dim});
+  QkvBuffers d_qkv;
+  d_qkv.packed = take("d_packed", {batch, tokens, widths_.stride()});
+  if (qkv_.convolves()) {
+    d_qkv.convolved = take("d_convolved", {batch, tokens, widths_.mixed()});
+  }
+  if (spec_.feature_map == FeatureMap::kSilu) {
+    d_qkv.features = take("d_features", {batch, tokens, 2 * widths_.key});
+  }
+  if (gated()) {
+    d.operands.d_log_gate = take("d_log_gate", {batch, tokens, spec_.heads});
+  }
+  d.workspace = context.arena->AllocateWorkspace(
+      "workspace", BackwardWorkspaceBytes(context, pass));
+  const QkvViews views = qkv_.Views(d_qkv);
+  d.operands.d_q = views.q;
+  d.operands.d_k = views.k;
+  d.operands.d_v = views.v;
+
+  RETURN_IF_ERROR(project_out_.Backward(context, tape.normed, d_output,
+                                        Write::kReplace, d_normed));
+  RETURN_IF_ERROR(norm_.Backward(
+      context, AsHeads(tape.o), GateColumns(tape.packed), tape.o_rstd,
+      d_normed.SplitLast(spec_.heads),
+      {.d_x = AsHeads(d.d_o), .d_gate = GateColumns(d_qkv.packed)},
+      d.workspace));
+  RETURN_IF_ERROR(RecurBackward(context, pass, tape, d));
+  if (gated()) {
+    RETURN_IF_ERROR(context.backend->elementwise().LogSigmoidGateBackward(
+        DecayColumns(tape.packed), decay_bias_, kGateNormalizer,
+        AsRows(d.operands.d_log_gate), DecayColumns(d_qkv.packed),
+        decay_bias_gradient_, *context.stream));
+  }
+  RETURN_IF_ERROR(qkv_.Backward(context, pass, tape, d_qkv, d.workspace));
+  return project_in_.Backward(context, input,
+                              AsRows(d_qkv.packed).Slice(1, 0, widths_.used()),
+                              Write::kReplace, d_input);
+}
+
+absl::Status LinearAttentionLayer::RecurBackward(
+    const RankContext& context, const LayerPass& pass, const Tape& tape,
+    const RecurrenceGradients& d) const {
+  if (context.ranks() > 1) return RecurBackwardInGang(context, pass, tape, d);
+  return context.backend->linear_attention().Gradients(
+      Operands(pass, tape), ConstTensorView(), {d.d_o, ConstTensorView()},
+      ChunkTerms::kAll, d.operands, d.workspace, *context.stream);
+}
+
+absl::Status LinearAttentionLayer::RecurBackwardInGang(
+    const RankContext& context, const LayerPass& pass, const Tape& tape,
+    const RecurrenceGradients& d) const {
+  kernels::LinearAttention& op = context.backend->linear_attention();
+  kernels::Stream& stream = *context.stream;
+  const LinearAttentionInputs operands = Operands(pass, tape);
+  const MemoryShape m = Memory(pass);
+  const TensorView gathered = context.arena->Allocate(
+      "gathered", context.dtype, {context.ranks(), m.state_count()});
+  const TensorView d_leaving = context.arena->Allocate(
+      "d_leaving", context.dtype, {m.batch, m.heads, m.key_dim, m.value_dim});
+  const bool last = context.rank() == context.ranks() - 1;
+
+  // What this range's outputs want of the state that entered it.
+  StateExchange exchange(context, layer_, m, gathered);
+  RETURN_IF_ERROR(op.SummariseBackward(operands, d.d_o, exchange.own_state(),
+                                       d.workspace, stream));
+  RETURN_IF_ERROR(exchange.Start(Direction::kBackward));
+
+  // Meanwhile, everything that needs no other rank.
+  RETURN_IF_ERROR(
+      op.Gradients(operands, tape.entering, {d.d_o, ConstTensorView()},
+                   last ? ChunkTerms::kAll : ChunkTerms::kIntraChunk,
+                   d.operands, d.workspace, stream));
+
+  // What later ranks want of the state that leaves this one.
+  RETURN_IF_ERROR(exchange.Wait());
+  if (last) return absl::OkStatus();
+  RETURN_IF_ERROR(exchange.FoldAfter(tape.decays, d_leaving));
+  return op.Gradients(operands, tape.entering, {d.d_o, d_leaving},
+                      ChunkTerms::kInterChunk, d.operands, d.workspace, stream);
+}
+
+// ---- Sizes -----------------------------------------------------------------
+
+int64_t LinearAttentionLayer::WorkspaceBytes(const RankContext& context,
+                                             const LayerPass& pass,
+                                             LinearAttentionStage stage) const {
+  return kernels::LinearAttentionWorkspaceBytes(
+      stage,
+      {pass.shard->batch(), pass.shard->tokens(), spec_.heads, spec_.key_dim,
+       spec_.value_dim, context.element_bytes()},
+      context.backend_kind, context.threads);
+}
+
+int64_t LinearAttentionLayer::ForwardWorkspaceBytes(
+    const RankContext& context, const LayerPass& pass) const {
+  const int64_t outputs =
+      WorkspaceBytes(context, pass, LinearAttentionStage::kOutputs);
+  if (context.ranks() == 1) return outputs;
+  return std::max(
+      outputs, WorkspaceBytes(context, pass, LinearAttentionStage::kSummarise));
+}
+
+int64_t LinearAttentionLayer::BackwardWorkspaceBytes(
+    const RankContext& context, const LayerPass& pass) const {
+  int64_t bytes = std::max(
+      WorkspaceBytes(context, pass, LinearAttentionStage::kGradients),
+      kernels::RmsNormBackwardWorkspaceBytes(
+          pass.shard->rows() * spec_.heads, spec_.value_dim,
+          context.element_bytes(), context.backend_kind, context.threads));
+  if (context.ranks() > 1) {
+    bytes = std::max(bytes,
+                     WorkspaceBytes(context, pass,
+                                    LinearAttentionStage::kSummariseBackward));
+  }
+  if (qkv_.convolves()) {
+    bytes = std::max(
+        bytes, kernels::ShortConvolutionBackwardWorkspaceBytes(
+                   pass.shard->batch(), pass.shard->tokens(), widths_.mixed(),
+                   spec_.short_convolution, context.element_bytes(),
+                   context.backend_kind, context.threads));
+  }
+  return bytes;
+}
+
+}  // namespace longspan::worker

@@ -1,0 +1,71 @@
+// One training step of one rank: forward, loss, backward, gradient sync, clip,
+// optimise. The order of the page is the order of the algorithm.
+//
+// Owns the optimiser and its moments; model, parameters and what the context
+// points to belong to the caller and must outlive it. All ranks make the same
+// calls and hold the same parameters, bit by bit, after every step. Not
+// thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/api/tensor_view.h"
+#include "worker/model/model.h"
+#include "worker/model/parameters.h"
+#include "worker/optim/adamw_optimizer.h"
+#include "worker/parallel/rank_context.h"
+#include "worker/parallel/sequence_shard.h"
+#include "worker/tensor/tensor.h"
+
+namespace longspan::worker {
+
+// This rank's share of one global batch.
+struct TrainBatch {
+  const SequenceShard* shard = nullptr;
+  kernels::ConstTensorView ids;      // [M] i32
+  kernels::ConstTensorView targets;  // [M] i32; negative: not scored
+  // Targets that are scored, all ranks together: the loss is their mean.
+  int64_t scored_tokens = 0;
+};
+
+struct TrainStepResult {
+  double loss = 0.0;  // nats per scored token of the global batch
+  UpdateResult update;
+};
+
+class TrainStep {
+ public:
+  // Moments start at zero. `parameters` must have gradients.
+  static absl::StatusOr<std::unique_ptr<TrainStep>> Create(
+      const RankContext& context, Model* model, Parameters* parameters,
+      const AdamWSettings& settings);
+
+  // Errors are those of the collectives and of the input; after one the
+  // attempt is over.
+  absl::StatusOr<TrainStepResult> Run(const TrainBatch& batch,
+                                      double learning_rate);
+
+  // For checkpoints: flat, in the layout of the parameters.
+  kernels::TensorView first_moments() const { return first_moments_.view(); }
+  kernels::TensorView second_moments() const { return second_moments_.view(); }
+  AdamWOptimizer& optimizer() { return *optimizer_; }
+
+ private:
+  TrainStep(const RankContext& context, Model* model, Parameters* parameters)
+      : context_(context), model_(model), parameters_(parameters) {}
+
+  absl::Status ForwardBackward(const TrainBatch& batch);
+
+  const RankContext context_;
+  Model* const model_;
+  Parameters* const parameters_;
+  Tensor first_moments_;
+  Tensor second_moments_;
+  std::unique_ptr<AdamWOptimizer> optimizer_;
+  ModelTape tape_;  // reused from step to step
+};
+
+}  // namespace longspan::worker
