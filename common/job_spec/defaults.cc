@@ -1,0 +1,82 @@
+#include "common/job_spec/defaults.h"
+
+#include "common/job_spec/model_spec_from_proto.h"
+#include "longspan/v1/job.pb.h"
+
+namespace longspan {
+namespace {
+
+template <typename Spec>
+void ResolveRun(Spec* spec) {
+  if (spec->precision() == v1::PRECISION_UNSPECIFIED) {
+    spec->set_precision(v1::F32);
+  }
+  if (spec->sequence_parallel() == v1::SEQUENCE_PARALLEL_UNSPECIFIED) {
+    spec->set_sequence_parallel(v1::LASP2);
+  }
+}
+
+void ResolveModel(v1::ModelSpec* model) {
+  ModelSpecToProto(ResolveDefaults(ModelSpecFromProto(*model)), model);
+}
+
+void ResolveOptimizer(v1::OptimizerSpec* optimizer) {
+  if (!optimizer->has_beta1()) optimizer->set_beta1(0.9);
+  if (!optimizer->has_beta2()) optimizer->set_beta2(0.95);
+  if (!optimizer->has_epsilon()) optimizer->set_epsilon(1e-8);
+  if (!optimizer->has_weight_decay()) optimizer->set_weight_decay(0.1);
+  if (!optimizer->has_clip_norm()) optimizer->set_clip_norm(1.0);
+}
+
+void ResolveSchedule(v1::ScheduleSpec* schedule) {
+  if (schedule->decay() == v1::ScheduleSpec::DECAY_UNSPECIFIED) {
+    schedule->set_decay(v1::ScheduleSpec::COSINE);
+  }
+  if (!schedule->has_min_ratio()) schedule->set_min_ratio(0.1);
+  if (!schedule->has_decay_ratio()) schedule->set_decay_ratio(0.2);
+}
+
+void ResolveTrain(v1::TrainSpec* train) {
+  ResolveModel(train->mutable_model());
+  if (train->batch_size() == 0) train->set_batch_size(1);
+  ResolveOptimizer(train->mutable_optimizer());
+  ResolveSchedule(train->mutable_schedule());
+  v1::CheckpointSpec* checkpoint = train->mutable_checkpoint();
+  if (checkpoint->keep_last() == 0) checkpoint->set_keep_last(2);
+  if (train->report_interval() == 0) train->set_report_interval(10);
+  ResolveRun(train);
+}
+
+void ResolveGenerate(v1::GenerateSpec* generate) {
+  v1::SamplingSpec* sampling = generate->mutable_sampling();
+  if (!sampling->has_temperature()) sampling->set_temperature(1.0);
+  if (!sampling->has_top_p()) sampling->set_top_p(1.0);
+  if (generate->piece_length() == 0) generate->set_piece_length(65536);
+  ResolveRun(generate);
+}
+
+void ResolveEvaluate(v1::EvaluateSpec* evaluate) {
+  if (evaluate->piece_length() == 0) evaluate->set_piece_length(8192);
+  ResolveRun(evaluate);
+}
+
+}  // namespace
+
+void ResolveDefaults(v1::JobSpec* spec) {
+  if (!spec->has_max_failures()) spec->set_max_failures(3);
+  v1::ResourceSpec* resources = spec->mutable_resources();
+  if (resources->ranks() == 0) resources->set_ranks(1);
+  if (resources->backend().empty()) resources->set_backend("cpu");
+  switch (spec->kind_case()) {
+    case v1::JobSpec::kTrain:
+      return ResolveTrain(spec->mutable_train());
+    case v1::JobSpec::kEvaluate:
+      return ResolveEvaluate(spec->mutable_evaluate());
+    case v1::JobSpec::kGenerate:
+      return ResolveGenerate(spec->mutable_generate());
+    case v1::JobSpec::KIND_NOT_SET:
+      return;
+  }
+}
+
+}  // namespace longspan

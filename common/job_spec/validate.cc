@@ -1,0 +1,228 @@
+#include "common/job_spec/validate.h"
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/edit_distance.h"
+#include "common/base/units.h"
+#include "common/job_spec/check_ranges.h"
+#include "common/job_spec/check_uri.h"
+#include "common/job_spec/model_spec_from_proto.h"
+#include "longspan/v1/job.pb.h"
+
+namespace longspan {
+namespace {
+
+constexpr size_t kMaxNameLength = 63;
+
+class Validator {
+ public:
+  std::vector<SpecViolation> Take() { return std::move(violations_); }
+
+  void Check(const v1::JobSpec& spec) {
+    CheckRanges(spec, "", &violations_);
+    CheckName(spec.name());
+    CheckResources(spec.resources());
+    CheckEnvironment(spec);
+    switch (spec.kind_case()) {
+      case v1::JobSpec::kTrain:
+        return CheckTrain(spec.train(), spec.resources().ranks());
+      case v1::JobSpec::kEvaluate:
+        return CheckEvaluate(spec.evaluate(), spec.resources().ranks());
+      case v1::JobSpec::kGenerate:
+        return CheckGenerate(spec.generate());
+      case v1::JobSpec::KIND_NOT_SET:
+        return Report("kind",
+                      "a job is one of train, evaluate, generate: write one");
+    }
+  }
+
+ private:
+  void Report(const std::string& path, const std::string& message) {
+    violations_.push_back({path, message});
+  }
+
+  void Report(const std::string& path, const absl::Status& status) {
+    if (!status.ok()) Report(path, std::string(status.message()));
+  }
+
+  void CheckName(const std::string& name) {
+    bool plain = std::all_of(name.begin(), name.end(), [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    });
+    if (plain && name.size() <= kMaxNameLength) return;
+    Report("name",
+           absl::StrCat("'", name.substr(0, 80), "' must be at most ",
+                        kMaxNameLength, " characters of a-z, 0-9 and '-'"));
+  }
+
+  void CheckResources(const v1::ResourceSpec& resources) {
+    const std::string& backend = resources.backend();
+    if (backend == "cpu" || backend == "cuda") return;
+    auto closest = ClosestName(backend, {"cpu", "cuda"});
+    Report("resources.backend",
+           absl::StrCat(
+               "'", backend, "' is not a backend",
+               closest ? absl::StrCat("; did you mean '", *closest, "'?") : "",
+               " (choices: cpu, cuda)"));
+  }
+
+  void CheckEnvironment(const v1::JobSpec& spec) {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : spec.env()) names.push_back(name);
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) {
+      if (absl::StartsWith(name, "NCCL_") || absl::StartsWith(name, "GLOO_")) {
+        continue;
+      }
+      Report("env." + name, "only NCCL_* and GLOO_* may be set");
+    }
+  }
+
+  void CheckData(const std::string& path, const v1::DataSpec& data) {
+    if (data.uri().empty()) {
+      Report(path + ".uri",
+             "is missing: the text to read, such as corpus://train.txt");
+    } else {
+      Report(path + ".uri", CheckRootUri(data.uri()));
+    }
+    if (data.end() != 0 && data.end() <= data.begin()) {
+      Report(path + ".end",
+             absl::StrCat("must be more than begin (", data.begin(),
+                          ") or 0 for the end of the file, not ", data.end()));
+    }
+  }
+
+  void CheckSource(const std::string& path, const v1::ModelSource& source) {
+    switch (source.source_case()) {
+      case v1::ModelSource::kUri:
+        Report(path + ".uri", CheckRootUri(source.uri()));
+        if (source.step() != 0) {
+          Report(path + ".step", "goes with 'job'; a URI names its step");
+        }
+        return;
+      case v1::ModelSource::kJob:
+        return Report(path + ".job", CheckJobName(source.job()));
+      case v1::ModelSource::SOURCE_NOT_SET:
+        return Report(path, "is missing: write uri: or job:");
+    }
+  }
+
+  void CheckModel(const std::string& path, const v1::ModelSpec& model) {
+    for (const SpecMistake& mistake : Validate(ModelSpecFromProto(model))) {
+      Report(absl::StrCat(path, ".", mistake.path), mistake.message);
+    }
+  }
+
+  void CheckPieces(const std::string& path, int64_t tokens, int ranks) {
+    if (tokens < 1 || ranks < 1 || tokens >= ranks) return;
+    Report(path, absl::StrCat("is ", tokens, " tokens, fewer than the ", ranks,
+                              " ranks: every rank needs one"));
+  }
+
+  void CheckTrainLength(const v1::TrainSpec& train) {
+    if (train.max_duration().seconds() < 0 ||
+        train.max_duration().nanos() < 0) {
+      Report("train.max_duration", "must not be negative");
+    }
+    bool timed =
+        train.max_duration().seconds() > 0 || train.max_duration().nanos() > 0;
+    if (train.steps() == 0 && !timed) {
+      Report("train.steps",
+             "is missing: write steps, max_duration (such as 60s) or both");
+    }
+    int64_t warmup = train.schedule().warmup_steps();
+    if (train.steps() > 0 && warmup > train.steps()) {
+      Report("train.schedule.warmup_steps",
+             absl::StrCat("must be at most steps (", train.steps(), "), not ",
+                          warmup));
+    }
+  }
+
+  void CheckTrain(const v1::TrainSpec& train, int ranks) {
+    CheckModel("train.model", train.model());
+    CheckData("train.data", train.data());
+    if (train.has_validation()) {
+      CheckData("train.validation", train.validation());
+    } else if (train.validation_interval() > 0) {
+      Report("train.validation_interval",
+             "needs 'validation', the text to validate on");
+    }
+    CheckTrainLength(train);
+    CheckPieces("train.sequence_length", train.sequence_length(), ranks);
+    const std::string& checkpoint = train.checkpoint().uri();
+    if (!checkpoint.empty()) {
+      Report("train.checkpoint.uri", CheckRootUri(checkpoint));
+    }
+    if (train.has_initial_model()) {
+      CheckSource("train.initial_model", train.initial_model());
+    }
+  }
+
+  void CheckEvaluate(const v1::EvaluateSpec& evaluate, int ranks) {
+    CheckSource("evaluate.model", evaluate.model());
+    CheckData("evaluate.data", evaluate.data());
+    CheckPieces("evaluate.piece_length", evaluate.piece_length(), ranks);
+    for (int i = 1; i < evaluate.position_buckets_size(); ++i) {
+      if (evaluate.position_buckets(i) > evaluate.position_buckets(i - 1)) {
+        continue;
+      }
+      Report(
+          absl::StrCat("evaluate.position_buckets[", i, "]"),
+          absl::StrCat("bounds must grow, and ", evaluate.position_buckets(i),
+                       " follows ", evaluate.position_buckets(i - 1)));
+    }
+  }
+
+  void CheckGenerate(const v1::GenerateSpec& generate) {
+    CheckSource("generate.model", generate.model());
+    switch (generate.prompt_case()) {
+      case v1::GenerateSpec::kPromptData:
+        CheckData("generate.prompt_data", generate.prompt_data());
+        break;
+      case v1::GenerateSpec::kText:
+        if (generate.text().empty()) {
+          Report("generate.text", "is empty: a prompt has at least one byte");
+        }
+        break;
+      case v1::GenerateSpec::kTokenIds:
+        CheckTokenIds(generate.token_ids());
+        break;
+      case v1::GenerateSpec::PROMPT_NOT_SET:
+        Report("generate.prompt",
+               "is missing: write text, token_ids or prompt_data");
+    }
+    for (int i = 0; i < generate.sampling().stop_size(); ++i) {
+      if (!generate.sampling().stop(i).empty()) continue;
+      Report(absl::StrCat("generate.sampling.stop[", i, "]"),
+             "is empty and would stop at once: remove it");
+    }
+  }
+
+  void CheckTokenIds(const v1::TokenIds& tokens) {
+    if (tokens.ids().empty()) {
+      Report("generate.token_ids.ids",
+             "is empty: a prompt has at least one token");
+    }
+    for (int i = 0; i < tokens.ids_size(); ++i) {
+      if (tokens.ids(i) >= 0 && tokens.ids(i) < 256) continue;
+      Report(absl::StrCat("generate.token_ids.ids[", i, "]"),
+             absl::StrCat(tokens.ids(i), " is no byte: tokens are 0 to 255"));
+    }
+  }
+
+  std::vector<SpecViolation> violations_;
+};
+
+}  // namespace
+
+std::vector<SpecViolation> ValidateSpec(const v1::JobSpec& spec) {
+  Validator validator;
+  validator.Check(spec);
+  return validator.Take();
+}
+
+}  // namespace longspan

@@ -1,0 +1,122 @@
+#include "common/job_spec/validate.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "common/job_spec/check_uri.h"
+#include "common/job_spec/defaults.h"
+#include "longspan/v1/job.pb.h"
+
+namespace longspan {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// Paths of the mistakes in a spec given as text format, with `more` merged
+// into it, defaults resolved.
+std::vector<std::string> Mistakes(const std::string& text,
+                                  const std::string& more = "") {
+  v1::JobSpec spec;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec));
+  v1::JobSpec merged;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(more, &merged));
+  spec.MergeFrom(merged);
+  ResolveDefaults(&spec);
+  std::vector<std::string> paths;
+  for (const SpecViolation& violation : ValidateSpec(spec)) {
+    paths.push_back(violation.path);
+  }
+  return paths;
+}
+
+std::string Train(const std::string& more) {
+  return R"(train {
+    model { hidden_size: 64 layer_count: 1 layer_pattern: "L"
+            linear { heads: 4 } }
+    data { uri: "corpus://a" } optimizer { learning_rate: 0.01 }
+    sequence_length: 8 )" +
+         more + " }";
+}
+
+TEST(ValidateSpecTest, AcceptsAMinimalTrainJob) {
+  EXPECT_THAT(Mistakes(Train("steps: 1")), IsEmpty());
+}
+
+TEST(ValidateSpecTest, TrainNeedsAnEnd) {
+  EXPECT_THAT(Mistakes(Train("")), ElementsAre("train.steps"));
+}
+
+TEST(ValidateSpecTest, EveryRankNeedsAToken) {
+  EXPECT_THAT(Mistakes(Train("steps: 1") + "resources { ranks: 9 }"),
+              ElementsAre("train.sequence_length"));
+}
+
+TEST(ValidateSpecTest, WarmupFitsTheSteps) {
+  EXPECT_THAT(Mistakes(Train("steps: 5 schedule { warmup_steps: 6 }")),
+              ElementsAre("train.schedule.warmup_steps"));
+}
+
+TEST(ValidateSpecTest, TypedSpecsAreRangeChecked) {
+  EXPECT_THAT(Mistakes(Train("steps: -1"),
+                       "train { optimizer { beta1: 1.0 epsilon: nan } }"),
+              ElementsAre("train.steps", "train.optimizer.beta1",
+                          "train.optimizer.epsilon"));
+}
+
+TEST(ValidateSpecTest, ValidationIntervalNeedsText) {
+  EXPECT_THAT(Mistakes(Train("steps: 1 validation_interval: 5")),
+              ElementsAre("train.validation_interval"));
+}
+
+TEST(ValidateSpecTest, DataRangesAreOrdered) {
+  EXPECT_THAT(Mistakes(Train("steps: 1"), "train { data { begin: 5 end: 5 } }"),
+              ElementsAre("train.data.end"));
+}
+
+TEST(ValidateSpecTest, EvaluateNeedsModelAndText) {
+  EXPECT_THAT(Mistakes("evaluate { position_buckets: [8, 8] }"),
+              ElementsAre("evaluate.model", "evaluate.data.uri",
+                          "evaluate.position_buckets[1]"));
+}
+
+TEST(ValidateSpecTest, GenerateChecksPromptAndSampling) {
+  EXPECT_THAT(
+      Mistakes(R"(generate { model { uri: "models://m" step: 2 }
+                  token_ids { ids: [1, 300] } max_new_tokens: 4
+                  sampling { top_p: 0 stop: "" } })"),
+      ElementsAre("generate.sampling.top_p", "generate.model.step",
+                  "generate.token_ids.ids[1]", "generate.sampling.stop[0]"));
+}
+
+TEST(ValidateSpecTest, DefaultsAreIdempotent) {
+  v1::JobSpec spec;
+  ASSERT_TRUE(
+      google::protobuf::TextFormat::ParseFromString(Train("steps: 1"), &spec));
+  ResolveDefaults(&spec);
+  v1::JobSpec again = spec;
+  ResolveDefaults(&again);
+  EXPECT_EQ(again.DebugString(), spec.DebugString());
+}
+
+TEST(CheckUriTest, PathsStayBeneathTheirRoot) {
+  EXPECT_TRUE(CheckRootUri("corpus://a/b..c.txt").ok());
+  for (const char* bad : {"a.txt", "corpus://", "corpus:///etc/passwd",
+                          "corpus://a/../b", "corpus://a%2e", "corpus://a\\b",
+                          "Corpus://a", "://a", "corpus://a\nb"}) {
+    EXPECT_FALSE(CheckRootUri(bad).ok()) << bad;
+  }
+  EXPECT_FALSE(CheckRootUri("a://" + std::string(3000, 'x')).ok());
+}
+
+TEST(CheckUriTest, JobNames) {
+  EXPECT_TRUE(CheckJobName("tenants/default/jobs/j-1").ok());
+  EXPECT_FALSE(CheckJobName("jobs/j-1").ok());
+  EXPECT_FALSE(CheckJobName("tenants/a/jobs/").ok());
+}
+
+}  // namespace
+}  // namespace longspan
