@@ -55,8 +55,7 @@ DaemonCommand Worker(const UpOptions& options, const std::string& binaries,
                                     options.metrics_port + 1 + index),
                        absl::StrCat("--slots=", options.slots),
                        absl::StrCat("--threads=", options.threads),
-                       absl::StrCat("--state-dir=", run, "/", name),
-                       "--drain-timeout=10s"};
+                       absl::StrCat("--state-dir=", run, "/", name)};
   for (const auto& [root, path] : roots) {
     command.arguments.push_back(absl::StrCat("--root=", root, "=", path));
   }

@@ -1,0 +1,26 @@
+// Why an attempt failed, when several ranks say different things: a rank that
+// dies takes its neighbours with it, and their "connection closed by peer"
+// often arrives first.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/job/job.h"
+
+namespace longspan::coordinator {
+
+// Failures that the next attempt would meet again: bad arguments, missing
+// files, refused permissions.
+bool IsPermanent(absl::StatusCode code);
+
+// The failure to blame: permanent ones before others, then those that are not
+// echoes of another rank's end (ABORTED, CANCELLED, UNAVAILABLE), then the
+// first that arrived. None if no rank failed.
+std::optional<RankFailure> RootCause(const std::vector<RankFailure>& failures);
+
+// "rank 1: NOT_FOUND: corpus://x is missing (and 2 more ranks)".
+std::string DescribeFailures(const std::vector<RankFailure>& failures);
+
+}  // namespace longspan::coordinator

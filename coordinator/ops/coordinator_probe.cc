@@ -1,0 +1,77 @@
+#include "coordinator/ops/coordinator_probe.h"
+
+namespace longspan::coordinator {
+namespace {
+
+const char* StateName(WorkerState state) {
+  switch (state) {
+    case WorkerState::kReady:
+      return "READY";
+    case WorkerState::kLost:
+      return "LOST";
+    case WorkerState::kDraining:
+      return "DRAINING";
+  }
+  return "UNKNOWN";
+}
+
+}  // namespace
+
+void CoordinatorProbe::OnQueue(const std::map<int, int>& waiting_by_priority) {
+  // Priority 0 is always shown, so that an empty queue is a 0 and not a gap.
+  metrics_.GetGauge(MetricId::kQueueLength, {"0"}).Set(0);
+  for (const auto& [priority, count] : waiting_by_priority) {
+    metrics_.GetGauge(MetricId::kQueueLength, {std::to_string(priority)})
+        .Set(count);
+  }
+}
+
+void CoordinatorProbe::OnJobs(const JobTable& jobs) {
+  std::map<JobState, int> counts;
+  for (const auto& [name, job] : jobs.jobs()) ++counts[job->state];
+  for (JobState state : kAllJobStates) {
+    metrics_.GetGauge(MetricId::kJobs, {JobStateName(state)})
+        .Set(counts[state]);
+  }
+}
+
+void CoordinatorProbe::OnWorkers(const std::map<std::string, Worker>& workers) {
+  std::map<WorkerState, int> counts;
+  for (const auto& [name, worker] : workers) {
+    ++counts[worker.state];
+    metrics_.GetGauge(MetricId::kWorkerUp, {name})
+        .Set(worker.state == WorkerState::kLost ? 0 : 1);
+  }
+  for (WorkerState state :
+       {WorkerState::kReady, WorkerState::kLost, WorkerState::kDraining}) {
+    metrics_.GetGauge(MetricId::kWorkers, {StateName(state)})
+        .Set(counts[state]);
+  }
+}
+
+void CoordinatorProbe::OnHeartbeat(const Worker& worker) {
+  metrics_.GetGauge(MetricId::kWorkerLastHeartbeat, {worker.name})
+      .Set(absl::ToDoubleSeconds(worker.last_heartbeat - absl::UnixEpoch()));
+}
+
+void CoordinatorProbe::OnWorkerForgotten(const std::string& worker) {
+  metrics_.RemoveSeries("worker", worker);
+}
+
+void CoordinatorProbe::OnLeaseExpired() {
+  metrics_.GetCounter(MetricId::kLeaseExpirations).Increment();
+}
+
+void CoordinatorProbe::OnRestart(absl::StatusCode cause) {
+  metrics_.GetCounter(MetricId::kJobRestarts, {absl::StatusCodeToString(cause)})
+      .Increment();
+}
+
+void CoordinatorProbe::OnRpc(const std::string& method, absl::StatusCode code) {
+  metrics_
+      .GetCounter(MetricId::kRpcRequests,
+                  {method, absl::StatusCodeToString(code)})
+      .Increment();
+}
+
+}  // namespace longspan::coordinator

@@ -1,0 +1,154 @@
+#include "coordinator/plan/job_plan.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/units.h"
+#include "common/model_spec/communication_plan.h"
+#include "common/model_spec/model_cost.h"
+#include "common/model_spec/parameter_layout.h"
+
+namespace longspan::coordinator {
+namespace {
+
+CommunicationShape CommunicationOf(const PlanRequest& request,
+                                   const std::vector<TokenRange>& ranges) {
+  CommunicationShape shape;
+  shape.batch = request.batch;
+  shape.ranges = ranges;
+  shape.element_bytes = request.element_bytes;
+  shape.backward = request.mode == RunMode::kTrain;
+  shape.carries_state = request.carries_state;
+  return shape;
+}
+
+RunShape MemoryShapeOf(const PlanRequest& request,
+                       const std::vector<TokenRange>& ranges, int rank) {
+  RunShape shape;
+  shape.mode = request.mode;
+  shape.batch = request.batch;
+  shape.ranges = ranges;
+  shape.rank = rank;
+  shape.element_bytes = request.element_bytes;
+  shape.backend = request.backend == "cuda" ? kernels::BackendKind::kCuda
+                                            : kernels::BackendKind::kCpu;
+  shape.threads = std::max(request.threads, 1);
+  shape.carries_state = request.carries_state;
+  shape.context_tokens = request.context_tokens;
+  return shape;
+}
+
+std::vector<LayerTraffic> EmptyTraffic(const ModelSpec& model, int ranks) {
+  std::vector<LayerTraffic> layers;
+  for (int64_t layer = 0; layer < model.layer_count; ++layer) {
+    LayerTraffic traffic;
+    traffic.layer = static_cast<int>(layer);
+    traffic.mixer = LayerKindAt(model, layer) == LayerKind::kLinear
+                        ? std::string(LinearMixerName(model.linear.mixer))
+                        : "softmax";
+    traffic.forward_bytes.assign(ranks, 0);
+    traffic.backward_bytes.assign(ranks, 0);
+    layers.push_back(std::move(traffic));
+  }
+  return layers;
+}
+
+void AddTransfer(const PlannedTransfer& transfer, int rank, JobPlan& plan) {
+  if (transfer.layer < 0) {
+    plan.gradient_sync_bytes_per_rank =
+        std::max(plan.gradient_sync_bytes_per_rank, transfer.bytes_sent);
+    return;
+  }
+  LayerTraffic& layer = plan.layers[transfer.layer];
+  if (transfer.kind == TransferKind::kConvolutionHalo) {
+    layer.halo_bytes += transfer.bytes_sent;
+  } else if (transfer.direction == TransferDirection::kBackward) {
+    layer.backward_bytes[rank] += transfer.bytes_sent;
+  } else {
+    layer.forward_bytes[rank] += transfer.bytes_sent;
+  }
+}
+
+void PlanTraffic(const PlanRequest& request, JobPlan& plan) {
+  const CommunicationShape shape = CommunicationOf(request, plan.ranges);
+  plan.layers = EmptyTraffic(*request.model, request.ranks);
+  for (int rank = 0; rank < request.ranks; ++rank) {
+    for (const PlannedTransfer& transfer :
+         PlanCommunication(*request.model, shape, rank)) {
+      AddTransfer(transfer, rank, plan);
+    }
+  }
+}
+
+void PlanCosts(const PlanRequest& request, JobPlan& plan) {
+  const ModelSpec& model = *request.model;
+  const int64_t context = std::max(request.tokens, request.context_tokens);
+  const double per_token = request.mode == RunMode::kTrain
+                               ? TrainFlopsPerToken(model, context)
+                               : ForwardFlopsPerToken(model, context);
+  plan.parameter_count = ParameterCount(model);
+  plan.flops_per_step = static_cast<int64_t>(
+      per_token * static_cast<double>(request.tokens * request.batch));
+}
+
+void PlanRankMemory(const PlanRequest& request, PlanResult& result) {
+  for (int rank = 0; rank < request.ranks; ++rank) {
+    result.plan.memory.push_back(PlanMemory(
+        *request.model, MemoryShapeOf(request, result.plan.ranges, rank)));
+  }
+  const int64_t needed = result.plan.LargestRankBytes();
+  const int64_t available = request.device_memory_bytes;
+  if (available == 0 || needed <= available) return;
+  result.problems.push_back(
+      {request.tokens_path,
+       absl::StrCat(
+           "a rank needs ", FormatBytes(needed), " for ",
+           result.plan.ranges[0].size(), " tokens, and the largest ",
+           request.backend, " device has ", FormatBytes(available),
+           ": use more ranks, a shorter sequence or a smaller batch")});
+}
+
+void ExplainLayout(const PlanRequest& request, JobPlan& plan) {
+  plan.reasons.push_back(
+      absl::StrCat(request.tokens, " tokens over ", request.ranks,
+                   " ranks: contiguous ranges, the first ",
+                   request.tokens % request.ranks, " longer by one"));
+  if (!request.model) {
+    plan.reasons.push_back(
+        "memory and traffic are unknown: the model is given by URI, which "
+        "only workers read");
+  }
+}
+
+}  // namespace
+
+int64_t JobPlan::LargestRankBytes() const {
+  int64_t largest = 0;
+  for (const MemoryPlan& plan : memory) {
+    largest = std::max(largest, plan.total_bytes());
+  }
+  return largest;
+}
+
+PlanResult PlanJob(const PlanRequest& request) {
+  PlanResult result;
+  absl::StatusOr<std::vector<TokenRange>> ranges =
+      SplitTokens(request.tokens, request.ranks);
+  if (!ranges.ok()) {
+    result.problems.push_back(
+        {request.tokens_path,
+         absl::StrCat(request.tokens, " tokens cannot be cut into ",
+                      request.ranks,
+                      " ranks: every rank holds at least one token")});
+    return result;
+  }
+  result.plan.ranges = *std::move(ranges);
+  ExplainLayout(request, result.plan);
+  if (!request.model) return result;
+  PlanCosts(request, result.plan);
+  PlanTraffic(request, result.plan);
+  PlanRankMemory(request, result);
+  return result;
+}
+
+}  // namespace longspan::coordinator

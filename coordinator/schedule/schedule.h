@@ -1,0 +1,38 @@
+// Who runs next. FIFO within a priority; recovering jobs before all others; a
+// gang gets all of its slots or none.
+//
+// A job that waits for slots blocks the jobs behind it that want the same kind
+// of device, so that big jobs never starve. A job that the registered workers
+// could not hold even if they were idle blocks nobody.
+//
+// Pure: the same queue and workers give the same decisions.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "coordinator/job/job.h"
+#include "coordinator/job/job_table.h"
+#include "coordinator/schedule/gang_placement.h"
+
+namespace longspan::coordinator {
+
+// What becomes of one waiting job. Without placements it waits.
+struct ScheduleDecision {
+  JobSnapshot job;
+  std::vector<Placement> placements;
+  std::string pending_reason;
+  int queue_position = 0;  // from 1; 0 when placed
+};
+
+// Whether a job wants slots: PENDING, or RECOVERING without a gang.
+bool WaitsForSlots(const Job& job);
+
+// The waiting jobs in the order in which they are served.
+std::vector<JobSnapshot> QueueOrder(const JobTable& jobs);
+
+// One decision for every job of the queue, in its order.
+std::vector<ScheduleDecision> Schedule(const std::vector<JobSnapshot>& queue,
+                                       Workers workers);
+
+}  // namespace longspan::coordinator
