@@ -277,6 +277,12 @@ class CommandLine {
     prompt->add_option("--prompt-uri", o.prompt_uri,
                        "A file beneath a root of the workers");
     prompt->require_option(1);
+    c->add_option("--prompt-begin", o.prompt_begin,
+                  "First byte of --prompt-uri")
+        ->check(CLI::NonNegativeNumber);
+    c->add_option("--prompt-end", o.prompt_end,
+                  "Byte after the last of --prompt-uri; 0: the end")
+        ->check(CLI::NonNegativeNumber);
     AddSampling(c, &o);
     c->add_option("--ranks", o.ranks, "Ranks that share the prompt")
         ->capture_default_str();

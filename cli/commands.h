@@ -101,9 +101,11 @@ struct GenerateOptions {
   std::string model_uri;  // one of model_uri and model_job
   std::string model_job;
   int64_t model_step = 0;
-  std::string prompt;       // one of prompt, prompt_file, prompt_uri
-  std::string prompt_file;  // on this machine; "-": stdin
-  std::string prompt_uri;   // beneath a root of the workers
+  std::string prompt;        // one of prompt, prompt_file, prompt_uri
+  std::string prompt_file;   // on this machine; "-": stdin
+  std::string prompt_uri;    // beneath a root of the workers
+  int64_t prompt_begin = 0;  // bytes of prompt_uri; end 0: all
+  int64_t prompt_end = 0;
   int64_t max_new_tokens = 256;
   std::optional<double> temperature;
   std::optional<double> top_p;

@@ -55,7 +55,8 @@ DaemonCommand Worker(const UpOptions& options, const std::string& binaries,
                                     options.metrics_port + 1 + index),
                        absl::StrCat("--slots=", options.slots),
                        absl::StrCat("--threads=", options.threads),
-                       absl::StrCat("--state-dir=", run, "/", name)};
+                       absl::StrCat("--state-dir=", run, "/", name),
+                       "--drain-timeout=10s"};
   for (const auto& [root, path] : roots) {
     command.arguments.push_back(absl::StrCat("--root=", root, "=", path));
   }

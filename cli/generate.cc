@@ -35,7 +35,10 @@ void SetPrompt(const std::string& prompt, v1::GenerateSpec* spec) {
 absl::Status FillPrompt(const GenerateOptions& options,
                         v1::GenerateSpec* spec) {
   if (!options.prompt_uri.empty()) {
-    spec->mutable_prompt_data()->set_uri(options.prompt_uri);
+    v1::DataSpec* data = spec->mutable_prompt_data();
+    data->set_uri(options.prompt_uri);
+    data->set_begin(options.prompt_begin);
+    data->set_end(options.prompt_end);
     return absl::OkStatus();
   }
   if (options.prompt_file.empty()) {

@@ -103,13 +103,6 @@ void AddDocuments(Cases& cases) {
   }
 }
 
-// Long enough for backward to keep only some states (PlanLinearAttention).
-void AddRecompute(Cases& cases) {
-  LinearAttentionCase c = Make(1, 64 * 70 + 5, 1, 128, 128, kScalar);
-  c.name += "Recompute";
-  cases.push_back(c);
-}
-
 Cases MakeCases() {
   Cases cases;
   AddLengths(cases);
@@ -117,7 +110,6 @@ Cases MakeCases() {
   AddGates(cases);
   AddEnds(cases);
   AddDocuments(cases);
-  AddRecompute(cases);
   return cases;
 }
 

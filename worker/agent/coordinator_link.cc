@@ -1,0 +1,199 @@
+#include "worker/agent/coordinator_link.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log/log.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+#include "longspan/v1/worker_service.grpc.pb.h"
+
+namespace longspan::worker {
+namespace {
+
+// How long a dial may take until the coordinator has answered it.
+constexpr absl::Duration kConnectTimeout = absl::Seconds(10);
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& coordinator) {
+  grpc::ChannelArguments arguments;
+  // gRPC would wait up to two minutes; a coordinator restarts in seconds.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // Loopback and cluster addresses are not for a proxy.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetMaxReceiveMessageSize(64 << 20);
+  return grpc::CreateCustomChannel(
+      coordinator, grpc::InsecureChannelCredentials(), arguments);
+}
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      status.error_message());
+}
+
+double Jitter() {
+  thread_local std::minstd_rand random(std::random_device{}());
+  return std::uniform_real_distribution<double>(0.8, 1.2)(random);
+}
+
+}  // namespace
+
+struct CoordinatorLink::Stub {
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<v1::WorkerService::Stub> stub;
+};
+
+struct CoordinatorLink::Session {
+  grpc::ClientContext context;
+  std::unique_ptr<
+      grpc::ClientReaderWriter<v1::WorkerMessage, v1::CoordinatorMessage>>
+      stream;
+  std::thread writer;
+  bool over = false;  // guarded by the link's mu_
+};
+
+CoordinatorLink::CoordinatorLink(CoordinatorLinkOptions options,
+                                 CoordinatorLinkHandlers handlers)
+    : options_(std::move(options)),
+      handlers_(std::move(handlers)),
+      stub_(std::make_unique<Stub>()) {
+  stub_->channel = MakeChannel(options_.coordinator);
+  stub_->stub = v1::WorkerService::NewStub(stub_->channel);
+}
+
+CoordinatorLink::~CoordinatorLink() { Stop(absl::ZeroDuration()); }
+
+void CoordinatorLink::Start() {
+  dialer_ = std::thread([this] { DialForever(); });
+}
+
+void CoordinatorLink::BeginSession(v1::WorkerMessage registration) {
+  MutexLock lock(mu_);
+  if (session_ == nullptr || begun_) return;
+  queue_.StartSession();
+  queue_.Push(Urgency::kLease, std::move(registration));
+  begun_ = true;
+  changed_.NotifyAll();
+}
+
+void CoordinatorLink::Send(Urgency urgency, v1::WorkerMessage message,
+                           const std::string& replaces) {
+  MutexLock lock(mu_);
+  queue_.Push(urgency, std::move(message), replaces);
+  changed_.NotifyAll();
+}
+
+void CoordinatorLink::Reconnect() {
+  MutexLock lock(mu_);
+  if (session_ != nullptr) session_->context.TryCancel();
+}
+
+void CoordinatorLink::Stop(absl::Duration flush_timeout) {
+  const auto deadline = std::chrono::steady_clock::now() +
+                        absl::ToChronoNanoseconds(flush_timeout);
+  {
+    MutexLock lock(mu_);
+    closing_ = true;
+    changed_.NotifyAll();
+    while (session_ != nullptr && begun_) {
+      if (!changed_.WaitUntil(mu_, deadline)) break;
+    }
+    if (session_ != nullptr) session_->context.TryCancel();
+  }
+  if (dialer_.joinable()) dialer_.join();
+}
+
+void CoordinatorLink::DialForever() {
+  absl::Duration backoff = options_.first_backoff;
+  do {
+    const bool registered = RunSession();
+    backoff = registered ? options_.first_backoff
+                         : std::min(backoff * 1.6, options_.longest_backoff);
+  } while (WaitToDial(backoff * Jitter()));
+}
+
+bool CoordinatorLink::WaitToDial(absl::Duration backoff) {
+  const auto deadline =
+      std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(backoff);
+  MutexLock lock(mu_);
+  while (!closing_) {
+    if (!changed_.WaitUntil(mu_, deadline)) return !closing_;
+  }
+  return false;
+}
+
+// Returns whether the coordinator accepted the registration.
+bool CoordinatorLink::RunSession() {
+  const auto deadline = std::chrono::system_clock::now() +
+                        absl::ToChronoNanoseconds(kConnectTimeout);
+  if (!stub_->channel->WaitForConnected(deadline)) {
+    handlers_.on_session_end(absl::UnavailableError(
+        absl::StrCat("no coordinator answers at ", options_.coordinator)));
+    return false;
+  }
+  Session session;
+  if (!options_.token.empty()) {
+    session.context.AddMetadata("authorization",
+                                absl::StrCat("Bearer ", options_.token));
+  }
+  session.stream = stub_->stub->Connect(&session.context);
+  {
+    MutexLock lock(mu_);
+    session_ = &session;
+    begun_ = false;
+    if (closing_) session.context.TryCancel();
+  }
+  session.writer = std::thread([&] { WriteMessages(&session); });
+  handlers_.on_session();
+  const bool registered = ReadMessages(&session);
+  {
+    MutexLock lock(mu_);
+    session_ = nullptr;
+    begun_ = false;
+    session.over = true;
+    changed_.NotifyAll();
+  }
+  session.context.TryCancel();
+  session.writer.join();
+  handlers_.on_session_end(FromGrpc(session.stream->Finish()));
+  return registered;
+}
+
+bool CoordinatorLink::ReadMessages(Session* session) {
+  bool registered = false;
+  v1::CoordinatorMessage message;
+  while (session->stream->Read(&message)) {
+    registered = registered || message.has_registered();
+    handlers_.on_message(std::move(message));
+    message.Clear();
+  }
+  return registered;
+}
+
+// Ends with the session, or, when the link closes, after the last message.
+void CoordinatorLink::WriteMessages(Session* session) {
+  while (true) {
+    std::optional<v1::WorkerMessage> message;
+    {
+      MutexLock lock(mu_);
+      const auto idle = [&] { return !begun_ || queue_.empty(); };
+      while (!session->over && idle() && !(closing_ && begun_)) {
+        changed_.Wait(mu_);
+      }
+      if (session->over) return;
+      message = queue_.Pop();
+    }
+    if (!message.has_value()) {
+      session->stream->WritesDone();
+      return;
+    }
+    if (!session->stream->Write(*message)) return;
+  }
+}
+
+}  // namespace longspan::worker
