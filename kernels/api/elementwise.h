@@ -95,7 +95,8 @@ class Elementwise {
 //     y[t, c] = act(sum_{j=0..K-1} weight[c, j] * x[t - (K-1) + j, c])
 //
 // x, y [B, T, C]; weight [C, K], 2 <= K <= 8; halo [B, K-1, C] holds the K-1
-// tokens before t = 0 (null: zeros). Taps do not cross a document start.
+// tokens before t = 0 (null: zeros); the caller puts zeros where they belong to
+// another document than token 0. Taps do not cross a document start.
 struct ShortConvolutionInputs {
   ConstTensorView x;
   ConstTensorView weight;

@@ -1,6 +1,7 @@
 // Activations and other maps over a contiguous run (see op_kernels.h).
 #pragma once
 
+#include "kernels/cpu/op_kernels.h"
 #include "kernels/cpu/vector_math.h"
 
 namespace longspan::kernels::LONGSPAN_VARIANT {
@@ -75,15 +76,19 @@ void Scale(int64_t n, T factor, T* x) {
 }
 
 template <typename T>
-void Rotate(int64_t half, const T* cosine, const T* sine, const T* x, T* y) {
-  ForLanes<T>(half, [&](int64_t i, int64_t count) {
-    const Vector<T> low = Load(x + i, count);
-    const Vector<T> high = Load(x + half + i, count);
-    const Vector<T> c = Load(cosine + i, count);
-    const Vector<T> s = Load(sine + i, count);
-    Store<T>(y + i, low * c - high * s, count);
-    Store<T>(y + half + i, high * c + low * s, count);
-  });
+void Rotate(const RotaryHeads<T>& heads, const T* cosine, const T* sine) {
+  for (int64_t head = 0; head < heads.count; ++head) {
+    const T* x = heads.x + head * heads.x_stride;
+    T* y = heads.y + head * heads.y_stride;
+    ForLanes<T>(heads.half, [&](int64_t i, int64_t count) {
+      const Vector<T> low = Load(x + i, count);
+      const Vector<T> high = Load(x + heads.half + i, count);
+      const Vector<T> c = Load(cosine + i, count);
+      const Vector<T> s = Load(sine + i, count);
+      Store<T>(y + i, low * c - high * s, count);
+      Store<T>(y + heads.half + i, high * c + low * s, count);
+    });
+  }
 }
 
 // The padding lanes of the last vector must not win the maximum.

@@ -30,12 +30,14 @@ void RotateTokens(ConstTensorView x, const int64_t* positions,
           static_cast<T>(inverse ? -angles.sines()[i] : angles.sines()[i]);
     }
     for (int64_t b = 0; b < x.size(0); ++b) {
-      const T* from = x.data_as<T>() + b * x.stride(0) + t * x.stride(1);
-      T* to = y.data_as<T>() + b * y.stride(0) + t * y.stride(1);
-      for (int64_t h = 0; h < x.size(2); ++h) {
-        rotate(half, cosines, sines, from + h * x.stride(2),
-               to + h * y.stride(2));
-      }
+      const RotaryHeads<T> heads = {
+          x.size(2),
+          half,
+          x.data_as<T>() + b * x.stride(0) + t * x.stride(1),
+          x.stride(2),
+          y.data_as<T>() + b * y.stride(0) + t * y.stride(1),
+          y.stride(2)};
+      rotate(heads, cosines, sines);
     }
   }
 }

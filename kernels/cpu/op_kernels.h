@@ -39,6 +39,18 @@ struct RmsNormRowGradients {
   T* d_weight = nullptr;  // [size], accumulated
 };
 
+// The heads of one token: head h at h times the stride, `half` low and `half`
+// high elements.
+template <typename T>
+struct RotaryHeads {
+  int64_t count = 0;
+  int64_t half = 0;
+  const T* x = nullptr;
+  int64_t x_stride = 0;
+  T* y = nullptr;
+  int64_t y_stride = 0;
+};
+
 // Tokens [begin, end) of up to one vector of channels of a short convolution.
 // Pointers are at channel 0 of the run and token 0; strides are per token.
 template <typename T>
@@ -109,9 +121,8 @@ struct RowKernels {
   void (*rms_norm_backward)(const RmsNormRow<T>& row,
                             const RmsNormRowGradients<T>& gradients);
 
-  // (low, high) <- (low c - high s, high c + low s), each `half` long.
-  void (*rotate)(int64_t half, const T* cosine, const T* sine, const T* x,
-                 T* y);
+  // (low, high) <- (low c - high s, high c + low s) in each head.
+  void (*rotate)(const RotaryHeads<T>& heads, const T* cosine, const T* sine);
 
   // x <- e^(x - max); returns max, and the sum of the new x in *sum.
   T (*exponentials)(int64_t n, T* x, double* sum);

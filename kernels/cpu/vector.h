@@ -10,6 +10,11 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define LONGSPAN_VARIANT variant_avx512
@@ -56,22 +61,50 @@ inline void Store(T* to, Vector<T> vector) {
   std::memcpy(to, &vector, sizeof(vector));
 }
 
-// The first `count` lanes; the others are 0 and are not read from memory.
+// Masked access to the first `count` < kLanes lanes.
+#if defined(__AVX512F__)
+inline Vector<float> LoadMasked(const float* from, int64_t count) {
+  const auto mask = static_cast<__mmask16>((1u << count) - 1);
+  return (Vector<float>)_mm512_maskz_loadu_ps(mask, from);
+}
+inline Vector<double> LoadMasked(const double* from, int64_t count) {
+  const auto mask = static_cast<__mmask8>((1u << count) - 1);
+  return (Vector<double>)_mm512_maskz_loadu_pd(mask, from);
+}
+inline void StoreMasked(float* to, Vector<float> vector, int64_t count) {
+  const auto mask = static_cast<__mmask16>((1u << count) - 1);
+  _mm512_mask_storeu_ps(to, mask, (__m512)vector);
+}
+inline void StoreMasked(double* to, Vector<double> vector, int64_t count) {
+  const auto mask = static_cast<__mmask8>((1u << count) - 1);
+  _mm512_mask_storeu_pd(to, mask, (__m512d)vector);
+}
+#else
 template <typename T>
-inline Vector<T> Load(const T* from, int64_t count) {
-  if (count >= kLanes<T>) return Load(from);
+inline Vector<T> LoadMasked(const T* from, int64_t count) {
   Vector<T> vector = {};
   for (int64_t lane = 0; lane < count; ++lane) vector[lane] = from[lane];
   return vector;
+}
+template <typename T>
+inline void StoreMasked(T* to, Vector<T> vector, int64_t count) {
+  for (int64_t lane = 0; lane < count; ++lane) to[lane] = vector[lane];
+}
+#endif
+
+// The first `count` lanes; the others are 0 and are not read from memory.
+template <typename T>
+inline Vector<T> Load(const T* from, int64_t count) {
+  return count >= kLanes<T> ? Load(from) : LoadMasked(from, count);
 }
 
 template <typename T>
 inline void Store(T* to, Vector<T> vector, int64_t count) {
   if (count >= kLanes<T>) {
     Store(to, vector);
-    return;
+  } else {
+    StoreMasked(to, vector, count);
   }
-  for (int64_t lane = 0; lane < count; ++lane) to[lane] = vector[lane];
 }
 
 template <typename T>
@@ -79,15 +112,28 @@ inline Vector<T> Broadcast(T value) {
   return Vector<T>{} + value;
 }
 
+// Lane i receives lane i ^ kDistance.
+template <typename T, size_t kDistance, size_t... kLane>
+inline Vector<T> SwapLanes(Vector<T> vector, std::index_sequence<kLane...>) {
+  return __builtin_shufflevector(vector, vector, (kLane ^ kDistance)...);
+}
+
+template <typename T, size_t kDistance>
+inline Vector<T> AddSwapped(Vector<T> vector) {
+  if constexpr (kDistance < kLanes<T>) {
+    vector +=
+        SwapLanes<T, kDistance>(vector, std::make_index_sequence<kLanes<T>>());
+  }
+  return vector;
+}
+
 // Sum of all lanes in a fixed tree.
 template <typename T>
 inline T SumLanes(Vector<T> vector) {
-  T lanes[kLanes<T>];
-  std::memcpy(lanes, &vector, sizeof(vector));
-  for (int64_t width = kLanes<T> / 2; width > 0; width /= 2) {
-    for (int64_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  }
-  return lanes[0];
+  vector = AddSwapped<T, 8>(vector);
+  vector = AddSwapped<T, 4>(vector);
+  vector = AddSwapped<T, 2>(vector);
+  return AddSwapped<T, 1>(vector)[0];
 }
 
 template <typename T>

@@ -26,6 +26,25 @@ struct ExpConstants<double> {
   static constexpr int kDegree = 13, kMantissaBits = 52, kBias = 1023;
 };
 
+// 1 / k!
+constexpr double InverseFactorial(int k) {
+  double value = 1.0;
+  for (int i = 2; i <= k; ++i) value /= i;
+  return value;
+}
+
+// The coefficients of e^r as constants of the type, so that none is computed
+// at run time.
+template <typename T>
+struct ExpSeries {
+  T terms[ExpConstants<T>::kDegree + 1] = {};
+  constexpr ExpSeries() {
+    for (int k = 0; k <= ExpConstants<T>::kDegree; ++k) {
+      terms[k] = static_cast<T>(InverseFactorial(k));
+    }
+  }
+};
+
 // e^x. Arguments are clamped to where the result is a normal number; NaN stays
 // NaN.
 template <typename T>
@@ -38,11 +57,10 @@ inline Vector<T> Exp(Vector<T> x) {
       x * static_cast<T>(1.44269504088896340736) + C::kRound;
   const Vector<T> n = shifted - C::kRound;
   const Vector<T> r = (x - n * C::kLn2High) - n * C::kLn2Low;
-  Vector<T> sum = Broadcast<T>(1);
+  constexpr ExpSeries<T> kSeries;
+  Vector<T> sum = Broadcast<T>(kSeries.terms[C::kDegree]);
 #pragma GCC unroll 16
-  for (int k = C::kDegree; k >= 1; --k) {
-    sum = sum * (r * static_cast<T>(1.0 / k)) + static_cast<T>(1);
-  }
+  for (int k = C::kDegree - 1; k >= 0; --k) sum = sum * r + kSeries.terms[k];
   IntVector bits;
   std::memcpy(&bits, &shifted, sizeof(bits));
   typename VectorTypes<T>::Int zero_bits;

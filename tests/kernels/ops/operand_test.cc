@@ -1,0 +1,236 @@
+// Operands that ops must refuse: one clear Status each, the same from every
+// backend, and nothing written.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tests/kernels/ops/op_case.h"
+
+namespace longspan::kernels {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Buffers of ample size for views of any small shape.
+struct Memory {
+  std::vector<float> floats = std::vector<float>(4096, 1.0f);
+  std::vector<double> doubles = std::vector<double>(64, 1.0);
+  std::vector<int32_t> ids = std::vector<int32_t>(64, 0);
+  std::vector<int64_t> positions = std::vector<int64_t>(64, 1);
+
+  TensorView F32(std::initializer_list<int64_t> shape) {
+    return {floats.data(), DType::kF32, shape};
+  }
+  TensorView F64(std::initializer_list<int64_t> shape) {
+    return {doubles.data(), DType::kF64, shape};
+  }
+  TensorView I32(std::initializer_list<int64_t> shape) {
+    return {ids.data(), DType::kI32, shape};
+  }
+  TensorView I64(std::initializer_list<int64_t> shape) {
+    return {positions.data(), DType::kI64, shape};
+  }
+};
+
+struct BadCall {
+  std::string name;
+  std::string problem;
+  std::function<absl::Status(OpSet&, Memory&)> call;
+};
+
+void PrintTo(const BadCall& call, std::ostream* out) { *out << call.name; }
+
+std::vector<BadCall> DenseCalls() {
+  return {
+      {"MatMulInner", "MatMul: b is f32[5, 3], needs f32[4, 3]",
+       [](OpSet& ops, Memory& m) {
+         return ops.dense->MatMul(m.F32({2, 4}), m.F32({5, 3}), m.F32({2, 3}),
+                                  {}, *ops.stream);
+       }},
+      {"MatMulOut", "MatMul: c is f32[2, 4], needs f32[2, 3]",
+       [](OpSet& ops, Memory& m) {
+         return ops.dense->MatMul(m.F32({2, 4}), m.F32({3, 4}), m.F32({2, 4}),
+                                  {.transpose_b = true}, *ops.stream);
+       }},
+      {"MatMulTypes", "MatMul: b is f64[4, 3], needs type f32",
+       [](OpSet& ops, Memory& m) {
+         return ops.dense->MatMul(m.F32({2, 4}), m.F64({4, 3}), m.F32({2, 3}),
+                                  {}, *ops.stream);
+       }},
+      {"MatMulRank", "MatMul: a is f32[2, 4, 1], needs rank 2",
+       [](OpSet& ops, Memory& m) {
+         return ops.dense->MatMul(m.F32({2, 4, 1}), m.F32({4, 3}),
+                                  m.F32({2, 3}), {}, *ops.stream);
+       }},
+      {"MatMulMissing", "MatMul: a is missing",
+       [](OpSet& ops, Memory& m) {
+         return ops.dense->MatMul({}, m.F32({4, 3}), m.F32({2, 3}), {},
+                                  *ops.stream);
+       }},
+      {"EmbedId", "Embed: ids[2] is 7, outside the vocabulary [0, 5)",
+       [](OpSet& ops, Memory& m) {
+         m.ids[2] = 7;
+         return ops.dense->Embed(m.I32({3}), m.F32({5, 4}), m.F32({3, 4}),
+                                 *ops.stream);
+       }},
+      {"EmbedNegativeId", "Embed: ids[0] is -1",
+       [](OpSet& ops, Memory& m) {
+         m.ids[0] = -1;
+         return ops.dense->EmbedBackward(m.I32({3}), m.F32({3, 4}),
+                                         m.F32({5, 4}), *ops.stream);
+       }},
+      {"EmbedIdType", "Embed: ids is i64[3], needs type i32",
+       [](OpSet& ops, Memory& m) {
+         return ops.dense->Embed(m.I64({3}), m.F32({5, 4}), m.F32({3, 4}),
+                                 *ops.stream);
+       }},
+      {"CrossEntropyTarget",
+       "CrossEntropy: targets[1] is 9, outside the vocabulary [0, 9)",
+       [](OpSet& ops, Memory& m) {
+         m.ids[1] = 9;
+         return ops.cross_entropy->Forward(
+             {m.F32({3, 4}), m.F32({9, 4}), m.I32({3}), {}}, {m.F64({1}), {}},
+             m.F32({2048}), *ops.stream);
+       }},
+      {"CrossEntropySizes", "CrossEntropy: weight is f32[9, 5], needs",
+       [](OpSet& ops, Memory& m) {
+         return ops.cross_entropy->Forward(
+             {m.F32({3, 4}), m.F32({9, 5}), m.I32({3}), {}}, {m.F64({1}), {}},
+             m.F32({2048}), *ops.stream);
+       }},
+      {"CrossEntropyLossType", "CrossEntropy: loss is f32[1], needs type f64",
+       [](OpSet& ops, Memory& m) {
+         return ops.cross_entropy->Forward(
+             {m.F32({3, 4}), m.F32({9, 4}), m.I32({3}), {}}, {m.F32({1}), {}},
+             m.F32({2048}), *ops.stream);
+       }},
+  };
+}
+
+std::vector<BadCall> ElementwiseCalls() {
+  return {
+      {"RmsNormWeight", "RmsNorm: weight is f32[5], needs f32[4]",
+       [](OpSet& ops, Memory& m) {
+         return ops.elementwise->RmsNorm({m.F32({3, 4}), m.F32({5}), {}, 1e-6},
+                                         m.F32({3, 4}), m.F32({3}),
+                                         *ops.stream);
+       }},
+      {"RmsNormGateGradient", "gate and d_gate need to be both given",
+       [](OpSet& ops, Memory& m) {
+         return ops.elementwise->RmsNormBackward(
+             {m.F32({3, 4}), m.F32({4}), m.F32({3, 4}), 1e-6}, m.F32({3}),
+             m.F32({3, 4}), {m.F32({3, 4}), m.F32({4}), {}}, {}, *ops.stream);
+       }},
+      {"RotaryOdd", "Rotary: head size 5 is odd",
+       [](OpSet& ops, Memory& m) {
+         return ops.elementwise->Rotary(m.F32({1, 2, 1, 5}), m.I64({2}), 1e4,
+                                        false, m.F32({1, 2, 1, 5}),
+                                        *ops.stream);
+       }},
+      {"RotaryPositions", "Rotary: positions is i64[3], needs i64[2]",
+       [](OpSet& ops, Memory& m) {
+         return ops.elementwise->Rotary(m.F32({1, 2, 1, 4}), m.I64({3}), 1e4,
+                                        false, m.F32({1, 2, 1, 4}),
+                                        *ops.stream);
+       }},
+      {"SiluShape", "Silu: operand 1 is f32[4, 3], needs f32[3, 4]",
+       [](OpSet& ops, Memory& m) {
+         return ops.elementwise->Silu(m.F32({3, 4}), m.F32({4, 3}),
+                                      *ops.stream);
+       }},
+      {"SwiGluType", "SwiGlu: operand 0 is i32[3], needs type f32 or f64",
+       [](OpSet& ops, Memory& m) {
+         return ops.elementwise->SwiGlu(m.I32({3}), m.I32({3}), m.I32({3}),
+                                        *ops.stream);
+       }},
+      {"GateNormalizer", "LogSigmoidGate: normalizer is 0",
+       [](OpSet& ops, Memory& m) {
+         return ops.elementwise->LogSigmoidGate(m.F32({3, 4}), m.F32({4}), 0.0,
+                                                m.F32({3, 4}), *ops.stream);
+       }},
+      {"CopyShape", "Copy: from is f32[3, 4], to is f32[4, 3]",
+       [](OpSet& ops, Memory& m) {
+         return ops.elementwise->Copy(m.F32({3, 4}), m.F32({4, 3}),
+                                      *ops.stream);
+       }},
+      {"ConvolutionKernel", "ShortConvolution: kernel size 9, needs 2 to 8",
+       [](OpSet& ops, Memory& m) {
+         return ops.short_convolution->Forward(
+             {m.F32({1, 3, 4}), m.F32({4, 9}), {}, false, {}}, m.F32({1, 3, 4}),
+             *ops.stream);
+       }},
+      {"ConvolutionHalo", "halo is f32[1, 2, 4], needs f32[1, 3, 4]",
+       [](OpSet& ops, Memory& m) {
+         return ops.short_convolution->Forward(
+             {m.F32({1, 3, 4}), m.F32({4, 4}), m.F32({1, 2, 4}), false, {}},
+             m.F32({1, 3, 4}), *ops.stream);
+       }},
+      {"ConvolutionDocumentsBatch", "documents need batch 1, got 2",
+       [](OpSet& ops, Memory& m) {
+         return ops.short_convolution->Forward({m.F32({2, 3, 4}),
+                                                m.F32({4, 4}),
+                                                {},
+                                                false,
+                                                {m.positions.data(), 1}},
+                                               m.F32({2, 3, 4}), *ops.stream);
+       }},
+      {"ConvolutionDocumentsOrder", "document start 1 is 1, needs to be above",
+       [](OpSet& ops, Memory& m) {
+         return ops.short_convolution->Forward({m.F32({1, 3, 4}),
+                                                m.F32({4, 4}),
+                                                {},
+                                                false,
+                                                {m.positions.data(), 2}},
+                                               m.F32({1, 3, 4}), *ops.stream);
+       }},
+      {"AdamWStep", "AdamW: step is 0, needs >= 1",
+       [](OpSet& ops, Memory& m) {
+         m.positions[0] = 0;
+         return ops.optimizer->AdamW({}, {m.F32({1}), m.F32({1}), m.I64({1})},
+                                     {}, *ops.stream);
+       }},
+      {"SumOfSquaresOut", "SumOfSquares: out is f32[1], needs type f64",
+       [](OpSet& ops, Memory& m) {
+         return ops.optimizer->SumOfSquares({}, m.F32({1}), {}, *ops.stream);
+       }},
+  };
+}
+
+std::vector<BadCall> AllCalls() {
+  std::vector<BadCall> calls = DenseCalls();
+  for (const BadCall& call : ElementwiseCalls()) calls.push_back(call);
+  return calls;
+}
+
+class OperandTest : public ::testing::TestWithParam<BadCall> {};
+
+TEST_P(OperandTest, IsRefusedInTheSameWordsByEveryBackend) {
+  for (const bool cpu : {false, true}) {
+    OpSet ops = cpu ? CpuOps(1) : ReferenceOps();
+    Memory memory;
+    const absl::Status status = GetParam().call(ops, memory);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(GetParam().problem));
+    EXPECT_EQ(memory.floats, Memory().floats);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, OperandTest, ::testing::ValuesIn(AllCalls()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(WorkspaceTest, TooSmallIsRefusedWithBothSizes) {
+  OpSet ops = CpuOps(1);
+  Memory m;
+  const absl::Status status =
+      ops.cross_entropy->Forward({m.F32({3, 4}), m.F32({9, 4}), m.I32({3}), {}},
+                                 {m.F64({1}), {}}, m.F32({16}), *ops.stream);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("workspace is 64 bytes, needs 192 contiguous bytes"));
+}
+
+}  // namespace
+}  // namespace longspan::kernels
