@@ -127,11 +127,24 @@ bool CoordinatorLink::WaitToDial(absl::Duration backoff) {
   return false;
 }
 
+// Short waits, so that a link that closes need not wait for the network.
+bool CoordinatorLink::Dial() {
+  const auto deadline = std::chrono::steady_clock::now() +
+                        absl::ToChronoNanoseconds(kConnectTimeout);
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (stub_->channel->WaitForConnected(std::chrono::system_clock::now() +
+                                         std::chrono::milliseconds(100))) {
+      return true;
+    }
+    MutexLock lock(mu_);
+    if (closing_) return false;
+  }
+  return false;
+}
+
 // Returns whether the coordinator accepted the registration.
 bool CoordinatorLink::RunSession() {
-  const auto deadline = std::chrono::system_clock::now() +
-                        absl::ToChronoNanoseconds(kConnectTimeout);
-  if (!stub_->channel->WaitForConnected(deadline)) {
+  if (!Dial()) {
     handlers_.on_session_end(absl::UnavailableError(
         absl::StrCat("no coordinator answers at ", options_.coordinator)));
     return false;

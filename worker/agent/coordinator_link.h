@@ -62,6 +62,7 @@ class CoordinatorLink {
   struct Stub;
 
   void DialForever();
+  bool Dial() EXCLUDES(mu_);
   bool RunSession();
   bool ReadMessages(Session* session);
   void WriteMessages(Session* session);
