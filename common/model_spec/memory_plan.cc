@@ -8,6 +8,7 @@
 #include "common/model_spec/model_state_spec.h"
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/projection_widths.h"
+#include "common/model_spec/row_block.h"
 #include "kernels/cost/workspace.h"
 
 namespace longspan {
@@ -50,6 +51,7 @@ class Planner {
         ranks_(static_cast<int64_t>(shape.ranges.size())),
         tokens_(shape.ranges[shape.rank].size()),
         rows_(shape.batch * tokens_),
+        block_rows_(std::min(rows_, RowBlockSize(spec))),
         piece_tokens_(shape.ranges.back().end) {}
 
   MemoryPlan Plan() {
@@ -128,10 +130,13 @@ class Planner {
     LayerMemory memory;
     const bool linear = LayerKindAt(spec_, layer) == LayerKind::kLinear;
     memory.tape = linear ? LinearTape() : SoftmaxTape();
-    memory.mixer_forward = linear ? LinearForward() : SoftmaxForward();
+    memory.mix = linear ? LinearMix() : SoftmaxMix();
     if (!train()) return memory;
-    memory.mixer_backward = linear ? LinearBackward() : SoftmaxBackward();
+    memory.gradients = linear ? LinearGradients() : SoftmaxGradients();
     memory.mlp_backward = MlpBackward();
+    memory.output_backward = linear ? LinearOutputBackward() : BlockRows();
+    memory.mix_backward = linear ? LinearMixBackward() : SoftmaxMixBackward();
+    memory.project_backward = BlockRows();
     return memory;
   }
 
@@ -150,17 +155,19 @@ class Planner {
         .Add("mlp_hidden", rows_ * inner);
     return list.Take();
   }
-  BufferList BlockBackward() const {
+  // What a block of rows needs beside the mixer or the MLP.
+  BufferList RowScratch() const {
     BufferList list = List();
-    list.Add("d_input", rows_ * hidden())
-        .AddBytes("norm_workspace", NormWorkspace(rows_, hidden()));
+    list.Add("d_input", block_rows_ * hidden())
+        .AddBytes("norm_workspace", NormWorkspace(block_rows_, hidden()));
     return list;
   }
+  std::vector<Buffer> BlockRows() const { return RowScratch().Take(); }
   std::vector<Buffer> MlpBackward() const {
     const int64_t inner = spec_.mlp.intermediate_size;
-    return BlockBackward()
-        .Add("d_hidden", rows_ * inner)
-        .Add("d_gate_up", rows_ * 2 * inner)
+    return RowScratch()
+        .Add("d_hidden", block_rows_ * inner)
+        .Add("d_gate_up", block_rows_ * 2 * inner)
         .Take();
   }
 
@@ -204,7 +211,7 @@ class Planner {
     return FinishTape(std::move(list));
   }
 
-  std::vector<Buffer> LinearForward() const {
+  std::vector<Buffer> LinearMix() const {
     BufferList list = List();
     if (convolves()) list.Add("halo_staging", HaloStagingCount());
     if (ranks_ > 1) {
@@ -220,32 +227,41 @@ class Planner {
     return list.AddBytes("workspace", workspace).Take();
   }
 
-  std::vector<Buffer> LinearBackward() const {
-    const LinearAttentionSpec& linear = spec_.linear;
-    BufferList list = BlockBackward();
-    list.Add("d_normed", rows_ * widths_.value)
-        .Add("d_o", rows_ * widths_.value)
+  std::vector<Buffer> LinearGradients() const {
+    BufferList list = List();
+    list.Add("d_o", rows_ * widths_.value)
         .Add("d_packed", rows_ * widths_.stride());
     if (convolves()) list.Add("d_convolved", rows_ * widths_.mixed());
-    if (linear.feature_map != FeatureMap::kIdentity) {
+    if (spec_.linear.feature_map != FeatureMap::kIdentity) {
       list.Add("d_features", rows_ * 2 * widths_.key);
     }
-    list.Add("d_log_gate", rows_ * widths_.decay);
-    if (convolves() && ranks_ > 1) {
-      list.Add("d_halo", HaloCount()).Add("halo_staging", HaloStagingCount());
-    }
+    return list.Add("d_log_gate", rows_ * widths_.decay).Take();
+  }
+
+  std::vector<Buffer> LinearOutputBackward() const {
+    return RowScratch()
+        .Add("d_normed", block_rows_ * widths_.value)
+        .AddBytes("head_norm_workspace",
+                  NormWorkspace(block_rows_ * spec_.linear.heads,
+                                spec_.linear.value_dim))
+        .Take();
+  }
+
+  std::vector<Buffer> LinearMixBackward() const {
+    BufferList list = List();
+    list.AddBytes("workspace", LinearBackwardWorkspace());
     if (ranks_ > 1) {
       list.Add("gathered", ranks_ * MemoryCount());
       list.Add("d_leaving", MemoryCount());
     }
-    return list.AddBytes("workspace", LinearBackwardWorkspace()).Take();
+    if (convolves() && ranks_ > 1) {
+      list.Add("d_halo", HaloCount()).Add("halo_staging", HaloStagingCount());
+    }
+    return list.Take();
   }
 
   int64_t LinearBackwardWorkspace() const {
-    const LinearAttentionSpec& linear = spec_.linear;
     int64_t bytes = AttentionWorkspace(LinearAttentionStage::kGradients);
-    bytes =
-        std::max(bytes, NormWorkspace(rows_ * linear.heads, linear.value_dim));
     if (ranks_ > 1) {
       bytes = std::max(
           bytes, AttentionWorkspace(LinearAttentionStage::kSummariseBackward));
@@ -253,7 +269,7 @@ class Planner {
     if (convolves()) {
       bytes = std::max(bytes, kernels::ShortConvolutionBackwardWorkspaceBytes(
                                   shape_.batch, tokens_, widths_.mixed(),
-                                  linear.short_convolution, unit_,
+                                  spec_.linear.short_convolution, unit_,
                                   shape_.backend, shape_.threads));
     }
     return bytes;
@@ -295,21 +311,26 @@ class Planner {
     return FinishTape(std::move(list));
   }
 
-  std::vector<Buffer> SoftmaxForward() const {
+  std::vector<Buffer> SoftmaxMix() const {
     return List()
         .Add("kv_staging", StagingCount())
         .AddBytes("workspace", SoftmaxWorkspace(false))
         .Take();
   }
 
-  std::vector<Buffer> SoftmaxBackward() const {
-    BufferList list = BlockBackward();
+  std::vector<Buffer> SoftmaxGradients() const {
+    BufferList list = List();
     list.Add("d_o", rows_ * QueryWidth())
         .Add("d_q", rows_ * QueryWidth())
         .Add("d_key_value", shape_.batch * piece_tokens_ * KeyValueWidth());
     if (ranks_ > 1) list.Add("d_own", rows_ * KeyValueWidth());
-    return list.Add("kv_staging", StagingCount())
+    return list.Take();
+  }
+
+  std::vector<Buffer> SoftmaxMixBackward() const {
+    return List()
         .AddBytes("workspace", SoftmaxWorkspace(true))
+        .Add("kv_staging", StagingCount())
         .Take();
   }
 
@@ -329,12 +350,14 @@ class Planner {
     int64_t peak = base;
     for (const LayerMemory& layer : plan.layers) {
       base += TotalBytes(layer.tape);
-      peak = std::max(peak, base + TotalBytes(layer.mixer_forward));
+      peak = std::max(peak, base + TotalBytes(layer.mix));
     }
     peak = std::max(peak, base + TotalBytes(plan.head));
     for (const LayerMemory& layer : plan.layers) {
-      peak = std::max({peak, base + TotalBytes(layer.mixer_backward),
-                       base + TotalBytes(layer.mlp_backward)});
+      const int64_t scratch = std::max(
+          {TotalBytes(layer.mlp_backward), TotalBytes(layer.output_backward),
+           TotalBytes(layer.mix_backward), TotalBytes(layer.project_backward)});
+      peak = std::max(peak, base + TotalBytes(layer.gradients) + scratch);
     }
     return peak;
   }
@@ -344,8 +367,8 @@ class Planner {
     const int64_t base = TotalBytes(plan.step);
     int64_t peak = base + TotalBytes(plan.head);
     for (const LayerMemory& layer : plan.layers) {
-      peak = std::max(peak, base + TotalBytes(layer.tape) +
-                                TotalBytes(layer.mixer_forward));
+      peak =
+          std::max(peak, base + TotalBytes(layer.tape) + TotalBytes(layer.mix));
     }
     return peak;
   }
@@ -357,6 +380,7 @@ class Planner {
   const int64_t ranks_;
   const int64_t tokens_;  // of this rank, per batch element
   const int64_t rows_;
+  const int64_t block_rows_;    // of one block of row-by-row work
   const int64_t piece_tokens_;  // of all ranks
 };
 

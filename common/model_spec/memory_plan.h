@@ -46,13 +46,17 @@ struct Buffer {
 };
 
 // Buffers of one layer. The tape lives from forward to backward (in modes
-// without backward: until the layer is done); scratch only during one call,
-// all buffers of a list at once.
+// without backward: until the layer is done), `gradients` while the layer's
+// backward runs. The others are scratch of one step of the layer, all buffers
+// of a list at once, one list at a time.
 struct LayerMemory {
   std::vector<Buffer> tape;
-  std::vector<Buffer> mixer_forward;
-  std::vector<Buffer> mixer_backward;
-  std::vector<Buffer> mlp_backward;
+  std::vector<Buffer> mix;  // forward
+  std::vector<Buffer> gradients;
+  std::vector<Buffer> mlp_backward;     // of one block of rows
+  std::vector<Buffer> output_backward;  // of one block of rows
+  std::vector<Buffer> mix_backward;
+  std::vector<Buffer> project_backward;  // of one block of rows
 };
 
 struct MemoryPlan {

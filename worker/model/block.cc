@@ -1,7 +1,11 @@
 #include "worker/model/block.h"
 
+#include <algorithm>
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/model_spec/row_block.h"
 #include "kernels/cost/workspace.h"
 #include "worker/model/linear_attention_layer.h"
 #include "worker/model/softmax_attention_layer.h"
@@ -30,6 +34,11 @@ std::unique_ptr<Mixer> MakeMixer(const ModelSpec& spec, int layer,
   return std::make_unique<SoftmaxAttentionLayer>(spec, layer, parameters);
 }
 
+TensorView AllocateLike(const char* name, const RankContext& context,
+                        ConstTensorView x) {
+  return context.arena->Allocate(name, context.dtype, {x.size(0), x.size(1)});
+}
+
 TensorView AllocateNormWorkspace(const RankContext& context,
                                  ConstTensorView x) {
   return context.arena->AllocateWorkspace(
@@ -42,6 +51,7 @@ TensorView AllocateNormWorkspace(const RankContext& context,
 
 Block::Block(const ModelSpec& spec, int layer, const Parameters& parameters)
     : hidden_size_(spec.hidden_size),
+      row_block_(RowBlockSize(spec)),
       mixer_norm_(
           MakeNorm(spec, Prefix(layer) + "attn_norm.weight", parameters)),
       mixer_(MakeMixer(spec, layer, parameters)),
@@ -66,55 +76,104 @@ BlockTape Block::AllocateTape(const RankContext& context,
   return tape;
 }
 
+RowRange Block::RowsFrom(int64_t begin, int64_t rows) const {
+  return {begin, std::min(begin + row_block_, rows)};
+}
+
+// ---- Forward ---------------------------------------------------------------
+
 absl::Status Block::Forward(const RankContext& context, const LayerPass& pass,
                             ConstTensorView x, LayerState* state,
                             BlockTape& tape, TensorView z) {
-  kernels::Elementwise& elementwise = context.backend->elementwise();
-  // y = x + mixer(norm(x))
-  RETURN_IF_ERROR(mixer_norm_.Forward(context, x, ConstTensorView(),
-                                      tape.mixer_input, tape.mixer_rstd));
-  RETURN_IF_ERROR(elementwise.Copy(x, tape.middle, *context.stream));
-  RETURN_IF_ERROR(mixer_->Forward(context, pass, tape.mixer_input, state,
-                                  tape.mixer, tape.middle));
-  // z = y + mlp(norm(y))
-  RETURN_IF_ERROR(mlp_norm_.Forward(context, tape.middle, ConstTensorView(),
-                                    tape.mlp_input, tape.mlp_rstd));
-  RETURN_IF_ERROR(elementwise.Copy(tape.middle, z, *context.stream));
-  return mlp_.Forward(context, tape.mlp_input, tape.mlp, z);
+  const int64_t count = x.size(0);
+  RETURN_IF_ERROR(mixer_->Prepare(context, pass, state, tape.mixer));
+  for (int64_t row = 0; row < count; row += row_block_) {
+    RETURN_IF_ERROR(ProjectRows(context, pass, RowsFrom(row, count), x, tape));
+  }
+  RETURN_IF_ERROR(mixer_->Mix(context, pass, state, tape.mixer));
+  for (int64_t row = 0; row < count; row += row_block_) {
+    RETURN_IF_ERROR(OutputRows(context, RowsFrom(row, count), x, tape, z));
+  }
+  return absl::OkStatus();
 }
+
+// The mixer's projections of norm(x).
+absl::Status Block::ProjectRows(const RankContext& context,
+                                const LayerPass& pass, RowRange rows,
+                                ConstTensorView x, BlockTape& tape) {
+  const TensorView input = rows.Of(tape.mixer_input);
+  RETURN_IF_ERROR(mixer_norm_.Forward(context, rows.Of(x), ConstTensorView(),
+                                      input, rows.Of(tape.mixer_rstd)));
+  return mixer_->Project(context, pass, rows, input, tape.mixer);
+}
+
+// y = x + mixer output, z = y + mlp(norm(y)).
+absl::Status Block::OutputRows(const RankContext& context, RowRange rows,
+                               ConstTensorView x, BlockTape& tape,
+                               TensorView z) {
+  kernels::Elementwise& elementwise = context.backend->elementwise();
+  const TensorView y = rows.Of(tape.middle);
+  const TensorView input = rows.Of(tape.mlp_input);
+  RETURN_IF_ERROR(elementwise.Copy(rows.Of(x), y, *context.stream));
+  RETURN_IF_ERROR(mixer_->Output(context, rows, tape.mixer, y));
+  RETURN_IF_ERROR(mlp_norm_.Forward(context, y, ConstTensorView(), input,
+                                    rows.Of(tape.mlp_rstd)));
+  RETURN_IF_ERROR(elementwise.Copy(y, rows.Of(z), *context.stream));
+  return mlp_.Forward(context, input, RowsOf(rows, tape.mlp), rows.Of(z));
+}
+
+// ---- Backward --------------------------------------------------------------
 
 absl::Status Block::Backward(const RankContext& context, const LayerPass& pass,
                              ConstTensorView x, BlockTape& tape, TensorView d) {
-  RETURN_IF_ERROR(MlpBackward(context, tape, d));
-  return MixerBackward(context, pass, x, tape, d);
+  const ArenaScope scratch(*context.arena);
+  const int64_t count = x.size(0);
+  MixerGradients gradients = mixer_->AllocateGradients(context, pass);
+  for (int64_t row = 0; row < count; row += row_block_) {
+    RETURN_IF_ERROR(
+        OutputRowsBackward(context, RowsFrom(row, count), tape, gradients, d));
+  }
+  RETURN_IF_ERROR(mixer_->MixBackward(context, pass, tape.mixer, gradients));
+  for (int64_t row = 0; row < count; row += row_block_) {
+    RETURN_IF_ERROR(ProjectRowsBackward(context, RowsFrom(row, count), x, tape,
+                                        gradients, d));
+  }
+  return absl::OkStatus();
 }
 
-// d_y = d_z + norm'(mlp'(d_z))
-absl::Status Block::MlpBackward(const RankContext& context, BlockTape& tape,
-                                TensorView d) {
+// d_y = d_z + norm'(mlp'(d_z)), then the mixer's output.
+absl::Status Block::OutputRowsBackward(const RankContext& context,
+                                       RowRange rows, BlockTape& tape,
+                                       MixerGradients& gradients,
+                                       TensorView d) {
   const ArenaScope scratch(*context.arena);
-  const TensorView d_input =
-      context.arena->Allocate("d_input", context.dtype, {d.size(0), d.size(1)});
-  const TensorView workspace = AllocateNormWorkspace(context, d);
-  RETURN_IF_ERROR(mlp_.Backward(context, tape.mlp_input, d, tape.mlp, d_input));
-  return mlp_norm_.Backward(
-      context, tape.middle, ConstTensorView(), tape.mlp_rstd, d_input,
-      {.d_x = d, .d_gate = {}, .accumulate = true}, workspace);
+  const TensorView d_rows = rows.Of(d);
+  const TensorView d_input = AllocateLike("d_input", context, d_rows);
+  const TensorView workspace = AllocateNormWorkspace(context, d_rows);
+  RETURN_IF_ERROR(mlp_.Backward(context, rows.Of(tape.mlp_input), d_rows,
+                                RowsOf(rows, tape.mlp), d_input));
+  RETURN_IF_ERROR(mlp_norm_.Backward(
+      context, rows.Of(tape.middle), ConstTensorView(), rows.Of(tape.mlp_rstd),
+      d_input, {.d_x = d_rows, .d_gate = {}, .accumulate = true}, workspace));
+  return mixer_->OutputBackward(context, rows, d_rows, tape.mixer, gradients);
 }
 
-// d_x = d_y + norm'(mixer'(d_y))
-absl::Status Block::MixerBackward(const RankContext& context,
-                                  const LayerPass& pass, ConstTensorView x,
-                                  BlockTape& tape, TensorView d) {
+// d_x = d_y + norm'(mixer'(d_y)).
+absl::Status Block::ProjectRowsBackward(const RankContext& context,
+                                        RowRange rows, ConstTensorView x,
+                                        BlockTape& tape,
+                                        MixerGradients& gradients,
+                                        TensorView d) {
   const ArenaScope scratch(*context.arena);
-  const TensorView d_input =
-      context.arena->Allocate("d_input", context.dtype, {d.size(0), d.size(1)});
-  const TensorView workspace = AllocateNormWorkspace(context, d);
-  RETURN_IF_ERROR(mixer_->Backward(context, pass, tape.mixer_input, d,
-                                   tape.mixer, d_input));
+  const TensorView d_rows = rows.Of(d);
+  const TensorView d_input = AllocateLike("d_input", context, d_rows);
+  const TensorView workspace = AllocateNormWorkspace(context, d_rows);
+  RETURN_IF_ERROR(mixer_->ProjectBackward(context, rows,
+                                          rows.Of(tape.mixer_input), tape.mixer,
+                                          gradients, d_input));
   return mixer_norm_.Backward(
-      context, x, ConstTensorView(), tape.mixer_rstd, d_input,
-      {.d_x = d, .d_gate = {}, .accumulate = true}, workspace);
+      context, rows.Of(x), ConstTensorView(), rows.Of(tape.mixer_rstd), d_input,
+      {.d_x = d_rows, .d_gate = {}, .accumulate = true}, workspace);
 }
 
 }  // namespace longspan::worker

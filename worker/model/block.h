@@ -1,6 +1,9 @@
 // A Linear-Llama3 block:
 //
 //     y = x + mixer(norm(x))        z = y + mlp(norm(y))
+//
+// Everything but the middle of the mixer is row-by-row work and runs in blocks
+// of rows, so that it stays in the cache and its scratch does not grow.
 #pragma once
 
 #include <memory>
@@ -12,6 +15,7 @@
 #include "worker/model/mlp.h"
 #include "worker/model/norm.h"
 #include "worker/model/parameters.h"
+#include "worker/model/row_range.h"
 
 namespace longspan::worker {
 
@@ -32,7 +36,7 @@ class Block {
   BlockTape AllocateTape(const RankContext& context,
                          const LayerPass& pass) const;
 
-  // z from x, both [M, d]; x must stay until Backward.
+  // z from x, both [M, d]; x must stay until Backward. `state` as in mixer.h.
   absl::Status Forward(const RankContext& context, const LayerPass& pass,
                        kernels::ConstTensorView x, LayerState* state,
                        BlockTape& tape, kernels::TensorView z);
@@ -43,13 +47,23 @@ class Block {
                         kernels::TensorView d);
 
  private:
-  absl::Status MixerBackward(const RankContext& context, const LayerPass& pass,
-                             kernels::ConstTensorView x, BlockTape& tape,
-                             kernels::TensorView d);
-  absl::Status MlpBackward(const RankContext& context, BlockTape& tape,
-                           kernels::TensorView d);
+  absl::Status ProjectRows(const RankContext& context, const LayerPass& pass,
+                           RowRange rows, kernels::ConstTensorView x,
+                           BlockTape& tape);
+  absl::Status OutputRows(const RankContext& context, RowRange rows,
+                          kernels::ConstTensorView x, BlockTape& tape,
+                          kernels::TensorView z);
+  absl::Status OutputRowsBackward(const RankContext& context, RowRange rows,
+                                  BlockTape& tape, MixerGradients& gradients,
+                                  kernels::TensorView d);
+  absl::Status ProjectRowsBackward(const RankContext& context, RowRange rows,
+                                   kernels::ConstTensorView x, BlockTape& tape,
+                                   MixerGradients& gradients,
+                                   kernels::TensorView d);
+  RowRange RowsFrom(int64_t begin, int64_t rows) const;
 
   const int64_t hidden_size_;
+  const int64_t row_block_;
   Norm mixer_norm_;
   std::unique_ptr<Mixer> mixer_;
   Norm mlp_norm_;

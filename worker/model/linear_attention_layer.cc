@@ -139,14 +139,12 @@ MixerTape LinearAttentionLayer::AllocateTape(const RankContext& context,
 
 TensorView LinearAttentionLayer::GateColumns(TensorView packed) const {
   if (widths_.gate == 0) return TensorView();
-  return AsRows(packed)
-      .Slice(1, widths_.mixed(), widths_.mixed() + widths_.gate)
+  return packed.Slice(1, widths_.mixed(), widths_.mixed() + widths_.gate)
       .SplitLast(spec_.heads);
 }
 
 TensorView LinearAttentionLayer::DecayColumns(TensorView packed) const {
-  return AsRows(packed).Slice(1, widths_.used() - widths_.decay,
-                              widths_.used());
+  return packed.Slice(1, widths_.used() - widths_.decay, widths_.used());
 }
 
 MemoryShape LinearAttentionLayer::Memory(const LayerPass& pass) const {
@@ -170,42 +168,59 @@ LinearAttentionInputs LinearAttentionLayer::Operands(const LayerPass& pass,
   return operands;
 }
 
+kernels::LinearAttentionGradients LinearAttentionLayer::OperandGradients(
+    const Gradients& d) const {
+  const QkvViews views = qkv_.Views({d.d_packed, d.d_convolved, d.d_features});
+  return {.d_q = views.q,
+          .d_k = views.k,
+          .d_v = views.v,
+          .d_log_gate = d.d_log_gate};
+}
+
 // ---- Forward ---------------------------------------------------------------
 
-absl::Status LinearAttentionLayer::Forward(
-    const RankContext& context, const LayerPass& pass, ConstTensorView input,
-    LayerState* state, MixerTape& mixer_tape, TensorView residual) {
-  const Tape& tape = std::get<Tape>(mixer_tape);
-  const ArenaScope scratch(*context.arena);
-  RETURN_IF_ERROR(
-      project_in_.Forward(context, input, Write::kReplace,
-                          AsRows(tape.packed).Slice(1, 0, widths_.used())));
-  RETURN_IF_ERROR(qkv_.Forward(context, pass, state, tape));
-  RETURN_IF_ERROR(LogGate(context, tape));
-  RETURN_IF_ERROR(Recur(context, pass, state, tape));
-  const TensorView normed = tape.normed.SplitLast(spec_.heads);
-  RETURN_IF_ERROR(norm_.Forward(context, AsHeads(tape.o),
-                                GateColumns(tape.packed), normed, tape.o_rstd));
-  return project_out_.Forward(context, tape.normed, Write::kAdd, residual);
+absl::Status LinearAttentionLayer::Prepare(const RankContext&, const LayerPass&,
+                                           LayerState*, MixerTape&) {
+  return absl::OkStatus();
 }
 
-absl::Status LinearAttentionLayer::LogGate(const RankContext& context,
-                                           const Tape& tape) const {
+absl::Status LinearAttentionLayer::Project(const RankContext& context,
+                                           const LayerPass&, RowRange rows,
+                                           ConstTensorView input,
+                                           MixerTape& mixer_tape) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  const TensorView packed = rows.Of(AsRows(tape.packed));
+  RETURN_IF_ERROR(project_in_.Forward(context, input, Write::kReplace,
+                                      packed.Slice(1, 0, widths_.used())));
   if (!gated()) return absl::OkStatus();
   return context.backend->elementwise().LogSigmoidGate(
-      DecayColumns(tape.packed), decay_bias_, kGateNormalizer,
-      AsRows(tape.log_gate), *context.stream);
+      DecayColumns(packed), decay_bias_, kGateNormalizer,
+      rows.Of(AsRows(tape.log_gate)), *context.stream);
 }
 
-absl::Status LinearAttentionLayer::Recur(const RankContext& context,
-                                         const LayerPass& pass,
-                                         LayerState* state,
-                                         const Tape& tape) const {
+absl::Status LinearAttentionLayer::Mix(const RankContext& context,
+                                       const LayerPass& pass, LayerState* state,
+                                       MixerTape& mixer_tape) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  const ArenaScope scratch(*context.arena);
+  RETURN_IF_ERROR(qkv_.Forward(context, pass, state, tape));
   if (context.ranks() > 1) return RecurInGang(context, pass, state, tape);
   const bool decodes = state != nullptr && pass.shard->tokens() == 1 &&
                        pass.shard->documents().empty();
   if (decodes) return Decode(context, pass, state, tape);
   return RecurAlone(context, pass, state, tape);
+}
+
+absl::Status LinearAttentionLayer::Output(const RankContext& context,
+                                          RowRange rows, MixerTape& mixer_tape,
+                                          TensorView residual) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  const TensorView normed = rows.Of(tape.normed);
+  RETURN_IF_ERROR(norm_.Forward(context, rows.Of(AsHeads(tape.o)),
+                                GateColumns(rows.Of(AsRows(tape.packed))),
+                                normed.SplitLast(spec_.heads),
+                                rows.Of(tape.o_rstd)));
+  return project_out_.Forward(context, normed, Write::kAdd, residual);
 }
 
 // One token per text: the state is updated where it lies.
@@ -294,73 +309,98 @@ absl::Status LinearAttentionLayer::RecurInGang(const RankContext& context,
 
 // ---- Backward --------------------------------------------------------------
 
-absl::Status LinearAttentionLayer::Backward(
-    const RankContext& context, const LayerPass& pass, ConstTensorView input,
-    ConstTensorView d_output, MixerTape& mixer_tape, TensorView d_input) {
-  const Tape& tape = std::get<Tape>(mixer_tape);
-  const ArenaScope scratch(*context.arena);
+MixerGradients LinearAttentionLayer::AllocateGradients(
+    const RankContext& context, const LayerPass& pass) const {
   const int64_t batch = pass.shard->batch();
   const int64_t tokens = pass.shard->tokens();
   const auto take = [&](const char* name,
                         std::initializer_list<int64_t> shape) {
     return context.arena->Allocate(name, context.dtype, shape);
   };
-  const TensorView d_normed = take("d_normed", {batch * tokens, widths_.value});
-  RecurrenceGradients d;
+  Gradients d;
   d.d_o = take("d_o", {batch, tokens, spec_.heads, spec_.value_dim});
-  QkvBuffers d_qkv;
-  d_qkv.packed = take("d_packed", {batch, tokens, widths_.stride()});
+  d.d_packed = take("d_packed", {batch, tokens, widths_.stride()});
   if (qkv_.convolves()) {
-    d_qkv.convolved = take("d_convolved", {batch, tokens, widths_.mixed()});
+    d.d_convolved = take("d_convolved", {batch, tokens, widths_.mixed()});
   }
   if (spec_.feature_map == FeatureMap::kSilu) {
-    d_qkv.features = take("d_features", {batch, tokens, 2 * widths_.key});
+    d.d_features = take("d_features", {batch, tokens, 2 * widths_.key});
   }
-  if (gated()) {
-    d.operands.d_log_gate = take("d_log_gate", {batch, tokens, spec_.heads});
-  }
-  d.workspace = context.arena->AllocateWorkspace(
-      "workspace", BackwardWorkspaceBytes(context, pass));
-  const QkvViews views = qkv_.Views(d_qkv);
-  d.operands.d_q = views.q;
-  d.operands.d_k = views.k;
-  d.operands.d_v = views.v;
+  if (gated()) d.d_log_gate = take("d_log_gate", {batch, tokens, spec_.heads});
+  return d;
+}
 
-  RETURN_IF_ERROR(project_out_.Backward(context, tape.normed, d_output,
+absl::Status LinearAttentionLayer::OutputBackward(
+    const RankContext& context, RowRange rows, ConstTensorView d_output,
+    MixerTape& mixer_tape, MixerGradients& mixer_gradients) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  const Gradients& d = std::get<Gradients>(mixer_gradients);
+  const ArenaScope scratch(*context.arena);
+  const TensorView d_normed = context.arena->Allocate(
+      "d_normed", context.dtype, {rows.size(), widths_.value});
+  const TensorView workspace = context.arena->AllocateWorkspace(
+      "head_norm_workspace",
+      kernels::RmsNormBackwardWorkspaceBytes(
+          rows.size() * spec_.heads, spec_.value_dim, context.element_bytes(),
+          context.backend_kind, context.threads));
+  RETURN_IF_ERROR(project_out_.Backward(context, rows.Of(tape.normed), d_output,
                                         Write::kReplace, d_normed));
-  RETURN_IF_ERROR(norm_.Backward(
-      context, AsHeads(tape.o), GateColumns(tape.packed), tape.o_rstd,
-      d_normed.SplitLast(spec_.heads),
-      {.d_x = AsHeads(d.d_o), .d_gate = GateColumns(d_qkv.packed)},
-      d.workspace));
-  RETURN_IF_ERROR(RecurBackward(context, pass, tape, d));
+  return norm_.Backward(context, rows.Of(AsHeads(tape.o)),
+                        GateColumns(rows.Of(AsRows(tape.packed))),
+                        rows.Of(tape.o_rstd), d_normed.SplitLast(spec_.heads),
+                        {.d_x = rows.Of(AsHeads(d.d_o)),
+                         .d_gate = GateColumns(rows.Of(AsRows(d.d_packed)))},
+                        workspace);
+}
+
+absl::Status LinearAttentionLayer::MixBackward(
+    const RankContext& context, const LayerPass& pass, MixerTape& mixer_tape,
+    MixerGradients& mixer_gradients) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  const Gradients& d = std::get<Gradients>(mixer_gradients);
+  const ArenaScope scratch(*context.arena);
+  const TensorView workspace = context.arena->AllocateWorkspace(
+      "workspace", BackwardWorkspaceBytes(context, pass));
+  RETURN_IF_ERROR(context.ranks() > 1
+                      ? RecurBackwardInGang(context, pass, tape, d, workspace)
+                      : RecurBackwardAlone(context, pass, tape, d, workspace));
+  return qkv_.Backward(context, pass, tape,
+                       {d.d_packed, d.d_convolved, d.d_features}, workspace);
+}
+
+absl::Status LinearAttentionLayer::ProjectBackward(
+    const RankContext& context, RowRange rows, ConstTensorView input,
+    MixerTape& mixer_tape, MixerGradients& mixer_gradients,
+    TensorView d_input) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  const Gradients& d = std::get<Gradients>(mixer_gradients);
+  const TensorView d_packed = rows.Of(AsRows(d.d_packed));
   if (gated()) {
     RETURN_IF_ERROR(context.backend->elementwise().LogSigmoidGateBackward(
-        DecayColumns(tape.packed), decay_bias_, kGateNormalizer,
-        AsRows(d.operands.d_log_gate), DecayColumns(d_qkv.packed),
+        DecayColumns(rows.Of(AsRows(tape.packed))), decay_bias_,
+        kGateNormalizer, rows.Of(AsRows(d.d_log_gate)), DecayColumns(d_packed),
         decay_bias_gradient_, *context.stream));
   }
-  RETURN_IF_ERROR(qkv_.Backward(context, pass, tape, d_qkv, d.workspace));
   return project_in_.Backward(context, input,
-                              AsRows(d_qkv.packed).Slice(1, 0, widths_.used()),
+                              d_packed.Slice(1, 0, widths_.used()),
                               Write::kReplace, d_input);
 }
 
-absl::Status LinearAttentionLayer::RecurBackward(
+absl::Status LinearAttentionLayer::RecurBackwardAlone(
     const RankContext& context, const LayerPass& pass, const Tape& tape,
-    const RecurrenceGradients& d) const {
-  if (context.ranks() > 1) return RecurBackwardInGang(context, pass, tape, d);
+    const Gradients& d, TensorView workspace) const {
   return context.backend->linear_attention().Gradients(
       Operands(pass, tape), ConstTensorView(), {d.d_o, ConstTensorView()},
-      ChunkTerms::kAll, d.operands, d.workspace, *context.stream);
+      ChunkTerms::kAll, OperandGradients(d), workspace, *context.stream);
 }
 
 absl::Status LinearAttentionLayer::RecurBackwardInGang(
     const RankContext& context, const LayerPass& pass, const Tape& tape,
-    const RecurrenceGradients& d) const {
+    const Gradients& d, TensorView workspace) const {
   kernels::LinearAttention& op = context.backend->linear_attention();
   kernels::Stream& stream = *context.stream;
   const LinearAttentionInputs operands = Operands(pass, tape);
+  const kernels::LinearAttentionGradients d_operands = OperandGradients(d);
   const MemoryShape m = Memory(pass);
   const TensorView gathered = context.arena->Allocate(
       "gathered", context.dtype, {context.ranks(), m.state_count()});
@@ -371,21 +411,21 @@ absl::Status LinearAttentionLayer::RecurBackwardInGang(
   // What this range's outputs want of the state that entered it.
   StateExchange exchange(context, layer_, m, gathered);
   RETURN_IF_ERROR(op.SummariseBackward(operands, d.d_o, exchange.own_state(),
-                                       d.workspace, stream));
+                                       workspace, stream));
   RETURN_IF_ERROR(exchange.Start(Direction::kBackward));
 
   // Meanwhile, everything that needs no other rank.
   RETURN_IF_ERROR(
       op.Gradients(operands, tape.entering, {d.d_o, ConstTensorView()},
                    last ? ChunkTerms::kAll : ChunkTerms::kIntraChunk,
-                   d.operands, d.workspace, stream));
+                   d_operands, workspace, stream));
 
   // What later ranks want of the state that leaves this one.
   RETURN_IF_ERROR(exchange.Wait());
   if (last) return absl::OkStatus();
   RETURN_IF_ERROR(exchange.FoldAfter(tape.decays, d_leaving));
   return op.Gradients(operands, tape.entering, {d.d_o, d_leaving},
-                      ChunkTerms::kInterChunk, d.operands, d.workspace, stream);
+                      ChunkTerms::kInterChunk, d_operands, workspace, stream);
 }
 
 // ---- Sizes -----------------------------------------------------------------
@@ -411,11 +451,8 @@ int64_t LinearAttentionLayer::ForwardWorkspaceBytes(
 
 int64_t LinearAttentionLayer::BackwardWorkspaceBytes(
     const RankContext& context, const LayerPass& pass) const {
-  int64_t bytes = std::max(
-      WorkspaceBytes(context, pass, LinearAttentionStage::kGradients),
-      kernels::RmsNormBackwardWorkspaceBytes(
-          pass.shard->rows() * spec_.heads, spec_.value_dim,
-          context.element_bytes(), context.backend_kind, context.threads));
+  int64_t bytes =
+      WorkspaceBytes(context, pass, LinearAttentionStage::kGradients);
   if (context.ranks() > 1) {
     bytes = std::max(bytes,
                      WorkspaceBytes(context, pass,

@@ -40,47 +40,56 @@ class LinearAttentionLayer : public Mixer {
 
   MixerTape AllocateTape(const RankContext& context,
                          const LayerPass& pass) const override;
-  absl::Status Forward(const RankContext& context, const LayerPass& pass,
-                       kernels::ConstTensorView input, LayerState* state,
-                       MixerTape& tape, kernels::TensorView residual) override;
-  absl::Status Backward(const RankContext& context, const LayerPass& pass,
-                        kernels::ConstTensorView input,
-                        kernels::ConstTensorView d_output, MixerTape& tape,
-                        kernels::TensorView d_input) override;
+  MixerGradients AllocateGradients(const RankContext& context,
+                                   const LayerPass& pass) const override;
+
+  absl::Status Prepare(const RankContext& context, const LayerPass& pass,
+                       LayerState* state, MixerTape& tape) override;
+  absl::Status Project(const RankContext& context, const LayerPass& pass,
+                       RowRange rows, kernels::ConstTensorView input,
+                       MixerTape& tape) override;
+  absl::Status Mix(const RankContext& context, const LayerPass& pass,
+                   LayerState* state, MixerTape& tape) override;
+  absl::Status Output(const RankContext& context, RowRange rows,
+                      MixerTape& tape, kernels::TensorView residual) override;
+
+  absl::Status OutputBackward(const RankContext& context, RowRange rows,
+                              kernels::ConstTensorView d_output,
+                              MixerTape& tape,
+                              MixerGradients& gradients) override;
+  absl::Status MixBackward(const RankContext& context, const LayerPass& pass,
+                           MixerTape& tape, MixerGradients& gradients) override;
+  absl::Status ProjectBackward(const RankContext& context, RowRange rows,
+                               kernels::ConstTensorView input, MixerTape& tape,
+                               MixerGradients& gradients,
+                               kernels::TensorView d_input) override;
 
  private:
   using Tape = LinearAttentionTape;
+  using Gradients = LinearAttentionLayerGradients;
 
-  // Gradients of the recurrence's operands while backward runs.
-  struct RecurrenceGradients {
-    kernels::TensorView d_o;
-    kernels::LinearAttentionGradients operands;
-    kernels::TensorView workspace;
-  };
-
-  // Forward, in the order they run.
-  absl::Status LogGate(const RankContext& context, const Tape& tape) const;
-  absl::Status Recur(const RankContext& context, const LayerPass& pass,
-                     LayerState* state, const Tape& tape) const;
   absl::Status RecurAlone(const RankContext& context, const LayerPass& pass,
                           LayerState* state, const Tape& tape) const;
   absl::Status RecurInGang(const RankContext& context, const LayerPass& pass,
                            LayerState* state, const Tape& tape) const;
   absl::Status Decode(const RankContext& context, const LayerPass& pass,
                       LayerState* state, const Tape& tape) const;
-
-  // Backward.
-  absl::Status RecurBackward(const RankContext& context, const LayerPass& pass,
-                             const Tape& tape,
-                             const RecurrenceGradients& gradients) const;
+  absl::Status RecurBackwardAlone(const RankContext& context,
+                                  const LayerPass& pass, const Tape& tape,
+                                  const Gradients& gradients,
+                                  kernels::TensorView workspace) const;
   absl::Status RecurBackwardInGang(const RankContext& context,
                                    const LayerPass& pass, const Tape& tape,
-                                   const RecurrenceGradients& gradients) const;
+                                   const Gradients& gradients,
+                                   kernels::TensorView workspace) const;
 
   bool gated() const { return spec_.mixer == LinearMixer::kSimpleGla; }
   MemoryShape Memory(const LayerPass& pass) const;
   kernels::LinearAttentionInputs Operands(const LayerPass& pass,
                                           const Tape& tape) const;
+  kernels::LinearAttentionGradients OperandGradients(
+      const Gradients& gradients) const;
+  // Columns of packed rows [rows, stride].
   kernels::TensorView GateColumns(kernels::TensorView packed) const;
   kernels::TensorView DecayColumns(kernels::TensorView packed) const;
   int64_t WorkspaceBytes(const RankContext& context, const LayerPass& pass,

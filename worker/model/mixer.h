@@ -1,20 +1,25 @@
 // A mixer: the part of a block that moves information between tokens.
 //
-// Forward maps (input, entering state) to (output, leaving state); Backward
-// maps the output's gradient back to the input's. Activations that backward
-// needs lie on a tape that the caller owns; parameter gradients accumulate.
-// All ranks of the gang call the same mixer in the same order.
+//     forward    Project (row by row) -> Mix -> Output (row by row)
+//     backward   OutputBackward -> MixBackward -> ProjectBackward
 //
-// Rows: M = B * n local rows, batch-major. `input` is the normalised block
-// input; the output is added to the residual stream.
+// Only Mix sees all tokens of the rank, exchanges with other ranks and knows
+// the state: it maps (projected input, entering state) to (mixed values,
+// leaving state). The other steps are called for one block of rows after the
+// other (row_range.h). Activations that backward needs lie on a tape that the
+// caller owns; parameter gradients accumulate. All ranks of the gang call the
+// same mixer in the same order.
+//
+// M = B * n local rows, batch-major. The input is the normalised block input;
+// the output is added to the residual stream.
 #pragma once
 
-#include <memory>
 #include <variant>
 
 #include "absl/status/status.h"
 #include "kernels/api/tensor_view.h"
 #include "worker/model/model_state.h"
+#include "worker/model/row_range.h"
 #include "worker/parallel/rank_context.h"
 #include "worker/parallel/sequence_shard.h"
 
@@ -37,12 +42,33 @@ struct LinearAttentionTape {
 // What a softmax attention layer keeps.
 struct SoftmaxAttentionTape {
   kernels::TensorView q;          // [B, n, H, D] rotated
-  kernels::TensorView key_value;  // [B, N, 2 Hkv D] of the whole piece
+  kernels::TensorView key_value;  // [B, N, 2 Hkv D] of the whole piece, or
+                                  // the rows of the state that it became
+  int64_t cached_rows = 0;        // rows of the state before the piece
   kernels::TensorView o;          // [B, n, H, D]
   kernels::TensorView lse;        // [B, H, n]
 };
 
 using MixerTape = std::variant<LinearAttentionTape, SoftmaxAttentionTape>;
+
+// Gradients that pass from step to step of one layer's backward.
+struct LinearAttentionLayerGradients {
+  kernels::TensorView d_o;          // as in the tape
+  kernels::TensorView d_packed;     // likewise
+  kernels::TensorView d_convolved;  // likewise
+  kernels::TensorView d_features;   // likewise
+  kernels::TensorView d_log_gate;   // likewise
+};
+
+struct SoftmaxAttentionLayerGradients {
+  kernels::TensorView d_o;          // [B, n, H, D]
+  kernels::TensorView d_q;          // [B, n, H, D]
+  kernels::TensorView d_key_value;  // [B, N, 2 Hkv D] of all rows
+  kernels::TensorView d_own;        // [B, n, 2 Hkv D] summed over ranks
+};
+
+using MixerGradients =
+    std::variant<LinearAttentionLayerGradients, SoftmaxAttentionLayerGradients>;
 
 // What a pass over one piece shares between layers.
 struct LayerPass {
@@ -55,28 +81,50 @@ class Mixer {
  public:
   virtual ~Mixer() = default;
 
-  // Takes the tape's buffers from the context's arena. A tape for a pass that
-  // carries a state keeps no more than that pass needs.
+  // Buffers from the context's arena.
   virtual MixerTape AllocateTape(const RankContext& context,
                                  const LayerPass& pass) const = 0;
+  virtual MixerGradients AllocateGradients(const RankContext& context,
+                                           const LayerPass& pass) const = 0;
 
-  // residual [M, d] += mixer(input [M, d]). `state` holds the entering state
-  // and receives the leaving one; null: the text begins with this piece and
-  // nothing is left.
-  virtual absl::Status Forward(const RankContext& context,
-                               const LayerPass& pass,
+  // Before the first Project of a pass: finds the place of the piece in the
+  // state. `state` is null when the text begins with this piece and nothing is
+  // left, else it enters here and is the leaving one after Mix.
+  virtual absl::Status Prepare(const RankContext& context,
+                               const LayerPass& pass, LayerState* state,
+                               MixerTape& tape) = 0;
+
+  // input [rows, d]: these rows of the block's normalised input.
+  virtual absl::Status Project(const RankContext& context,
+                               const LayerPass& pass, RowRange rows,
                                kernels::ConstTensorView input,
-                               LayerState* state, MixerTape& tape,
-                               kernels::TensorView residual) = 0;
+                               MixerTape& tape) = 0;
 
-  // d_input [M, d] = gradient through this mixer alone of d_output [M, d].
-  // For passes that entered without a state.
-  virtual absl::Status Backward(const RankContext& context,
-                                const LayerPass& pass,
-                                kernels::ConstTensorView input,
-                                kernels::ConstTensorView d_output,
-                                MixerTape& tape,
-                                kernels::TensorView d_input) = 0;
+  virtual absl::Status Mix(const RankContext& context, const LayerPass& pass,
+                           LayerState* state, MixerTape& tape) = 0;
+
+  // residual [rows, d] += output.
+  virtual absl::Status Output(const RankContext& context, RowRange rows,
+                              MixerTape& tape,
+                              kernels::TensorView residual) = 0;
+
+  // d_output [rows, d]. For passes without a state, like all that follow.
+  virtual absl::Status OutputBackward(const RankContext& context, RowRange rows,
+                                      kernels::ConstTensorView d_output,
+                                      MixerTape& tape,
+                                      MixerGradients& gradients) = 0;
+
+  virtual absl::Status MixBackward(const RankContext& context,
+                                   const LayerPass& pass, MixerTape& tape,
+                                   MixerGradients& gradients) = 0;
+
+  // d_input [rows, d], overwritten.
+  virtual absl::Status ProjectBackward(const RankContext& context,
+                                       RowRange rows,
+                                       kernels::ConstTensorView input,
+                                       MixerTape& tape,
+                                       MixerGradients& gradients,
+                                       kernels::TensorView d_input) = 0;
 };
 
 }  // namespace longspan::worker

@@ -29,7 +29,7 @@ MlpTape Mlp::AllocateTape(const RankContext& context, int64_t rows) const {
 }
 
 absl::Status Mlp::Forward(const RankContext& context, ConstTensorView x,
-                          MlpTape& tape, TensorView residual) const {
+                          const MlpTape& tape, TensorView residual) const {
   const int64_t f = intermediate_size_;
   RETURN_IF_ERROR(gate_up_.Forward(context, x, Write::kReplace, tape.gate_up));
   RETURN_IF_ERROR(context.backend->elementwise().SwiGlu(

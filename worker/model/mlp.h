@@ -8,6 +8,7 @@
 #include "kernels/api/tensor_view.h"
 #include "worker/model/linear_weight.h"
 #include "worker/model/parameters.h"
+#include "worker/model/row_range.h"
 #include "worker/parallel/rank_context.h"
 
 namespace longspan::worker {
@@ -16,6 +17,11 @@ struct MlpTape {
   kernels::TensorView gate_up;  // [M, 2 F]
   kernels::TensorView hidden;   // [M, F] silu(gate) * up
 };
+
+// Some rows of it.
+inline MlpTape RowsOf(RowRange rows, const MlpTape& tape) {
+  return {rows.Of(tape.gate_up), rows.Of(tape.hidden)};
+}
 
 class Mlp {
  public:
@@ -27,7 +33,7 @@ class Mlp {
 
   // residual [M, d] += mlp(x [M, d]).
   absl::Status Forward(const RankContext& context, kernels::ConstTensorView x,
-                       MlpTape& tape, kernels::TensorView residual) const;
+                       const MlpTape& tape, kernels::TensorView residual) const;
 
   // d_x [M, d] from d_y [M, d].
   absl::Status Backward(const RankContext& context, kernels::ConstTensorView x,

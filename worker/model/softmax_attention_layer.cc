@@ -104,84 +104,108 @@ void SoftmaxAttentionLayer::Advance(const LayerPass& pass, LayerState& state) {
   state.cached_rows += pass.shard->piece().tokens;
 }
 
-absl::StatusOr<SoftmaxAttentionLayer::Rows> SoftmaxAttentionLayer::RowsOf(
-    const RankContext& context, const LayerPass& pass, LayerState* state,
-    const Tape& tape) const {
-  const SequencePiece& piece = pass.shard->piece();
-  Rows rows;
-  rows.document_starts = piece.document_starts;
+TensorView SoftmaxAttentionLayer::StateRows(const LayerState& state) const {
+  return state.key_value.Reshape(
+      {state.key_value.size(0), state.key_value.size(1), width_});
+}
+
+SoftmaxAttentionLayer::KeyValueRows SoftmaxAttentionLayer::RowsSeen(
+    const LayerPass& pass, const LayerState* state, const Tape& tape) const {
+  KeyValueRows seen;
+  seen.document_starts = pass.shard->piece().document_starts;
   if (state == nullptr) {
-    rows.all = rows.piece = tape.key_value;
-    return rows;
+    seen.rows = tape.key_value;
+    return seen;
   }
-  RETURN_IF_ERROR(MakeRoom(context, piece.tokens, *state));
-  rows.cached = state->cached_rows;
-  const TensorView buffer =
-      state->key_value.Reshape({piece.batch, state->key_value.size(1), width_});
-  rows.all = buffer.Slice(1, 0, rows.cached + piece.tokens);
-  rows.piece = buffer.Slice(1, rows.cached, rows.cached + piece.tokens);
-  for (int64_t& start : rows.document_starts) start += rows.cached;
+  const int64_t cached = tape.cached_rows;
+  seen.rows =
+      StateRows(*state).Slice(1, 0, cached + pass.shard->piece().tokens);
+  for (int64_t& start : seen.document_starts) start += cached;
   if (state->document_row > 0) {
-    rows.document_starts.insert(rows.document_starts.begin(),
+    seen.document_starts.insert(seen.document_starts.begin(),
                                 state->document_row);
   }
-  return rows;
+  return seen;
 }
 
 kernels::SoftmaxAttentionInputs SoftmaxAttentionLayer::Operands(
-    const LayerPass& pass, const Rows& rows, const Tape& tape) const {
+    const LayerPass& pass, const KeyValueRows& seen, const Tape& tape) const {
   kernels::SoftmaxAttentionInputs operands;
   operands.mask =
       spec_.window == 0 ? AttentionMask::kCausal : AttentionMask::kWindow;
   operands.window = spec_.window;
-  operands.query_offset = rows.cached + pass.shard->range().begin;
+  operands.query_offset = tape.cached_rows + pass.shard->range().begin;
   operands.scale = 1.0 / std::sqrt(static_cast<double>(spec_.head_dim));
   operands.q = tape.q;
-  operands.k = Keys(rows.all);
-  operands.v = Values(rows.all);
-  operands.documents = {rows.document_starts.data(),
-                        static_cast<int64_t>(rows.document_starts.size())};
+  operands.k = Keys(seen.rows);
+  operands.v = Values(seen.rows);
+  operands.documents = {seen.document_starts.data(),
+                        static_cast<int64_t>(seen.document_starts.size())};
   return operands;
 }
 
 // ---- Forward ---------------------------------------------------------------
 
-absl::Status SoftmaxAttentionLayer::Forward(
-    const RankContext& context, const LayerPass& pass, ConstTensorView input,
-    LayerState* state, MixerTape& mixer_tape, TensorView residual) {
+absl::Status SoftmaxAttentionLayer::Prepare(const RankContext& context,
+                                            const LayerPass& pass,
+                                            LayerState* state,
+                                            MixerTape& mixer_tape) {
+  if (state == nullptr) return absl::OkStatus();
+  Tape& tape = std::get<Tape>(mixer_tape);
+  const int64_t piece_tokens = pass.shard->piece().tokens;
+  RETURN_IF_ERROR(MakeRoom(context, piece_tokens, *state));
+  tape.cached_rows = state->cached_rows;
+  tape.key_value = StateRows(*state).Slice(1, tape.cached_rows,
+                                           tape.cached_rows + piece_tokens);
+  return absl::OkStatus();
+}
+
+absl::Status SoftmaxAttentionLayer::Project(const RankContext& context,
+                                            const LayerPass& pass,
+                                            RowRange rows,
+                                            ConstTensorView input,
+                                            MixerTape& mixer_tape) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  RETURN_IF_ERROR(project_query_.Forward(
+      context, input, Write::kReplace, rows.Of(AsRows(tape.q, query_width_))));
+  // Keys and values go straight to their places in the piece, which lie apart
+  // for different batch elements.
+  const int64_t tokens = pass.shard->tokens();
+  const int64_t first = pass.shard->range().begin;
+  for (int64_t row = rows.begin; row < rows.end;) {
+    const int64_t b = row / tokens;
+    const int64_t end = std::min(rows.end, (b + 1) * tokens);
+    const int64_t place = first + row - b * tokens;
+    RETURN_IF_ERROR(project_key_value_.Forward(
+        context, input.Slice(0, row - rows.begin, end - rows.begin),
+        Write::kReplace,
+        tape.key_value.Select(0, b).Slice(0, place, place + end - row)));
+    row = end;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SoftmaxAttentionLayer::Mix(const RankContext& context,
+                                        const LayerPass& pass,
+                                        LayerState* state,
+                                        MixerTape& mixer_tape) {
   const Tape& tape = std::get<Tape>(mixer_tape);
   const ArenaScope scratch(*context.arena);
   const TokenRange range = pass.shard->range();
-  ASSIGN_OR_RETURN(const Rows rows, RowsOf(context, pass, state, tape));
-  RETURN_IF_ERROR(ProjectAndRotate(
-      context, pass, input, tape, rows.piece.Slice(1, range.begin, range.end)));
+  RETURN_IF_ERROR(Rotate(context, pass, /*inverse=*/false, tape.q,
+                         tape.key_value.Slice(1, range.begin, range.end)));
   if (context.ranks() > 1) {
-    RETURN_IF_ERROR(KvExchange(context, layer_, *pass.shard, width_)
-                        .Gather(rows.piece, AllocateStaging(context, pass)));
+    KvExchange exchange(context, layer_, *pass.shard, width_);
+    RETURN_IF_ERROR(
+        exchange.Gather(tape.key_value, AllocateStaging(context, pass)));
   }
+  const KeyValueRows seen = RowsSeen(pass, state, tape);
   RETURN_IF_ERROR(context.backend->softmax_attention().Forward(
-      Operands(pass, rows, tape), tape.o, tape.lse,
-      AllocateWorkspace(context, pass, /*backward=*/false, rows.all.size(1)),
+      Operands(pass, seen, tape), tape.o, tape.lse,
+      AllocateWorkspace(context, pass, /*backward=*/false, seen.rows.size(1)),
       *context.stream));
   if (state != nullptr) Advance(pass, *state);
-  return project_out_.Forward(context, AsRows(tape.o, query_width_),
-                              Write::kAdd, residual);
-}
-
-absl::Status SoftmaxAttentionLayer::ProjectAndRotate(const RankContext& context,
-                                                     const LayerPass& pass,
-                                                     ConstTensorView input,
-                                                     const Tape& tape,
-                                                     TensorView own) const {
-  RETURN_IF_ERROR(project_query_.Forward(context, input, Write::kReplace,
-                                         AsRows(tape.q, query_width_)));
-  const int64_t tokens = pass.shard->tokens();
-  for (int64_t b = 0; b < pass.shard->batch(); ++b) {
-    RETURN_IF_ERROR(project_key_value_.Forward(
-        context, input.Slice(0, b * tokens, (b + 1) * tokens), Write::kReplace,
-        own.Select(0, b)));
-  }
-  return Rotate(context, pass, /*inverse=*/false, tape.q, own);
+  return absl::OkStatus();
 }
 
 absl::Status SoftmaxAttentionLayer::Rotate(const RankContext& context,
@@ -195,49 +219,75 @@ absl::Status SoftmaxAttentionLayer::Rotate(const RankContext& context,
                             *context.stream);
 }
 
+absl::Status SoftmaxAttentionLayer::Output(const RankContext& context,
+                                           RowRange rows, MixerTape& mixer_tape,
+                                           TensorView residual) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  return project_out_.Forward(context, rows.Of(AsRows(tape.o, query_width_)),
+                              Write::kAdd, residual);
+}
+
 // ---- Backward --------------------------------------------------------------
 
-absl::Status SoftmaxAttentionLayer::Backward(
-    const RankContext& context, const LayerPass& pass, ConstTensorView input,
-    ConstTensorView d_output, MixerTape& mixer_tape, TensorView d_input) {
-  const Tape& tape = std::get<Tape>(mixer_tape);
+MixerGradients SoftmaxAttentionLayer::AllocateGradients(
+    const RankContext& context, const LayerPass& pass) const {
   const SequenceShard& shard = *pass.shard;
-  const ArenaScope scratch(*context.arena);
   const auto take = [&](const char* name,
                         std::initializer_list<int64_t> shape) {
     return context.arena->Allocate(name, context.dtype, shape);
   };
-  const int64_t batch = shard.batch();
-  const TensorView d_o =
-      take("d_o", {batch, shard.tokens(), spec_.heads, spec_.head_dim});
-  const TensorView d_q =
-      take("d_q", {batch, shard.tokens(), spec_.heads, spec_.head_dim});
-  const TensorView d_rows =
-      take("d_key_value", {batch, shard.piece().tokens, width_});
-  TensorView d_own = d_rows;
-  if (context.ranks() > 1) {
-    d_own = take("d_own", {batch, shard.tokens(), width_});
-  }
+  Gradients d;
+  d.d_o =
+      take("d_o", {shard.batch(), shard.tokens(), spec_.heads, spec_.head_dim});
+  d.d_q =
+      take("d_q", {shard.batch(), shard.tokens(), spec_.heads, spec_.head_dim});
+  d.d_key_value =
+      take("d_key_value", {shard.batch(), shard.piece().tokens, width_});
+  d.d_own = context.ranks() == 1
+                ? d.d_key_value
+                : take("d_own", {shard.batch(), shard.tokens(), width_});
+  return d;
+}
 
-  ASSIGN_OR_RETURN(const Rows rows, RowsOf(context, pass, nullptr, tape));
-  RETURN_IF_ERROR(project_out_.Backward(context, AsRows(tape.o, query_width_),
-                                        d_output, Write::kReplace,
-                                        AsRows(d_o, query_width_)));
+absl::Status SoftmaxAttentionLayer::OutputBackward(
+    const RankContext& context, RowRange rows, ConstTensorView d_output,
+    MixerTape& mixer_tape, MixerGradients& mixer_gradients) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  const Gradients& d = std::get<Gradients>(mixer_gradients);
+  return project_out_.Backward(context, rows.Of(AsRows(tape.o, query_width_)),
+                               d_output, Write::kReplace,
+                               rows.Of(AsRows(d.d_o, query_width_)));
+}
+
+absl::Status SoftmaxAttentionLayer::MixBackward(
+    const RankContext& context, const LayerPass& pass, MixerTape& mixer_tape,
+    MixerGradients& mixer_gradients) {
+  const Tape& tape = std::get<Tape>(mixer_tape);
+  const Gradients& d = std::get<Gradients>(mixer_gradients);
+  const ArenaScope scratch(*context.arena);
+  const KeyValueRows seen = RowsSeen(pass, nullptr, tape);
   RETURN_IF_ERROR(context.backend->softmax_attention().Backward(
-      Operands(pass, rows, tape), {tape.o, tape.lse}, d_o,
-      {d_q, Keys(d_rows), Values(d_rows)},
-      AllocateWorkspace(context, pass, /*backward=*/true, rows.all.size(1)),
+      Operands(pass, seen, tape), {tape.o, tape.lse}, d.d_o,
+      {d.d_q, Keys(d.d_key_value), Values(d.d_key_value)},
+      AllocateWorkspace(context, pass, /*backward=*/true, seen.rows.size(1)),
       *context.stream));
   if (context.ranks() > 1) {
-    RETURN_IF_ERROR(
-        KvExchange(context, layer_, shard, width_)
-            .ScatterGradients(d_rows, d_own, AllocateStaging(context, pass)));
+    KvExchange exchange(context, layer_, *pass.shard, width_);
+    RETURN_IF_ERROR(exchange.ScatterGradients(d.d_key_value, d.d_own,
+                                              AllocateStaging(context, pass)));
   }
-  RETURN_IF_ERROR(Rotate(context, pass, /*inverse=*/true, d_q, d_own));
-  RETURN_IF_ERROR(project_query_.Backward(
-      context, input, AsRows(d_q, query_width_), Write::kReplace, d_input));
-  return project_key_value_.Backward(context, input, AsRows(d_own, width_),
-                                     Write::kAdd, d_input);
+  return Rotate(context, pass, /*inverse=*/true, d.d_q, d.d_own);
+}
+
+absl::Status SoftmaxAttentionLayer::ProjectBackward(
+    const RankContext& context, RowRange rows, ConstTensorView input,
+    MixerTape&, MixerGradients& mixer_gradients, TensorView d_input) {
+  const Gradients& d = std::get<Gradients>(mixer_gradients);
+  RETURN_IF_ERROR(project_query_.Backward(context, input,
+                                          rows.Of(AsRows(d.d_q, query_width_)),
+                                          Write::kReplace, d_input));
+  return project_key_value_.Backward(
+      context, input, rows.Of(AsRows(d.d_own, width_)), Write::kAdd, d_input);
 }
 
 // ---- Sizes -----------------------------------------------------------------

@@ -29,36 +29,48 @@ class SoftmaxAttentionLayer : public Mixer {
 
   MixerTape AllocateTape(const RankContext& context,
                          const LayerPass& pass) const override;
-  absl::Status Forward(const RankContext& context, const LayerPass& pass,
-                       kernels::ConstTensorView input, LayerState* state,
-                       MixerTape& tape, kernels::TensorView residual) override;
-  absl::Status Backward(const RankContext& context, const LayerPass& pass,
-                        kernels::ConstTensorView input,
-                        kernels::ConstTensorView d_output, MixerTape& tape,
-                        kernels::TensorView d_input) override;
+  MixerGradients AllocateGradients(const RankContext& context,
+                                   const LayerPass& pass) const override;
+
+  absl::Status Prepare(const RankContext& context, const LayerPass& pass,
+                       LayerState* state, MixerTape& tape) override;
+  absl::Status Project(const RankContext& context, const LayerPass& pass,
+                       RowRange rows, kernels::ConstTensorView input,
+                       MixerTape& tape) override;
+  absl::Status Mix(const RankContext& context, const LayerPass& pass,
+                   LayerState* state, MixerTape& tape) override;
+  absl::Status Output(const RankContext& context, RowRange rows,
+                      MixerTape& tape, kernels::TensorView residual) override;
+
+  absl::Status OutputBackward(const RankContext& context, RowRange rows,
+                              kernels::ConstTensorView d_output,
+                              MixerTape& tape,
+                              MixerGradients& gradients) override;
+  absl::Status MixBackward(const RankContext& context, const LayerPass& pass,
+                           MixerTape& tape, MixerGradients& gradients) override;
+  absl::Status ProjectBackward(const RankContext& context, RowRange rows,
+                               kernels::ConstTensorView input, MixerTape& tape,
+                               MixerGradients& gradients,
+                               kernels::TensorView d_input) override;
 
  private:
   using Tape = SoftmaxAttentionTape;
+  using Gradients = SoftmaxAttentionLayerGradients;
 
-  // The rows that attention reads: those seen before, then the piece.
-  struct Rows {
-    kernels::TensorView all;    // [B, cached + N, width]
-    kernels::TensorView piece;  // [B, N, width]
-    int64_t cached = 0;
-    std::vector<int64_t> document_starts;  // in `all`
+  // What attention reads: the rows seen before, then the piece.
+  struct KeyValueRows {
+    kernels::TensorView rows;              // [B, cached + N, width]
+    std::vector<int64_t> document_starts;  // in `rows`
   };
-  absl::StatusOr<Rows> RowsOf(const RankContext& context, const LayerPass& pass,
-                              LayerState* state, const Tape& tape) const;
+  KeyValueRows RowsSeen(const LayerPass& pass, const LayerState* state,
+                        const Tape& tape) const;
   // Makes room for the piece by dropping rows that no window reaches.
   absl::Status MakeRoom(const RankContext& context, int64_t piece_tokens,
                         LayerState& state) const;
   static void Advance(const LayerPass& pass, LayerState& state);
+  // The state's rows as [B, rows, width].
+  kernels::TensorView StateRows(const LayerState& state) const;
 
-  absl::Status ProjectAndRotate(const RankContext& context,
-                                const LayerPass& pass,
-                                kernels::ConstTensorView input,
-                                const Tape& tape,
-                                kernels::TensorView own) const;
   absl::Status Rotate(const RankContext& context, const LayerPass& pass,
                       bool inverse, kernels::TensorView q,
                       kernels::TensorView own) const;
@@ -66,7 +78,7 @@ class SoftmaxAttentionLayer : public Mixer {
   kernels::TensorView Keys(kernels::TensorView rows) const;
   kernels::TensorView Values(kernels::TensorView rows) const;
   kernels::SoftmaxAttentionInputs Operands(const LayerPass& pass,
-                                           const Rows& rows,
+                                           const KeyValueRows& seen,
                                            const Tape& tape) const;
   kernels::TensorView AllocateStaging(const RankContext& context,
                                       const LayerPass& pass) const;
