@@ -1,6 +1,7 @@
 // Small models of every kind for the tests of this directory.
 #pragma once
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,10 @@ namespace longspan::testing {
 struct NamedSpec {
   std::string name;
   ModelSpec spec;
+
+  friend void PrintTo(const NamedSpec& named, std::ostream* out) {
+    *out << named.name;
+  }
 };
 
 // Two to three layers, hidden size 12, key and value sizes that differ: every

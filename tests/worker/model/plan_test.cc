@@ -1,0 +1,206 @@
+// What the planner predicts is what happens: bytes per layer and direction as
+// the transport counted them, buffers by name as the arena handed them out.
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/base/status_macros.h"
+#include "common/model_spec/communication_plan.h"
+#include "common/model_spec/memory_plan.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/model_gang/model_gang.h"
+#include "tests/support/thread_world.h"
+#include "tests/worker/model/test_specs.h"
+#include "worker/collective/all_reduce_plan.h"
+#include "worker/model/model_state.h"
+
+namespace longspan::testing {
+namespace {
+
+using worker::Direction;
+using worker::Traffic;
+
+Traffic TrafficOf(TransferKind kind) {
+  switch (kind) {
+    case TransferKind::kStateExchange:
+      return Traffic::kStateExchange;
+    case TransferKind::kKeyValueExchange:
+      return Traffic::kKvExchange;
+    case TransferKind::kConvolutionHalo:
+      return Traffic::kConvolutionHalo;
+    case TransferKind::kGradientSync:
+      return Traffic::kGradientSync;
+  }
+  return Traffic::kControl;
+}
+
+Direction DirectionOf(TransferDirection direction) {
+  switch (direction) {
+    case TransferDirection::kForward:
+      return Direction::kForward;
+    case TransferDirection::kBackward:
+      return Direction::kBackward;
+    case TransferDirection::kNone:
+      return Direction::kNone;
+  }
+  return Direction::kNone;
+}
+
+// One line per tag: traffic, direction, layer, launches, bytes out and in.
+using Lines = std::vector<std::vector<int64_t>>;
+
+Lines Planned(const std::vector<PlannedTransfer>& transfers) {
+  Lines lines;
+  for (const PlannedTransfer& t : transfers) {
+    lines.push_back({int64_t(TrafficOf(t.kind)),
+                     int64_t(DirectionOf(t.direction)), t.layer, t.launches,
+                     t.bytes_sent, t.bytes_received});
+  }
+  return lines;
+}
+
+Lines Counted(const worker::TransferCounters& counters) {
+  Lines lines;
+  for (const auto& [tag, counts] : counters) {
+    lines.push_back({int64_t(tag.traffic), int64_t(tag.direction), tag.layer,
+                     counts.launches, counts.bytes_sent,
+                     counts.bytes_received});
+  }
+  return lines;
+}
+
+class PlanTest : public ::testing::TestWithParam<NamedSpec> {};
+
+TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
+  for (int64_t tokens : {9, 71}) {
+    for (int ranks : {2, 3, 5}) {
+      for (int64_t batch : {1, 2}) {
+        SCOPED_TRACE(::testing::Message() << tokens << " tokens, " << ranks
+                                          << " ranks, batch " << batch);
+        const GangCase c = MakeGangCase(GetParam().spec, batch, tokens);
+        const GangResult result = TrainOnce(c, ranks);
+        for (int rank = 0; rank < ranks; ++rank) {
+          const auto plan = PlanCommunication(
+              c.spec, {batch, RangesOf(c, ranks), 8, true, false}, rank);
+          EXPECT_THAT(Counted(result.ranks[rank].counters),
+                      ::testing::UnorderedElementsAreArray(Planned(plan)));
+        }
+      }
+    }
+  }
+}
+
+// Tape buffers in order, then the scratch of each step as it comes.
+std::multiset<std::string> NamesOf(const MemoryPlan& plan) {
+  std::multiset<std::string> names;
+  const auto add = [&](const std::vector<Buffer>& buffers) {
+    for (const Buffer& b : buffers) {
+      names.insert(b.name + " " + std::to_string(b.bytes));
+    }
+  };
+  add(plan.step);
+  add(plan.head);
+  for (const LayerMemory& layer : plan.layers) {
+    for (const auto* buffers : {&layer.tape, &layer.mix, &layer.gradients,
+                                &layer.mlp_backward, &layer.output_backward,
+                                &layer.mix_backward, &layer.project_backward}) {
+      add(*buffers);
+    }
+  }
+  return names;
+}
+
+TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
+  for (int ranks : {1, 3}) {
+    for (int64_t batch : {1, 2}) {
+      // One block of rows, so that no buffer comes in two sizes.
+      const GangCase c = MakeGangCase(GetParam().spec, batch, 120);
+      const GangResult result = TrainOnce(c, ranks);
+      for (const RankReport& rank : result.ranks) {
+        EXPECT_EQ(rank.arena_high_water, rank.plan.arena_bytes);
+        const std::multiset<std::string> planned = NamesOf(rank.plan);
+        for (const auto& allocation : rank.allocations) {
+          const std::string line =
+              allocation.name + " " + std::to_string(allocation.bytes);
+          EXPECT_TRUE(planned.contains(line)) << line << " is not planned";
+        }
+        std::set<std::string> allocated;
+        for (const auto& allocation : rank.allocations) {
+          allocated.insert(allocation.name + " " +
+                           std::to_string(allocation.bytes));
+        }
+        for (const std::string& line : planned) {
+          EXPECT_TRUE(allocated.contains(line)) << line << " is not used";
+        }
+      }
+    }
+  }
+}
+
+TEST_P(PlanTest, ThePeakIsThePlannedOne) {
+  for (int ranks : {1, 2}) {
+    const GangCase c = MakeGangCase(GetParam().spec, 3, 300);
+    for (const RankReport& rank : TrainOnce(c, ranks).ranks) {
+      EXPECT_EQ(rank.arena_high_water, rank.plan.arena_bytes);
+    }
+  }
+}
+
+// Forward with a state, as evaluate and generate do it.
+TEST_P(PlanTest, AForwardPassTakesItsPlannedPeak) {
+  for (int ranks : {1, 3}) {
+    const GangCase c = MakeGangCase(GetParam().spec, 1, 200);
+    const auto ranges = RangesOf(c, ranks);
+    const absl::Status status =
+        RunThreadWorld(ranks, [&](worker::ProcessGroup& group) -> absl::Status {
+          RunShape shape = ShapeOf(c, RunMode::kGenerate, ranges, group.rank());
+          shape.carries_state = true;
+          shape.context_tokens = 300;
+          const MemoryPlan plan = PlanMemory(c.spec, shape);
+          RankFixture rank(c, &group, plan.arena_bytes, false);
+          ASSIGN_OR_RETURN(
+              auto state,
+              worker::ModelState::Create(c.spec, {1, 300, c.tokens}, c.dtype));
+          EXPECT_EQ(plan.state_bytes,
+                    StateBytes(c.spec, {1, 300, c.tokens}, 8));
+          ASSIGN_OR_RETURN(const auto shard,
+                           worker::SequenceShard::Create({.tokens = c.tokens},
+                                                         ranges, group.rank()));
+          std::vector<int32_t> ids =
+              LocalRows(c.ids, 1, c.tokens, shard.range());
+          RETURN_IF_ERROR(rank.model()
+                              .Forward(rank.context(),
+                                       {kernels::TensorView(
+                                            ids.data(), kernels::DType::kI32,
+                                            {shard.rows()}),
+                                        &shard},
+                                       state.get())
+                              .status());
+          EXPECT_EQ(rank.arena().high_water(), plan.arena_bytes);
+          const auto transfers = PlanCommunication(
+              c.spec, {1, ranges, 8, false, true}, group.rank());
+          EXPECT_THAT(Counted(group.counters()),
+                      ::testing::UnorderedElementsAreArray(Planned(transfers)));
+          return absl::OkStatus();
+        });
+    EXPECT_TRUE(status.ok()) << status;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Specs, PlanTest, ::testing::ValuesIn(AllSmallSpecs()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(PlanTest, AllReduceBytesAreThoseOfTheGroups) {
+  for (int64_t count : {1, 100, 16384, 16385, 100003}) {
+    for (int ranks : {1, 2, 3, 4, 7}) {
+      for (int rank = 0; rank < ranks; ++rank) {
+        EXPECT_EQ(AllReduceBytes(count, 4, rank, ranks),
+                  worker::AllReduceBytesSent(count, 4, rank, ranks));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace longspan::testing
