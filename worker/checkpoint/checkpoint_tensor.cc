@@ -52,8 +52,8 @@ std::string_view SafetensorsTypeOf(kernels::DType dtype) {
 }
 
 std::vector<int64_t> ShapeOf(kernels::ConstTensorView view) {
-  std::vector<int64_t> shape;
-  for (int dim = 0; dim < view.rank(); ++dim) shape.push_back(view.size(dim));
+  std::vector<int64_t> shape(view.rank());
+  for (int dim = 0; dim < view.rank(); ++dim) shape[dim] = view.size(dim);
   return shape;
 }
 
