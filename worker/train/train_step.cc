@@ -5,6 +5,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "worker/parallel/gradient_sync.h"
 
@@ -79,10 +80,13 @@ absl::StatusOr<TrainStepResult> TrainStep::Run(const TrainBatch& batch,
   result.loss = LoadLoss(parameters_->tail());
 
   // Clip by the global norm and update; every rank does the same.
+  const Clock& clock = SystemClock::Get();
+  const absl::Duration began = clock.Monotonic();
   ASSIGN_OR_RETURN(const double sum_of_squares,
                    optimizer_->GradientSumOfSquares());
   ASSIGN_OR_RETURN(result.update,
                    optimizer_->Update(learning_rate, sum_of_squares));
+  result.optimizer_time = clock.Monotonic() - began;
   return result;
 }
 

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "kernels/api/tensor_view.h"
 #include "worker/model/model.h"
 #include "worker/model/parameters.h"
@@ -34,6 +35,7 @@ struct TrainBatch {
 struct TrainStepResult {
   double loss = 0.0;  // nats per scored token of the global batch
   UpdateResult update;
+  absl::Duration optimizer_time;  // norm and update
 };
 
 class TrainStep {

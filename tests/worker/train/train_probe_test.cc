@@ -1,0 +1,147 @@
+#include "worker/train/train_probe.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/job/recording_reporter.h"
+
+namespace longspan::worker {
+namespace {
+
+using longspan::testing::RecordingReporter;
+
+class ManualClock final : public Clock {
+ public:
+  absl::Time Now() const override { return absl::UnixEpoch() + now; }
+  absl::Duration Monotonic() const override { return now; }
+  absl::Duration now;
+};
+
+// A group that only counts.
+class CountingGroup final : public ProcessGroup {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 2; }
+  std::unique_ptr<Work> AllGather(kernels::ConstTensorView,
+                                  absl::Span<const kernels::TensorView>,
+                                  TrafficTag) override {
+    return nullptr;
+  }
+  std::unique_ptr<Work> ReduceScatter(
+      absl::Span<const kernels::ConstTensorView>, kernels::TensorView,
+      TrafficTag) override {
+    return nullptr;
+  }
+  std::unique_ptr<Work> AllReduce(kernels::TensorView, Reduction,
+                                  TrafficTag) override {
+    return nullptr;
+  }
+  std::unique_ptr<Work> SendReceive(kernels::ConstTensorView, int,
+                                    kernels::TensorView, int,
+                                    TrafficTag) override {
+    return nullptr;
+  }
+  void Abort(absl::Status) override {}
+  void SetTimeout(absl::Duration) override {}
+  TransferCounters counters() const override { return counts; }
+
+  TransferCounters counts;
+};
+
+StepReport Step(int64_t step) {
+  return {.step = step,
+          .tokens = 100,
+          .loss = 2.0,
+          .gradient_norm = 0.5,
+          .learning_rate = 1e-3,
+          .fraction = step / 10.0,
+          .total = absl::Milliseconds(100),
+          .input_wait = absl::Milliseconds(5),
+          .optimizer = absl::Milliseconds(10)};
+}
+
+double Sum(const RecordingReporter& reporter, MetricId metric,
+           const std::string& label, const std::string& value) {
+  double total = 0.0;
+  for (const MetricSample& sample : reporter.metrics) {
+    const auto found = sample.labels.find(label);
+    if (sample.metric == metric && found != sample.labels.end() &&
+        found->second == value) {
+      total += sample.value;
+    }
+  }
+  return total;
+}
+
+TEST(TrainProbeTest, PartsOfAStepAddUpToItsTotal) {
+  ManualClock clock;
+  CountingGroup group;
+  RecordingReporter reporter;
+  TrainProbe probe({.total_steps = 10, .report_interval = 2}, clock, &group,
+                   reporter);
+  const TrafficTag tag = {.traffic = Traffic::kStateExchange};
+  for (int64_t step = 1; step <= 4; ++step) {
+    group.counts[tag].wait_time += absl::Milliseconds(20);
+    group.counts[tag].bytes_sent += 1000;
+    clock.now += absl::Milliseconds(100);
+    probe.OnStep(Step(step));
+  }
+  ASSERT_EQ(reporter.progress.size(), 2u);
+  const StepTimes& times = reporter.progress[1].step_times;
+  EXPECT_NEAR(times.total, 0.1, 1e-9);
+  EXPECT_NEAR(times.exposed_communication, 0.02, 1e-9);
+  EXPECT_NEAR(times.input_wait, 0.005, 1e-9);
+  EXPECT_NEAR(times.optimizer, 0.01, 1e-9);
+  EXPECT_NEAR(times.compute, 0.065, 1e-9);
+  EXPECT_NEAR(reporter.progress[1].tokens_per_second, 1000.0, 1e-6);
+  EXPECT_EQ(Sum(reporter, MetricId::kCollectiveBytes, "op", "state_exchange"),
+            4000.0);
+  EXPECT_NEAR(Sum(reporter, MetricId::kStepPhase, "phase", "compute"),
+              4 * 0.065, 1e-9);
+}
+
+TEST(TrainProbeTest, EstimatesTheRemainingTimeFromThisAttemptAlone) {
+  ManualClock clock;
+  RecordingReporter reporter;
+  TrainProbe probe({.total_steps = 10, .report_interval = 1}, clock, nullptr,
+                   reporter);
+  probe.OnResume(4, 400, 0.4);
+  for (int64_t step = 5; step <= 6; ++step) {
+    clock.now += absl::Seconds(3);
+    StepReport report = Step(step);
+    probe.OnStep(report);
+  }
+  // Two of six remaining tenths took six seconds.
+  EXPECT_EQ(reporter.progress[1].tokens, 600);
+  EXPECT_NEAR(absl::ToDoubleSeconds(reporter.progress[1].remaining), 12.0,
+              1e-6);
+}
+
+TEST(TrainProbeTest, ACheckpointCountsAsPartOfItsInterval) {
+  ManualClock clock;
+  RecordingReporter reporter;
+  TrainProbe probe({.report_interval = 2}, clock, nullptr, reporter);
+  probe.OnStep(Step(1));
+  probe.OnCheckpoint(1, absl::Milliseconds(50));
+  probe.OnStep(Step(2));
+  ASSERT_EQ(reporter.progress.size(), 1u);
+  EXPECT_EQ(reporter.progress[0].checkpoint_step, 1);
+  EXPECT_NEAR(reporter.progress[0].step_times.checkpoint, 0.025, 1e-9);
+  EXPECT_NEAR(reporter.progress[0].step_times.total, 0.125, 1e-9);
+  EXPECT_EQ(reporter.Total(MetricId::kCheckpointDuration), 0.05);
+}
+
+TEST(TrainProbeTest, OtherRanksReportOnlyWhatIsTheirs) {
+  ManualClock clock;
+  RecordingReporter reporter;
+  TrainProbe probe({.report_interval = 1, .is_leader = false}, clock, nullptr,
+                   reporter);
+  probe.OnStep(Step(1));
+  probe.OnValidation(2.0, 10);
+  probe.OnCheckpoint(1, absl::Seconds(1));
+  EXPECT_EQ(reporter.Total(MetricId::kSteps), 0.0);
+  EXPECT_EQ(reporter.Total(MetricId::kValidationLoss), 0.0);
+  EXPECT_GT(Sum(reporter, MetricId::kStepPhase, "phase", "compute"), 0.0);
+}
+
+}  // namespace
+}  // namespace longspan::worker

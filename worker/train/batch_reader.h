@@ -1,0 +1,49 @@
+// This rank's tokens of each training step, and of each validation batch.
+//
+// Not thread-safe. Buffers are made once.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "kernels/api/tensor_view.h"
+#include "worker/data/sequence_sampler.h"
+#include "worker/data/token_source.h"
+#include "worker/parallel/sequence_shard.h"
+
+namespace longspan::worker {
+
+class BatchReader {
+ public:
+  // Batches of the shape of `shard`.
+  explicit BatchReader(const SequenceShard& shard);
+
+  // The sequences of step `step`, numbers [step * batch, (step + 1) * batch).
+  absl::Status ReadStep(const SequenceSampler& sampler, int64_t step);
+
+  // The windows of `text` that begin at `first + b * sequence length`; those
+  // that the text cannot fill are not scored (targets -1, ids 0).
+  absl::Status ReadWindows(const TokenSource& text, int64_t first);
+
+  // [batch * n] i32, batch-major. Valid until the next read.
+  kernels::ConstTensorView ids() const { return View(ids_); }
+  kernels::ConstTensorView targets() const { return View(targets_); }
+
+ private:
+  static kernels::ConstTensorView View(const std::vector<int32_t>& tokens) {
+    return kernels::ConstTensorView(tokens.data(), kernels::DType::kI32,
+                                    {static_cast<int64_t>(tokens.size())});
+  }
+  absl::Span<int32_t> Row(std::vector<int32_t>& tokens, int64_t row) const {
+    return absl::MakeSpan(tokens).subspan(row * range_.size(), range_.size());
+  }
+
+  const int64_t batch_;
+  const int64_t sequence_length_;
+  const TokenRange range_;
+  std::vector<int32_t> ids_;
+  std::vector<int32_t> targets_;
+};
+
+}  // namespace longspan::worker

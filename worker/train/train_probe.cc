@@ -1,0 +1,201 @@
+#include "worker/train/train_probe.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace longspan::worker {
+namespace {
+
+const char* OperationName(Traffic traffic) {
+  switch (traffic) {
+    case Traffic::kStateExchange:
+      return "state_exchange";
+    case Traffic::kKvExchange:
+      return "kv_exchange";
+    case Traffic::kGradientSync:
+      return "gradient_sync";
+    case Traffic::kConvolutionHalo:
+    case Traffic::kControl:
+      return "other";
+  }
+  return "other";
+}
+
+absl::Duration WaitTime(const TransferCounters& counters) {
+  absl::Duration total;
+  for (const auto& [tag, counts] : counters) total += counts.wait_time;
+  return total;
+}
+
+}  // namespace
+
+TrainProbe::TrainProbe(const TrainProbeOptions& options, const Clock& clock,
+                       const ProcessGroup* group, JobReporter& reporter)
+    : options_(options),
+      clock_(clock),
+      group_(group),
+      reporter_(reporter),
+      started_(clock.Monotonic()) {
+  progress_.unit = "steps";
+  progress_.phase = "training";
+  progress_.total = options.total_steps;
+}
+
+void TrainProbe::OnResume(int64_t step, int64_t tokens, double fraction) {
+  progress_.fraction = fraction;
+  progress_.done = step;
+  progress_.tokens = tokens;
+  progress_.checkpoint_step = step;
+}
+
+void TrainProbe::OnStep(const StepReport& report) {
+  ++interval_.steps;
+  interval_.tokens += report.tokens;
+  interval_.total += report.total;
+  interval_.input_wait += report.input_wait;
+  interval_.optimizer += report.optimizer;
+  interval_.step_seconds.push_back(absl::ToDoubleSeconds(report.total));
+  tokens_here_ += report.tokens;
+  trained_ += report.total;
+  if (started_at_fraction_ < 0.0) started_at_fraction_ = progress_.fraction;
+  progress_.done = report.step;
+  progress_.tokens += report.tokens;
+  progress_.fraction = std::clamp(report.fraction, 0.0, 1.0);
+  progress_.loss = report.loss;
+  progress_.gradient_norm = report.gradient_norm;
+  progress_.learning_rate = report.learning_rate;
+  progress_.phase = "training";
+  if (interval_.steps >= options_.report_interval) Report();
+}
+
+void TrainProbe::OnValidation(double loss, int64_t tokens) {
+  progress_.validation_loss = loss;
+  if (!options_.is_leader) return;
+  reporter_.Metrics({{.metric = MetricId::kValidationLoss, .value = loss},
+                     {.metric = MetricId::kTokensProcessed,
+                      .value = static_cast<double>(tokens),
+                      .labels = {{"kind", "validate"}}}});
+}
+
+void TrainProbe::OnCheckpoint(int64_t step, absl::Duration duration) {
+  progress_.checkpoint_step = step;
+  interval_.checkpoint += duration;
+  interval_.total += duration;
+  if (!options_.is_leader) return;
+  reporter_.Metrics({{.metric = MetricId::kCheckpointDuration,
+                      .value = absl::ToDoubleSeconds(duration)}});
+}
+
+void TrainProbe::Flush(const std::string& phase) {
+  progress_.phase = phase;
+  Report();
+}
+
+double TrainProbe::tokens_per_second() const {
+  if (trained_ <= absl::ZeroDuration()) return 0.0;
+  return static_cast<double>(tokens_here_) / absl::ToDoubleSeconds(trained_);
+}
+
+absl::Duration TrainProbe::ExposedCommunication(
+    const TransferCounters& now) const {
+  return WaitTime(now) - WaitTime(reported_transfers_);
+}
+
+StepTimes TrainProbe::MeanTimes(const TransferCounters& now) const {
+  StepTimes mean;
+  if (interval_.steps == 0) return mean;
+  const auto per_step = [this](absl::Duration time) {
+    return absl::ToDoubleSeconds(time) / static_cast<double>(interval_.steps);
+  };
+  mean.total = per_step(interval_.total);
+  mean.input_wait = per_step(interval_.input_wait);
+  mean.optimizer = per_step(interval_.optimizer);
+  mean.checkpoint = per_step(interval_.checkpoint);
+  mean.exposed_communication = per_step(ExposedCommunication(now));
+  mean.compute =
+      std::max(0.0, mean.total - mean.input_wait - mean.optimizer -
+                        mean.checkpoint - mean.exposed_communication);
+  return mean;
+}
+
+absl::Duration TrainProbe::Remaining() const {
+  const double gained = progress_.fraction - started_at_fraction_;
+  if (started_at_fraction_ < 0.0 || gained <= 0.0) {
+    return absl::InfiniteDuration();
+  }
+  const absl::Duration elapsed = clock_.Monotonic() - started_;
+  return elapsed * ((1.0 - progress_.fraction) / gained);
+}
+
+void TrainProbe::AddPhases(const StepTimes& mean,
+                           std::vector<MetricSample>& out) const {
+  const std::pair<const char*, double> phases[] = {
+      {"compute", mean.compute},
+      {"exposed_communication", mean.exposed_communication},
+      {"input_wait", mean.input_wait},
+      {"optimizer", mean.optimizer},
+      {"checkpoint", mean.checkpoint}};
+  for (const auto& [phase, seconds] : phases) {
+    out.push_back({.metric = MetricId::kStepPhase,
+                   .value = seconds * static_cast<double>(interval_.steps),
+                   .labels = {{"phase", phase}}});
+  }
+}
+
+void TrainProbe::AddTransfers(const TransferCounters& now,
+                              std::vector<MetricSample>& out) const {
+  for (const auto& [tag, counts] : now) {
+    TransferCounts before;
+    if (const auto found = reported_transfers_.find(tag);
+        found != reported_transfers_.end()) {
+      before = found->second;
+    }
+    const std::pair<const char*, int64_t> directions[] = {
+        {"sent", counts.bytes_sent - before.bytes_sent},
+        {"received", counts.bytes_received - before.bytes_received}};
+    for (const auto& [direction, bytes] : directions) {
+      out.push_back({.metric = MetricId::kCollectiveBytes,
+                     .value = static_cast<double>(bytes),
+                     .labels = {{"op", OperationName(tag.traffic)},
+                                {"direction", direction}}});
+    }
+  }
+}
+
+void TrainProbe::AddLeaderSamples(std::vector<MetricSample>& out) const {
+  out.push_back({.metric = MetricId::kSteps,
+                 .value = static_cast<double>(interval_.steps)});
+  out.push_back({.metric = MetricId::kTokensProcessed,
+                 .value = static_cast<double>(interval_.tokens),
+                 .labels = {{"kind", "train"}}});
+  out.push_back({.metric = MetricId::kTrainingLoss, .value = progress_.loss});
+  out.push_back(
+      {.metric = MetricId::kGradientNorm, .value = progress_.gradient_norm});
+  out.push_back(
+      {.metric = MetricId::kLearningRate, .value = progress_.learning_rate});
+  for (double seconds : interval_.step_seconds) {
+    out.push_back({.metric = MetricId::kStepDuration, .value = seconds});
+  }
+}
+
+void TrainProbe::Report() {
+  TransferCounters transfers;
+  if (group_ != nullptr) transfers = group_->counters();
+  progress_.step_times = MeanTimes(transfers);
+  progress_.remaining = Remaining();
+  if (interval_.steps > 0 && interval_.total > absl::ZeroDuration()) {
+    progress_.tokens_per_second = static_cast<double>(interval_.tokens) /
+                                  absl::ToDoubleSeconds(interval_.total);
+  }
+  std::vector<MetricSample> samples;
+  AddPhases(progress_.step_times, samples);
+  AddTransfers(transfers, samples);
+  if (options_.is_leader && interval_.steps > 0) AddLeaderSamples(samples);
+  reporter_.Metrics(std::move(samples));
+  reporter_.Progress(progress_);
+  reported_transfers_ = std::move(transfers);
+  interval_ = {};
+}
+
+}  // namespace longspan::worker
