@@ -1,0 +1,150 @@
+#include "common/model_spec/model_spec.h"
+
+#include <cmath>
+
+#include "common/model_spec/model_cost.h"
+#include "common/model_spec/model_state_spec.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace longspan {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::Pointwise;
+
+std::vector<std::string> PathsOf(const std::vector<SpecMistake>& mistakes) {
+  std::vector<std::string> paths;
+  for (const SpecMistake& mistake : mistakes) paths.push_back(mistake.path);
+  return paths;
+}
+
+TEST(ModelSpecTest, DefaultsAreResolvedFromTheHiddenSize) {
+  ModelSpec spec;
+  spec.hidden_size = 256;
+  spec = ResolveDefaults(spec);
+  EXPECT_EQ(spec.linear.heads, 4);
+  EXPECT_EQ(spec.linear.key_dim, 64);
+  EXPECT_EQ(spec.linear.value_dim, 64);
+  EXPECT_EQ(spec.softmax.heads, 4);
+  EXPECT_EQ(spec.softmax.key_heads, 4);
+  EXPECT_EQ(spec.softmax.head_dim, 64);
+  EXPECT_EQ(spec.mlp.intermediate_size, 688);
+  EXPECT_TRUE(Validate(spec).empty());
+}
+
+TEST(ModelSpecTest, WhatIsGivenStays) {
+  ModelSpec spec;
+  spec.linear.heads = 3;
+  spec.linear.key_dim = 10;
+  spec.mlp.intermediate_size = 77;
+  spec = ResolveDefaults(spec);
+  EXPECT_EQ(spec.linear.heads, 3);
+  EXPECT_EQ(spec.linear.key_dim, 10);
+  EXPECT_EQ(spec.mlp.intermediate_size, 77);
+}
+
+TEST(ModelSpecTest, ReportsEveryMistake) {
+  ModelSpec spec = ResolveDefaults({});
+  spec.vocabulary_size = 1;
+  spec.layer_pattern = "LXN";
+  spec.linear.key_dim = 513;
+  spec.linear.short_convolution = 9;
+  spec.softmax.key_heads = 3;
+  spec.norm_epsilon = 0;
+  EXPECT_THAT(PathsOf(Validate(spec)),
+              ElementsAre("vocabulary_size", "layer_pattern", "norm_epsilon",
+                          "linear.key_dim", "linear.short_convolution",
+                          "softmax.key_heads"));
+}
+
+TEST(ModelSpecTest, KindsThatAreNotUsedAreNotChecked) {
+  ModelSpec spec = ResolveDefaults({});
+  spec.layer_pattern = "L";
+  spec.softmax.heads = -1;
+  EXPECT_TRUE(Validate(spec).empty());
+  spec.layer_pattern = "N";
+  EXPECT_FALSE(Validate(spec).empty());
+}
+
+TEST(ModelSpecTest, RetentionNeedsPairs) {
+  ModelSpec spec = ResolveDefaults({});
+  spec.linear.mixer = LinearMixer::kRetention;
+  spec.linear.key_dim = 15;
+  EXPECT_THAT(PathsOf(Validate(spec)), ElementsAre("linear.key_dim"));
+}
+
+TEST(ModelSpecTest, PatternRepeatsAndIsCut) {
+  ModelSpec spec;
+  spec.layer_pattern = "LLLN";
+  spec.layer_count = 6;
+  std::string kinds;
+  for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
+    kinds += LayerKindAt(spec, layer) == LayerKind::kLinear ? 'L' : 'N';
+  }
+  EXPECT_EQ(kinds, "LLLNLL");
+}
+
+MATCHER(IsNearPair, "") {
+  return std::abs(std::get<0>(arg) - std::get<1>(arg)) < 1e-12;
+}
+
+TEST(ModelSpecTest, DecaysOfTheConstantMixers) {
+  EXPECT_THAT(
+      LogDecays(LinearMixer::kLightning, 4),
+      Pointwise(IsNearPair(), {-0.25, -0.0625, -0.015625, -0.00390625}));
+  // Not a power of two: the two of 2, then the first of 4.
+  EXPECT_THAT(LogDecays(LinearMixer::kLightning, 3),
+              Pointwise(IsNearPair(), {-0.0625, -0.00390625, -0.25}));
+  EXPECT_THAT(
+      LogDecays(LinearMixer::kRetention, 2),
+      Pointwise(IsNearPair(), {std::log(31.0 / 32), std::log(63.0 / 64)}));
+  EXPECT_THAT(LogDecays(LinearMixer::kBasic, 2), ElementsAre(0, 0));
+}
+
+TEST(ModelSpecTest, StatesOfEveryLayer) {
+  ModelSpec spec;
+  spec.hidden_size = 64;
+  spec.layer_count = 2;
+  spec.layer_pattern = "LN";
+  spec.softmax.key_heads = 1;
+  spec.softmax.head_dim = 32;
+  spec = ResolveDefaults(spec);
+  const StateCapacity capacity = {2, 1000, 100};
+  const auto linear = LayerStateTensors(spec, 0, capacity);
+  ASSERT_EQ(linear.size(), 2u);
+  EXPECT_EQ(linear[0].name, "model.layers.0.memory");
+  EXPECT_THAT(linear[0].shape, ElementsAre(2, 1, 64, 64));
+  EXPECT_EQ(linear[1].name, "model.layers.0.conv_tail");
+  EXPECT_THAT(linear[1].shape, ElementsAre(2, 3, 192));
+  const auto softmax = LayerStateTensors(spec, 1, capacity);
+  ASSERT_EQ(softmax.size(), 1u);
+  EXPECT_THAT(softmax[0].shape, ElementsAre(2, 1000, 2, 1, 32));
+  EXPECT_EQ(StateBytes(spec, capacity, 4),
+            4 * (2 * 64 * 64 + 2 * 3 * 192 + 2 * 1000 * 2 * 32));
+  spec.softmax.window = 50;
+  EXPECT_EQ(KeyValueRows(spec, capacity), 200);
+}
+
+TEST(ModelSpecTest, OperationsOfASmallModel) {
+  ModelSpec spec;
+  spec.vocabulary_size = 10;
+  spec.hidden_size = 8;
+  spec.layer_count = 1;
+  spec.layer_pattern = "N";
+  spec.softmax.heads = 2;
+  spec.softmax.head_dim = 4;
+  spec.mlp.intermediate_size = 16;
+  spec = ResolveDefaults(spec);
+  // Projections 4 * 8 * 8, MLP 3 * 8 * 16, head 10 * 8; scores and values of
+  // 50 keys: 2 heads * 4 * 4 * 50.
+  EXPECT_EQ(ForwardFlopsPerToken(spec, 100),
+            2 * (256 + 384 + 80) + 2 * 4 * 4 * 50);
+  EXPECT_EQ(TrainFlopsPerToken(spec, 100), 3 * ForwardFlopsPerToken(spec, 100));
+  spec.layer_pattern = "L";
+  EXPECT_EQ(ForwardFlopsPerToken(spec, 100),
+            ForwardFlopsPerToken(spec, 100000));
+}
+
+}  // namespace
+}  // namespace longspan

@@ -1,0 +1,77 @@
+#include "worker/parallel/kv_exchange.h"
+
+#include <vector>
+
+#include "common/base/status_macros.h"
+#include "gtest/gtest.h"
+#include "tests/support/thread_world.h"
+#include "tests/worker/parallel/parallel_rank.h"
+
+namespace longspan::testing {
+namespace {
+
+using kernels::DType;
+using kernels::TensorView;
+using worker::SequenceShard;
+
+constexpr int64_t kTokens = 11;
+constexpr int64_t kWidth = 4;
+
+double ValueAt(int64_t b, int64_t token, int64_t column) {
+  return 1000.0 * b + 10.0 * token + column;
+}
+
+absl::Status Exchange(worker::ProcessGroup& group, int64_t batch) {
+  const ParallelRank rank(&group);
+  ASSIGN_OR_RETURN(const SequenceShard shard,
+                   SequenceShard::Split({.batch = batch, .tokens = kTokens},
+                                        group.size(), group.rank()));
+  const TokenRange own = shard.range();
+  std::vector<double> rows(batch * kTokens * kWidth, -1);
+  const TensorView view(rows.data(), DType::kF64, {batch, kTokens, kWidth});
+  for (int64_t b = 0; b < batch; ++b) {
+    for (int64_t t = own.begin; t < own.end; ++t) {
+      for (int64_t c = 0; c < kWidth; ++c) {
+        rows[(b * kTokens + t) * kWidth + c] = ValueAt(b, t, c);
+      }
+    }
+  }
+  std::vector<double> staging(worker::KvExchange::StagingCount(shard, kWidth) +
+                              1);
+  const TensorView staged(staging.data(), DType::kF64,
+                          {worker::KvExchange::StagingCount(shard, kWidth)});
+  worker::KvExchange exchange(rank.context(), 3, shard, kWidth);
+  RETURN_IF_ERROR(exchange.Gather(view, staged));
+  for (int64_t i = 0; i < static_cast<int64_t>(rows.size()); ++i) {
+    EXPECT_EQ(rows[i], ValueAt(i / (kTokens * kWidth), i / kWidth % kTokens,
+                               i % kWidth));
+  }
+
+  // Every rank contributes the same rows times its number plus one.
+  for (double& row : rows) row *= group.rank() + 1;
+  std::vector<double> d_own(batch * own.size() * kWidth);
+  RETURN_IF_ERROR(exchange.ScatterGradients(
+      view, TensorView(d_own.data(), DType::kF64, {batch, own.size(), kWidth}),
+      staged));
+  const double sum = group.size() * (group.size() + 1) / 2;
+  for (int64_t i = 0; i < static_cast<int64_t>(d_own.size()); ++i) {
+    EXPECT_EQ(d_own[i],
+              sum * ValueAt(i / (own.size() * kWidth),
+                            own.begin + i / kWidth % own.size(), i % kWidth));
+  }
+  return absl::OkStatus();
+}
+
+TEST(KvExchangeTest, RowsGoEverywhereAndGradientsComeHome) {
+  for (int ranks : {2, 3, 4}) {
+    for (int64_t batch : {1, 3}) {
+      const absl::Status status = RunThreadWorld(
+          ranks,
+          [&](worker::ProcessGroup& group) { return Exchange(group, batch); });
+      EXPECT_TRUE(status.ok()) << status;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace longspan::testing

@@ -1,0 +1,67 @@
+#include "worker/parallel/sequence_shard.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "worker/parallel/mesh.h"
+
+namespace longspan::worker {
+namespace {
+
+// fla's example: documents of 5 and 7 tokens over three ranks of 4.
+TEST(SequenceShardTest, KnowsItsDocumentsAndThoseOfOthers) {
+  SequencePiece piece;
+  piece.tokens = 12;
+  piece.document_starts = {0, 5};
+  const auto shard = SequenceShard::Split(piece, 3, 1);
+  ASSERT_TRUE(shard.ok());
+  EXPECT_EQ(shard->range(), (TokenRange{4, 8}));
+  ASSERT_EQ(shard->documents().count, 1);
+  EXPECT_EQ(shard->documents().starts[0], 1);
+  EXPECT_TRUE(shard->document_starts_in(0));
+  EXPECT_TRUE(shard->document_starts_in(1));
+  EXPECT_FALSE(shard->document_starts_in(2));
+  EXPECT_EQ(shard->DocumentBegin(4), 0);
+  EXPECT_EQ(shard->DocumentBegin(5), 5);
+  EXPECT_EQ(shard->DocumentBegin(11), 5);
+}
+
+TEST(SequenceShardTest, AContinuedTextHasNoFirstDocument) {
+  const auto shard = SequenceShard::Split({.tokens = 4}, 2, 0);
+  ASSERT_TRUE(shard.ok());
+  EXPECT_LT(shard->DocumentBegin(3), 0);
+}
+
+TEST(SequenceShardTest, PositionsAreThoseOfTheText) {
+  const auto shard =
+      SequenceShard::Split({.tokens = 7, .first_position = 100}, 3, 1);
+  ASSERT_TRUE(shard.ok());
+  std::vector<int64_t> positions(shard->tokens());
+  shard->FillPositions(kernels::TensorView(
+      positions.data(), kernels::DType::kI64, {shard->tokens()}));
+  EXPECT_THAT(positions, ::testing::ElementsAre(103, 104));
+}
+
+TEST(SequenceShardTest, RefusesWhatDoesNotTile) {
+  const auto refuse = [](SequencePiece piece, std::vector<TokenRange> ranges) {
+    return SequenceShard::Create(std::move(piece), std::move(ranges), 0)
+               .status()
+               .code() == absl::StatusCode::kInvalidArgument;
+  };
+  EXPECT_TRUE(refuse({.tokens = 8}, {{0, 4}, {4, 7}}));
+  EXPECT_TRUE(refuse({.tokens = 8}, {{0, 4}, {5, 8}}));
+  EXPECT_TRUE(refuse({.tokens = 8}, {}));
+  EXPECT_TRUE(refuse({.batch = 0, .tokens = 8}, {{0, 8}}));
+  EXPECT_TRUE(refuse({.tokens = 8, .document_starts = {3, 3}}, {{0, 8}}));
+  EXPECT_TRUE(refuse({.tokens = 8, .document_starts = {8}}, {{0, 8}}));
+  EXPECT_TRUE(
+      refuse({.batch = 2, .tokens = 8, .document_starts = {3}}, {{0, 8}}));
+}
+
+TEST(MeshTest, RanksLieOnIt) {
+  EXPECT_EQ(Mesh::Create(3, 2)->sequence_rank(), SequenceRank(2));
+  EXPECT_FALSE(Mesh::Create(3, 3).ok());
+  EXPECT_FALSE(Mesh::Create(0, 0).ok());
+}
+
+}  // namespace
+}  // namespace longspan::worker
