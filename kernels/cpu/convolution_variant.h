@@ -1,5 +1,8 @@
 // Short convolution over one vector of channels (see op_kernels.h).
 //
+// kTaps is the kernel size where the compiler should know it (4, what models
+// use), or 0 to take it from the run.
+//
 // lowest(t) is the first token that token t may read: the start of its
 // document, or -(kernel - 1), the beginning of the halo.
 #pragma once
@@ -29,6 +32,11 @@ class DocumentCursor {
   int64_t next_ = 0;
 };
 
+template <typename T, int kTaps>
+int64_t KernelSize(const ConvolutionRun<T>& run) {
+  return kTaps > 0 ? kTaps : run.kernel;
+}
+
 template <typename T>
 struct Taps {
   Vector<T> weight[kMaxTaps];
@@ -51,33 +59,48 @@ Vector<T> Source(const ConvolutionRun<T>& run, int64_t s) {
   return Load(run.halo + (run.kernel - 1 + s) * run.halo_stride, run.channels);
 }
 
-template <typename T>
-Vector<T> PreActivation(const ConvolutionRun<T>& run, const Taps<T>& taps,
-                        int64_t t, int64_t lowest) {
-  const int64_t first = t - (run.kernel - 1);
-  Vector<T> sum = {};
+// Calls body(j, source j of token t) for the taps that t may read.
+template <typename T, int kTaps, typename Body>
+inline void ForSources(const ConvolutionRun<T>& run, int64_t t, int64_t lowest,
+                       const Body& body) {
+  const int64_t kernel = KernelSize<T, kTaps>(run);
+  const int64_t first = t - (kernel - 1);
   if (first >= lowest && first >= 0 && run.channels == kLanes<T>) {
     const T* x = run.x + first * run.x_stride;
-    for (int64_t j = 0; j < run.kernel; ++j) {
-      sum += taps.weight[j] * Load(x + j * run.x_stride);
-    }
-    return sum;
+    for (int64_t j = 0; j < kernel; ++j) body(j, Load(x + j * run.x_stride));
+    return;
   }
-  for (int64_t j = 0; j < run.kernel; ++j) {
-    if (first + j >= lowest) sum += taps.weight[j] * Source(run, first + j);
+  for (int64_t j = 0; j < kernel; ++j) {
+    if (first + j >= lowest) body(j, Source(run, first + j));
   }
+}
+
+template <typename T, int kTaps>
+Vector<T> PreActivation(const ConvolutionRun<T>& run, const Taps<T>& taps,
+                        int64_t t, int64_t lowest) {
+  Vector<T> sum = {};
+  ForSources<T, kTaps>(run, t, lowest, [&](int64_t j, Vector<T> source) {
+    sum += taps.weight[j] * source;
+  });
   return sum;
+}
+
+template <typename T, int kTaps>
+void ConvolveTaps(const ConvolutionRun<T>& run, T* y, int64_t y_stride) {
+  const Taps<T> taps(run);
+  DocumentCursor<T> cursor(run);
+  for (int64_t t = run.begin; t < run.end; ++t) {
+    Vector<T> z = PreActivation<T, kTaps>(run, taps, t, cursor.LowestAt(t));
+    if (run.silu) z *= Sigmoid<T>(z);
+    Store<T>(y + t * y_stride, z, run.channels);
+  }
 }
 
 template <typename T>
 void Convolve(const ConvolutionRun<T>& run, T* y, int64_t y_stride) {
-  const Taps<T> taps(run);
-  DocumentCursor<T> cursor(run);
-  for (int64_t t = run.begin; t < run.end; ++t) {
-    Vector<T> z = PreActivation(run, taps, t, cursor.LowestAt(t));
-    if (run.silu) z *= Sigmoid<T>(z);
-    Store<T>(y + t * y_stride, z, run.channels);
-  }
+  const auto convolve =
+      run.kernel == 4 ? ConvolveTaps<T, 4> : ConvolveTaps<T, 0>;
+  convolve(run, y, y_stride);
 }
 
 // Gradients of the last kMaxTaps tokens before their activation.
@@ -87,24 +110,23 @@ struct GradientRing {
   int64_t lowest[kMaxTaps];
 };
 
-template <typename T>
-void AddWeightGradient(const ConvolutionRun<T>& run, int64_t t, int64_t lowest,
-                       Vector<T> d_z, Taps<T>* d_taps) {
-  for (int64_t j = 0; j < run.kernel; ++j) {
-    const int64_t s = t - (run.kernel - 1) + j;
-    if (s >= lowest) d_taps->weight[j] += d_z * Source(run, s);
-  }
-}
-
-// d source[s] = sum over the tokens t in [s, s + kernel) that read it.
-template <typename T>
+// d source[s] = sum over the tokens t in [s, s + kernel) that read it. lowest
+// grows with t, so if the last of them reads s, all do.
+template <typename T, int kTaps>
 Vector<T> SourceGradient(const ConvolutionRun<T>& run, const Taps<T>& taps,
                          const GradientRing<T>& ring, int64_t s) {
   Vector<T> sum = {};
-  for (int64_t j = 0; j < run.kernel; ++j) {
-    const int64_t t = s + (run.kernel - 1) - j;
-    if (t < 0 || t >= run.tokens) continue;
-    if (s < ring.lowest[t % kMaxTaps]) continue;
+  const int64_t kernel = KernelSize<T, kTaps>(run);
+  const int64_t last = s + kernel - 1;
+  if (s >= 0 && last < run.tokens && s >= ring.lowest[last % kMaxTaps]) {
+    for (int64_t j = 0; j < kernel; ++j) {
+      sum += taps.weight[j] * ring.d_z[(last - j) % kMaxTaps];
+    }
+    return sum;
+  }
+  for (int64_t j = 0; j < kernel; ++j) {
+    const int64_t t = last - j;
+    if (t < 0 || t >= run.tokens || s < ring.lowest[t % kMaxTaps]) continue;
     sum += taps.weight[j] * ring.d_z[t % kMaxTaps];
   }
   return sum;
@@ -131,36 +153,59 @@ void StoreTaps(const ConvolutionRun<T>& run, const Taps<T>& taps, T* weight) {
   }
 }
 
+// The gradient of token t before its activation; tokens of the run also add
+// theirs to the weights'.
+template <typename T, int kTaps>
+Vector<T> TokenGradient(const ConvolutionRun<T>& run,
+                        const ConvolutionRunGradients<T>& gradients,
+                        const Taps<T>& taps, int64_t t, int64_t lowest,
+                        Taps<T>& d_taps) {
+  Vector<T> d_z = Load(gradients.d_y + t * gradients.d_y_stride, run.channels);
+  if (run.silu) {
+    d_z *= SiluDerivative<T>(PreActivation<T, kTaps>(run, taps, t, lowest));
+  }
+  if (t < run.end) {
+    ForSources<T, kTaps>(run, t, lowest, [&](int64_t j, Vector<T> source) {
+      d_taps.weight[j] += d_z * source;
+    });
+  }
+  return d_z;
+}
+
 // Token t brings its gradient into the ring; source t - (kernel - 1) is then
 // complete. The run goes kernel - 1 tokens past its end, whose gradients also
 // reach its sources.
-template <typename T>
-void ConvolveBackward(const ConvolutionRun<T>& run,
-                      const ConvolutionRunGradients<T>& gradients) {
+template <typename T, int kTaps>
+void ConvolveTapsBackward(const ConvolutionRun<T>& run,
+                          const ConvolutionRunGradients<T>& gradients) {
   const Taps<T> taps(run);
   Taps<T> d_taps(run);
   for (Vector<T>& weight : d_taps.weight) weight = Vector<T>{};
   GradientRing<T> ring = {};
   DocumentCursor<T> cursor(run);
-  const int64_t reach = run.kernel - 1;
+  const int64_t reach = KernelSize<T, kTaps>(run) - 1;
   const int64_t first_source = run.begin == 0 ? -reach : run.begin;
   for (int64_t t = run.begin; t < run.end + reach; ++t) {
     if (t < run.tokens) {
       const int64_t lowest = cursor.LowestAt(t);
-      Vector<T> d_z =
-          Load(gradients.d_y + t * gradients.d_y_stride, run.channels);
-      if (run.silu) {
-        d_z *= SiluDerivative<T>(PreActivation(run, taps, t, lowest));
-      }
-      if (t < run.end) AddWeightGradient(run, t, lowest, d_z, &d_taps);
-      ring.d_z[t % kMaxTaps] = d_z;
       ring.lowest[t % kMaxTaps] = lowest;
+      ring.d_z[t % kMaxTaps] =
+          TokenGradient<T, kTaps>(run, gradients, taps, t, lowest, d_taps);
     }
     const int64_t s = t - reach;
     if (s < first_source) continue;
-    StoreSourceGradient(run, gradients, s, SourceGradient(run, taps, ring, s));
+    StoreSourceGradient(run, gradients, s,
+                        SourceGradient<T, kTaps>(run, taps, ring, s));
   }
   StoreTaps(run, d_taps, gradients.d_weight);
+}
+
+template <typename T>
+void ConvolveBackward(const ConvolutionRun<T>& run,
+                      const ConvolutionRunGradients<T>& gradients) {
+  const auto backward =
+      run.kernel == 4 ? ConvolveTapsBackward<T, 4> : ConvolveTapsBackward<T, 0>;
+  backward(run, gradients);
 }
 
 }  // namespace longspan::kernels::LONGSPAN_VARIANT
