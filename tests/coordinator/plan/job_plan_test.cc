@@ -1,0 +1,116 @@
+#include "coordinator/plan/job_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "common/model_spec/communication_plan.h"
+
+namespace longspan::coordinator {
+namespace {
+
+PlanRequest Request(int ranks, int64_t tokens = 512) {
+  ModelSpec model;
+  model.hidden_size = 64;
+  model.layer_count = 2;
+  model.layer_pattern = "LN";
+  PlanRequest request;
+  request.model = ResolveDefaults(model);
+  request.tokens = tokens;
+  request.ranks = ranks;
+  request.tokens_path = "train.sequence_length";
+  return request;
+}
+
+TEST(JobPlanTest, RangesTileTheSequence) {
+  for (int ranks = 1; ranks <= 7; ++ranks) {
+    const PlanResult result = PlanJob(Request(ranks, 1001));
+    ASSERT_TRUE(result.problems.empty());
+    EXPECT_TRUE(CheckTiling(result.plan.ranges, 1001).ok());
+    EXPECT_EQ(result.plan.memory.size(), static_cast<size_t>(ranks));
+  }
+}
+
+TEST(JobPlanTest, TooManyRanksIsAProblemOfTheField) {
+  const PlanResult result = PlanJob(Request(9, 8));
+  ASSERT_EQ(result.problems.size(), 1u);
+  EXPECT_EQ(result.problems[0].path, "train.sequence_length");
+  EXPECT_EQ(result.problems[0].message,
+            "8 tokens cannot be cut into 9 ranks: every rank holds at least "
+            "one token");
+}
+
+TEST(JobPlanTest, MemoryThatDoesNotFitNamesBothNumbers) {
+  PlanRequest request = Request(2);
+  const int64_t needed = PlanJob(request).plan.LargestRankBytes();
+  request.device_memory_bytes = needed;
+  EXPECT_TRUE(PlanJob(request).problems.empty());
+  request.device_memory_bytes = needed - 1;
+  const PlanResult result = PlanJob(request);
+  ASSERT_EQ(result.problems.size(), 1u);
+  EXPECT_NE(result.problems[0].message.find("a rank needs "),
+            std::string::npos);
+  EXPECT_NE(result.problems[0].message.find("256 tokens"), std::string::npos)
+      << result.problems[0].message;
+}
+
+TEST(JobPlanTest, MoreRanksNeedLessEach) {
+  EXPECT_LT(PlanJob(Request(4, 1 << 16)).plan.LargestRankBytes(),
+            PlanJob(Request(1, 1 << 16)).plan.LargestRankBytes());
+}
+
+TEST(JobPlanTest, LinearLayersSendTheSameAtAnyLength) {
+  const JobPlan small = PlanJob(Request(2, 512)).plan;
+  const JobPlan large = PlanJob(Request(2, 262144)).plan;
+  ASSERT_EQ(small.layers.size(), 2u);
+  EXPECT_EQ(small.layers[0].mixer, "simple_gla");
+  EXPECT_EQ(small.layers[1].mixer, "softmax");
+  EXPECT_GT(small.layers[0].forward_bytes[0], 0);
+  EXPECT_EQ(small.layers[0].forward_bytes, large.layers[0].forward_bytes);
+  EXPECT_EQ(small.layers[0].backward_bytes, large.layers[0].backward_bytes);
+  EXPECT_EQ(large.layers[1].forward_bytes[0],
+            512 * small.layers[1].forward_bytes[0]);
+}
+
+TEST(JobPlanTest, TrafficIsThatOfTheModel) {
+  const PlanRequest request = Request(3, 1000);
+  const JobPlan plan = PlanJob(request).plan;
+  CommunicationShape shape;
+  shape.ranges = plan.ranges;
+  for (int rank = 0; rank < 3; ++rank) {
+    int64_t sent = 0, planned = 0;
+    for (const PlannedTransfer& transfer :
+         PlanCommunication(*request.model, shape, rank)) {
+      if (transfer.layer >= 0 &&
+          transfer.kind != TransferKind::kConvolutionHalo) {
+        sent += transfer.bytes_sent;
+      }
+    }
+    for (const LayerTraffic& layer : plan.layers) {
+      planned += layer.forward_bytes[rank] + layer.backward_bytes[rank];
+    }
+    EXPECT_EQ(planned, sent);
+  }
+}
+
+TEST(JobPlanTest, OneRankSendsNothing) {
+  const JobPlan plan = PlanJob(Request(1)).plan;
+  for (const LayerTraffic& layer : plan.layers) {
+    EXPECT_EQ(layer.forward_bytes, std::vector<int64_t>{0});
+    EXPECT_EQ(layer.halo_bytes, 0);
+  }
+  EXPECT_EQ(plan.gradient_sync_bytes_per_rank, 0);
+}
+
+TEST(JobPlanTest, UnknownModelIsSaid) {
+  PlanRequest request = Request(2);
+  request.model.reset();
+  request.mode = RunMode::kGenerate;
+  const PlanResult result = PlanJob(request);
+  EXPECT_TRUE(result.problems.empty());
+  EXPECT_TRUE(result.plan.memory.empty());
+  EXPECT_EQ(result.plan.LargestRankBytes(), 0);
+  ASSERT_EQ(result.plan.reasons.size(), 2u);
+  EXPECT_NE(result.plan.reasons[1].find("unknown"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace longspan::coordinator
