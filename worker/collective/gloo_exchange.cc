@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "gloo/transport/unbound_buffer.h"
 #include "worker/collective/gloo_status.h"
+#include "worker/collective/shared_lanes.h"
 
 namespace longspan::worker {
 namespace {
@@ -17,10 +18,11 @@ using SteadyClock = std::chrono::steady_clock;
 }  // namespace
 
 GlooExchange::GlooExchange(GlooMesh* mesh, std::string what,
-                           GlooMesh::TimePoint deadline)
+                           GlooMesh::TimePoint deadline, SharedLanes* lanes)
     : mesh_(mesh),
       what_(std::move(what)),
       deadline_(deadline),
+      lanes_(lanes),
       sends_(mesh->size()),
       receives_(mesh->size()),
       status_(mesh->health()) {}
@@ -29,6 +31,8 @@ GlooExchange::~GlooExchange() { Detach(); }
 
 // Gloo drops what is still pending on a buffer that is gone.
 void GlooExchange::Detach() {
+  if (shared_pending_ > 0) lanes_->Forget(&shared_pending_);
+  shared_pending_ = 0;
   for (std::vector<Lane>* lanes : {&sends_, &receives_}) {
     for (Lane& lane : *lanes) {
       if (lane.buffer != nullptr) mesh_->Remove(lane.buffer.get());
@@ -49,8 +53,17 @@ GlooExchange::Lane* GlooExchange::OpenLane(std::vector<Lane>* lanes, int peer) {
   return lane;
 }
 
+bool GlooExchange::UsesLane(int64_t bytes) const {
+  return lanes_ != nullptr && bytes <= SharedLanes::kLargestMessage;
+}
+
 void GlooExchange::Send(int to, GlooSlot slot, const void* data,
                         int64_t bytes) {
+  if (bytes > 0 && status_.ok() && UsesLane(bytes)) {
+    lanes_->Send(to, slot, data, bytes, &shared_pending_);
+    bytes_sent_ += bytes;
+    return;
+  }
   Lane* lane = bytes > 0 ? OpenLane(&sends_, to) : nullptr;
   if (lane == nullptr) return;
   const auto offset = reinterpret_cast<uintptr_t>(data);
@@ -65,6 +78,11 @@ void GlooExchange::Send(int to, GlooSlot slot, const void* data,
 }
 
 void GlooExchange::Receive(int from, GlooSlot slot, void* data, int64_t bytes) {
+  if (bytes > 0 && status_.ok() && UsesLane(bytes)) {
+    lanes_->Receive(from, slot, data, bytes, &shared_pending_);
+    bytes_received_ += bytes;
+    return;
+  }
   Lane* lane = bytes > 0 ? OpenLane(&receives_, from) : nullptr;
   if (lane == nullptr) return;
   const auto offset = reinterpret_cast<uintptr_t>(data);
@@ -79,9 +97,21 @@ void GlooExchange::Receive(int from, GlooSlot slot, void* data, int64_t bytes) {
 }
 
 absl::Status GlooExchange::Wait() {
+  if (status_.ok()) status_ = WaitForLanes();
   if (status_.ok()) status_ = WaitForAll();
   Detach();
   return status_;
+}
+
+absl::Status GlooExchange::WaitForLanes() {
+  if (lanes_ == nullptr) return absl::OkStatus();
+  const absl::Status status = lanes_->Wait(
+      &shared_pending_, deadline_, [this] { return mesh_->is_broken(); });
+  if (status.ok() && shared_pending_ == 0) return status;
+  if (!mesh_->is_broken()) {
+    return Explain(status, lanes_->OutstandingPeer(&shared_pending_));
+  }
+  return mesh_->health();
 }
 
 absl::Status GlooExchange::WaitForAll() {
@@ -115,7 +145,10 @@ absl::Status GlooExchange::Explain(const absl::Status& failure,
   const std::string where =
       absl::StrCat("rank ", mesh_->rank(), " of ", mesh_->size(), ": ", what_);
   absl::Status reason;
-  if (SteadyClock::now() >= deadline_) {
+  if (absl::IsInvalidArgument(failure)) {
+    reason = absl::InvalidArgumentError(
+        absl::StrCat(where, ": ", std::string(failure.message())));
+  } else if (SteadyClock::now() >= deadline_) {
     reason = absl::DeadlineExceededError(
         absl::StrCat(where, ": deadline passed waiting for rank ", peer));
   } else {

@@ -8,7 +8,8 @@
 //
 // Memory must stay valid until Wait() has returned or the exchange is
 // destroyed; after that nothing touches it. Messages without bytes are not
-// sent. A failure breaks the mesh. One thread at a time.
+// sent. With `lanes` small messages go through shared memory instead of TCP.
+// A failure breaks the mesh. One thread at a time.
 #pragma once
 
 #include <chrono>
@@ -24,7 +25,8 @@ namespace longspan::worker {
 
 class GlooExchange {
  public:
-  GlooExchange(GlooMesh* mesh, std::string what, GlooMesh::TimePoint deadline);
+  GlooExchange(GlooMesh* mesh, std::string what, GlooMesh::TimePoint deadline,
+               SharedLanes* lanes = nullptr);
   ~GlooExchange();
   GlooExchange(const GlooExchange&) = delete;
   GlooExchange& operator=(const GlooExchange&) = delete;
@@ -49,6 +51,8 @@ class GlooExchange {
   };
 
   Lane* OpenLane(std::vector<Lane>* lanes, int peer);
+  bool UsesLane(int64_t bytes) const;
+  absl::Status WaitForLanes();
   absl::Status WaitForAll();
   absl::Status WaitForOne(gloo::transport::UnboundBuffer* buffer, bool sending,
                           int peer);
@@ -58,6 +62,8 @@ class GlooExchange {
   GlooMesh* const mesh_;
   const std::string what_;
   const GlooMesh::TimePoint deadline_;
+  SharedLanes* const lanes_;
+  int shared_pending_ = 0;
   std::vector<Lane> sends_;     // by rank
   std::vector<Lane> receives_;  // by rank
   absl::Status status_;

@@ -103,8 +103,8 @@ class GlooWork : public Work {
 
   GlooExchange* exchange() { return exchange_.get(); }
   void NewExchange() {
-    exchange_ =
-        std::make_unique<GlooExchange>(group_->mesh_.get(), what_, deadline_);
+    exchange_ = std::make_unique<GlooExchange>(
+        group_->mesh_.get(), what_, deadline_, group_->mesh_->lanes());
   }
   // Called when the exchange is complete; it may call NewExchange().
   void Then(Step step) { steps_.push_back(std::move(step)); }

@@ -1,6 +1,7 @@
 // The process group of CPU ranks: one process per rank, TCP between them, over
 // Gloo's unbound buffers. (Its stock collectives cannot be aborted: a blocked
-// rank would wait for the whole timeout.)
+// rank would wait for the whole timeout.) Ranks of one host take a short cut
+// through shared memory; TCP then carries large messages and bad news.
 //
 // Connection: every rank listens on `listen_address`, leaves its addresses in
 // the rendezvous store and connects to all others. Before any tensor data each
@@ -37,6 +38,9 @@ struct GlooGroupOptions {
   std::string key_prefix;  // unique per (job, attempt, epoch)
   std::string secret;      // of the job; the same on all ranks, not empty
   std::string listen_address = "127.0.0.1";  // host name or IP of this node
+  // Ranks that all run on one host move messages of up to 1 MiB through shared
+  // memory, which costs a tenth of the time of TCP on loopback.
+  bool shared_memory = true;
   absl::Duration connect_timeout = absl::Seconds(60);
   absl::Duration collective_timeout = absl::Minutes(5);
 };

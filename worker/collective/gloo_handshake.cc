@@ -15,8 +15,8 @@
 namespace longspan::worker {
 namespace {
 
-using Token = std::array<unsigned char, 32>;
-using Tokens = std::vector<Token>;  // by rank
+using Token = GlooToken;
+using Tokens = GlooTokens;
 
 constexpr GlooSlot kNonceSlot = 1;
 constexpr GlooSlot kProofSlot = 2;
@@ -48,37 +48,39 @@ Token Proof(const std::string& secret, const std::string& key_prefix, int from,
   return proof;
 }
 
-// Sends tokens[r] to every other rank r; answers what they sent.
-absl::StatusOr<Tokens> Swap(GlooMesh* mesh, const char* what, GlooSlot slot,
-                            const Tokens& tokens,
-                            GlooMesh::TimePoint deadline) {
-  Tokens received(mesh->size());
+}  // namespace
+
+absl::StatusOr<GlooTokens> SwapTokens(GlooMesh* mesh, const char* what,
+                                      GlooSlot slot, const GlooTokens& tokens,
+                                      GlooMesh::TimePoint deadline) {
+  GlooTokens received(mesh->size());
+  received[mesh->rank()] = tokens[mesh->rank()];
   GlooExchange exchange(mesh, what, deadline);
   for (int r = 0; r < mesh->size(); ++r) {
     if (r == mesh->rank()) continue;
-    exchange.Receive(r, slot, received[r].data(), sizeof(Token));
-    exchange.Send(r, slot, tokens[r].data(), sizeof(Token));
+    exchange.Receive(r, slot, received[r].data(), sizeof(GlooToken));
+    exchange.Send(r, slot, tokens[r].data(), sizeof(GlooToken));
   }
   RETURN_IF_ERROR(exchange.Wait());
   return received;
 }
-
-}  // namespace
 
 absl::Status ProveSecret(GlooMesh* mesh, const std::string& secret,
                          const std::string& key_prefix,
                          GlooMesh::TimePoint deadline) {
   const int rank = mesh->rank();
   ASSIGN_OR_RETURN(const Tokens own_nonces, RandomTokens(mesh->size()));
-  ASSIGN_OR_RETURN(const Tokens nonces, Swap(mesh, "exchanging nonces",
-                                             kNonceSlot, own_nonces, deadline));
+  ASSIGN_OR_RETURN(
+      const Tokens nonces,
+      SwapTokens(mesh, "exchanging nonces", kNonceSlot, own_nonces, deadline));
   Tokens own_proofs(mesh->size());
   for (int r = 0; r < mesh->size(); ++r) {
     own_proofs[r] =
         Proof(secret, key_prefix, rank, r, own_nonces[r], nonces[r]);
   }
-  ASSIGN_OR_RETURN(const Tokens proofs, Swap(mesh, "exchanging proofs",
-                                             kProofSlot, own_proofs, deadline));
+  ASSIGN_OR_RETURN(
+      const Tokens proofs,
+      SwapTokens(mesh, "exchanging proofs", kProofSlot, own_proofs, deadline));
   std::string strangers;
   for (int r = 0; r < mesh->size(); ++r) {
     if (r == rank) continue;

@@ -16,6 +16,8 @@
 #include "worker/collective/gloo_handshake.h"
 #include "worker/collective/gloo_rendezvous.h"
 #include "worker/collective/gloo_status.h"
+#include "worker/collective/share_memory.h"
+#include "worker/collective/shared_lanes.h"
 
 namespace longspan::worker {
 namespace {
@@ -63,7 +65,12 @@ absl::Status GlooMesh::ConnectAll(const GlooGroupOptions& options,
                                   absl::Duration timeout) {
   const TimePoint deadline = After(timeout);
   ASSIGN_OR_RETURN(context_, ConnectGloo(options, store, timeout));
-  return ProveSecret(this, options.secret, options.key_prefix, deadline);
+  RETURN_IF_ERROR(
+      ProveSecret(this, options.secret, options.key_prefix, deadline));
+  if (options.shared_memory) {
+    ASSIGN_OR_RETURN(lanes_, ShareMemory(this, deadline));
+  }
+  return absl::OkStatus();
 }
 
 GlooMesh::~GlooMesh() {
@@ -88,10 +95,12 @@ void GlooMesh::Break(absl::Status reason) {
   MutexLock lock(mu_);
   if (!broken_.ok()) return;
   broken_ = std::move(reason);
+  is_broken_ = true;
   for (const auto& [buffer, deadline] : buffers_) {
     buffer->abortWaitRecv();
     buffer->abortWaitSend();
   }
+  if (lanes_ != nullptr) lanes_->Wake();
   changed_.NotifyAll();
 }
 

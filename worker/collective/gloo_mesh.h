@@ -10,6 +10,7 @@
 // Thread-safe, except that one thread at a time creates exchanges.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -32,6 +33,8 @@ class UnboundBuffer;
 
 namespace longspan::worker {
 
+class SharedLanes;
+
 // Slots are Gloo's message tags: unique per ordered pair of ranks.
 using GlooSlot = uint64_t;
 
@@ -51,6 +54,11 @@ class GlooMesh {
 
   // OK while the mesh is whole; then the first error.
   absl::Status health() const;
+
+  bool is_broken() const { return is_broken_.load(); }
+
+  // Null unless all ranks share a host.
+  SharedLanes* lanes() const { return lanes_.get(); }
 
   // The first call decides the error; later ones change nothing.
   void Break(absl::Status reason);
@@ -82,7 +90,10 @@ class GlooMesh {
   const int rank_;
   const int size_;
   std::shared_ptr<gloo::Context> context_;
+  std::unique_ptr<SharedLanes> lanes_;
   std::thread watcher_;
+
+  std::atomic<bool> is_broken_ = false;
 
   mutable Mutex mu_;
   CondVar changed_;  // one more goodbye, or broken

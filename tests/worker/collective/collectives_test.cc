@@ -100,6 +100,19 @@ TEST_P(CollectivesTest, AllGatherOfEqualUnevenAndEmptyParts) {
   });
 }
 
+TEST_P(CollectivesTest, LargeMessagesFollowSmallOnes) {
+  RunOnAllRanks([](ProcessGroup& group) -> absl::Status {
+    // 2 MB from the odd ranks, a few bytes from the others, twice in flight.
+    std::vector<int64_t> counts, swapped;
+    for (int r = 0; r < group.size(); ++r) {
+      counts.push_back(r % 2 == 1 ? 500000 : 10 + r);
+      swapped.push_back(r % 2 == 0 ? 300000 : 10 + r);
+    }
+    RETURN_IF_ERROR(GatherAndCompare(group, counts));
+    return GatherAndCompare(group, swapped);
+  });
+}
+
 TEST_P(CollectivesTest, AllGatherInPlace) {
   RunOnAllRanks([](ProcessGroup& group) -> absl::Status {
     std::vector<float> all(100 * group.size());
@@ -216,7 +229,7 @@ TEST_P(CollectivesTest, AHundredRandomCollectives) {
   RunOnAllRanks([](ProcessGroup& group) -> absl::Status {
     for (uint32_t k = 0; k < 100; ++k) {
       const RandomKey key{7, RandomPurpose::kTest, k};
-      const int64_t largest = 1 + RandomBelow(key, 0, 30000);
+      const int64_t largest = 1 + RandomBelow(key, 0, 20000);
       std::vector<int64_t> counts;
       for (int r = 0; r < group.size(); ++r) {
         counts.push_back(RandomBelow(key, r + 2, largest));
@@ -277,7 +290,8 @@ TEST_P(CollectivesTest, BadArgumentsAreRefusedAndHarmless) {
 
 INSTANTIATE_TEST_SUITE_P(
     Groups, CollectivesTest,
-    ::testing::Combine(::testing::Values(GroupKind::kThread, GroupKind::kGloo),
+    ::testing::Combine(::testing::Values(GroupKind::kThread, GroupKind::kGloo,
+                                         GroupKind::kGlooTcp),
                        ::testing::Values(1, 2, 3, 4)),
     [](const auto& info) {
       return absl::StrCat(GroupKindName(std::get<0>(info.param)), "Of",

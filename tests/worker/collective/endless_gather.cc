@@ -21,17 +21,16 @@ GlooGroupOptions TestGroupOptions(int rank, int size) {
 }
 
 absl::Status GatherUntilError(RendezvousStore& store, int rank, int size,
-                              absl::Duration timeout,
+                              absl::Duration timeout, int64_t bytes,
                               const std::function<void(int64_t)>& after_each) {
-  constexpr int64_t kBytes = 2 << 20;
   GlooGroupOptions options = TestGroupOptions(rank, size);
   options.collective_timeout = timeout;
   ASSIGN_OR_RETURN(auto group, CreateGlooGroup(options, store));
-  std::vector<std::vector<uint8_t>> parts(size, std::vector<uint8_t>(kBytes));
+  std::vector<std::vector<uint8_t>> parts(size, std::vector<uint8_t>(bytes));
   std::vector<TensorView> receive;
   for (auto& part : parts) {
     receive.emplace_back(part.data(), DType::kU8,
-                         std::initializer_list<int64_t>{kBytes});
+                         std::initializer_list<int64_t>{bytes});
   }
   for (int64_t done = 0;; after_each(++done)) {
     RETURN_IF_ERROR(

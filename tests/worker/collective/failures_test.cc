@@ -42,6 +42,8 @@ TEST_P(FailuresTest, AbortFromAnotherThreadReturnsAtOnce) {
   EXPECT_EQ(first, absl::AbortedError("cancelled by the coordinator"));
   // Broken for good, with the first error; and the other rank learns of it.
   EXPECT_EQ(groups[0]->Barrier(), first);
+  // What rank 0 had sent before may still complete a barrier, but only one.
+  groups[1]->Barrier().IgnoreError();
   EXPECT_FALSE(groups[1]->Barrier().ok());
   EXPECT_LT(absl::Now() - aborted, absl::Seconds(1));
 }
@@ -66,6 +68,19 @@ TEST_P(FailuresTest, DeadlineNamesTheMissingRank) {
   }
 }
 
+TEST(SharedMemoryTest, SizesThatDoNotFitAreAnError) {
+  const auto statuses =
+      OnAllRanks(MakeGroups(GroupKind::kGloo, 2), [](ProcessGroup& group) {
+        std::vector<double> values(group.rank() == 0 ? 3 : 4);
+        const kernels::TensorView view(values.data(), kernels::DType::kF64,
+                                       {static_cast<int64_t>(values.size())});
+        return group.AllReduce(view, Reduction::kSum, TrafficTag())->Wait();
+      });
+  EXPECT_THAT(statuses, ::testing::Contains(::testing::ResultOf(
+                            Message, HasSubstr("bytes where rank"))));
+  for (const absl::Status& status : statuses) EXPECT_FALSE(status.ok());
+}
+
 TEST_P(FailuresTest, WorksInFlightFailTogether) {
   auto groups = MakeGroups(GetParam(), 2);
   double values[2] = {1, 2};
@@ -80,8 +95,8 @@ TEST_P(FailuresTest, WorksInFlightFailTogether) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Groups, FailuresTest,
-                         ::testing::Values(GroupKind::kThread,
-                                           GroupKind::kGloo),
+                         ::testing::Values(GroupKind::kThread, GroupKind::kGloo,
+                                           GroupKind::kGlooTcp),
                          [](const auto& info) {
                            return GroupKindName(info.param);
                          });

@@ -1,8 +1,8 @@
 // One rank of a Gloo group as a process of its own, for tests that kill it:
 //
-//   gloo_peer DIRECTORY RANK SIZE TIMEOUT_SECONDS
+//   gloo_peer DIRECTORY RANK SIZE TIMEOUT_SECONDS BYTES
 //
-// AllGathers large parts until something fails; then prints the error and
+// AllGathers parts of BYTES until something fails; then prints the error and
 // exits 0.
 #include <cstdio>
 #include <cstdlib>
@@ -15,11 +15,11 @@
 
 int main(int argc, char** argv) {
   using namespace longspan;
-  if (argc != 5) return 2;
+  if (argc != 6) return 2;
   testing::DirectoryRendezvousStore store(argv[1]);
-  const auto error =
-      worker::GatherUntilError(store, std::atoi(argv[2]), std::atoi(argv[3]),
-                               absl::Seconds(std::atoi(argv[4])));
+  const auto error = worker::GatherUntilError(
+      store, std::atoi(argv[2]), std::atoi(argv[3]),
+      absl::Seconds(std::atoi(argv[4])), std::atoi(argv[5]));
   std::printf("%s\n", error.ToString().c_str());
   return 0;
 }

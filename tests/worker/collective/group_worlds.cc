@@ -10,7 +10,8 @@
 namespace longspan::worker {
 namespace {
 
-std::vector<std::unique_ptr<ProcessGroup>> MakeGlooGroups(int size) {
+std::vector<std::unique_ptr<ProcessGroup>> MakeGlooGroups(int size,
+                                                          bool shared) {
   testing::MemoryRendezvousStore store;
   std::vector<std::unique_ptr<ProcessGroup>> groups(size);
   std::vector<std::thread> threads;
@@ -21,6 +22,7 @@ std::vector<std::unique_ptr<ProcessGroup>> MakeGlooGroups(int size) {
       options.size = size;
       options.key_prefix = "job/1/1";
       options.secret = "secret of the test";
+      options.shared_memory = shared;
       options.connect_timeout = absl::Seconds(20);
       auto group = CreateGlooGroup(options, store);
       LONGSPAN_CHECK_OK(group.status());
@@ -34,13 +36,21 @@ std::vector<std::unique_ptr<ProcessGroup>> MakeGlooGroups(int size) {
 }  // namespace
 
 std::string GroupKindName(GroupKind kind) {
-  return kind == GroupKind::kThread ? "Thread" : "Gloo";
+  switch (kind) {
+    case GroupKind::kThread:
+      return "Thread";
+    case GroupKind::kGloo:
+      return "Gloo";
+    case GroupKind::kGlooTcp:
+      return "GlooTcp";
+  }
+  return "";
 }
 
 std::vector<std::unique_ptr<ProcessGroup>> MakeGroups(GroupKind kind,
                                                       int size) {
-  return kind == GroupKind::kThread ? CreateThreadGroups(size)
-                                    : MakeGlooGroups(size);
+  if (kind == GroupKind::kThread) return CreateThreadGroups(size);
+  return MakeGlooGroups(size, kind == GroupKind::kGloo);
 }
 
 std::vector<absl::Status> OnAllRanks(

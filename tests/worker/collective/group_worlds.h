@@ -1,4 +1,4 @@
-// The two kinds of group that run without special hardware, behind one call,
+// The kinds of group that run without special hardware, behind one call,
 // so that every test of the contract runs on both.
 #pragma once
 
@@ -12,7 +12,8 @@
 
 namespace longspan::worker {
 
-enum class GroupKind { kThread, kGloo };
+// Gloo groups of one host share memory, unless told not to.
+enum class GroupKind { kThread, kGloo, kGlooTcp };
 
 std::string GroupKindName(GroupKind kind);
 

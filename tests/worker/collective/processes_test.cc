@@ -28,12 +28,15 @@ using ::testing::HasSubstr;
 class PeerProcess {
  public:
   PeerProcess(const std::string& directory, int rank, int size,
-              int timeout_seconds) {
+              int timeout_seconds, int64_t bytes) {
     const char* build = getenv("LONGSPAN_BINARY_DIR");
     LONGSPAN_CHECK(build != nullptr) << "LONGSPAN_BINARY_DIR is not set";
-    std::vector<std::string> words = {
-        absl::StrCat(build, "/bin/gloo_peer"), directory, absl::StrCat(rank),
-        absl::StrCat(size), absl::StrCat(timeout_seconds)};
+    std::vector<std::string> words = {absl::StrCat(build, "/bin/gloo_peer"),
+                                      directory,
+                                      absl::StrCat(rank),
+                                      absl::StrCat(size),
+                                      absl::StrCat(timeout_seconds),
+                                      absl::StrCat(bytes)};
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
@@ -58,7 +61,9 @@ class PeerProcess {
   pid_t pid_ = -1;
 };
 
-class ProcessesTest : public ::testing::Test {
+// The parameter is the bytes of a part: small ones go through shared memory,
+// large ones over TCP.
+class ProcessesTest : public ::testing::TestWithParam<int64_t> {
  protected:
   ProcessesTest() {
     std::string pattern = ::testing::TempDir() + "/gloo_peers_XXXXXX";
@@ -73,17 +78,17 @@ class ProcessesTest : public ::testing::Test {
   std::string directory_;
 };
 
-TEST_F(ProcessesTest, KilledPeerFailsTheSurvivorsWithinASecond) {
-  PeerProcess survivor(directory(), 1, 3, 30);
-  PeerProcess victim(directory(), 2, 3, 30);
+TEST_P(ProcessesTest, KilledPeerFailsTheSurvivorsWithinASecond) {
+  PeerProcess survivor(directory(), 1, 3, 30, GetParam());
+  PeerProcess victim(directory(), 2, 3, 30, GetParam());
   testing::DirectoryRendezvousStore store(directory());
   absl::Time killed;
-  const absl::Status error =
-      GatherUntilError(store, 0, 3, absl::Seconds(30), [&](int64_t done) {
-        if (done != 20) return;
-        killed = absl::Now();
-        victim.Signal(SIGKILL);
-      });
+  const absl::Status error = GatherUntilError(store, 0, 3, absl::Seconds(30),
+                                              GetParam(), [&](int64_t done) {
+                                                if (done != 20) return;
+                                                killed = absl::Now();
+                                                victim.Signal(SIGKILL);
+                                              });
   EXPECT_EQ(error.code(), absl::StatusCode::kUnavailable) << error;
   EXPECT_THAT(std::string(error.message()), HasSubstr("rank 0 of 3"));
   const int status = survivor.Join();
@@ -91,20 +96,26 @@ TEST_F(ProcessesTest, KilledPeerFailsTheSurvivorsWithinASecond) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
-TEST_F(ProcessesTest, StoppedPeerFailsTheOthersAtTheDeadline) {
-  PeerProcess victim(directory(), 1, 2, 30);
+TEST_P(ProcessesTest, StoppedPeerFailsTheOthersAtTheDeadline) {
+  PeerProcess victim(directory(), 1, 2, 30, GetParam());
   testing::DirectoryRendezvousStore store(directory());
   absl::Time stopped;
-  const absl::Status error =
-      GatherUntilError(store, 0, 2, absl::Seconds(1), [&](int64_t done) {
-        if (done != 5) return;
-        stopped = absl::Now();
-        victim.Signal(SIGSTOP);
-      });
+  const absl::Status error = GatherUntilError(store, 0, 2, absl::Seconds(1),
+                                              GetParam(), [&](int64_t done) {
+                                                if (done != 5) return;
+                                                stopped = absl::Now();
+                                                victim.Signal(SIGSTOP);
+                                              });
   EXPECT_EQ(error.code(), absl::StatusCode::kDeadlineExceeded) << error;
   EXPECT_THAT(std::string(error.message()), HasSubstr("waiting for rank 1"));
   EXPECT_LT(absl::Now() - stopped, absl::Seconds(3));
 }
+
+INSTANTIATE_TEST_SUITE_P(Parts, ProcessesTest,
+                         ::testing::Values(256 << 10, 2 << 20),
+                         [](const auto& info) {
+                           return info.param > (1 << 20) ? "Tcp" : "Shared";
+                         });
 
 }  // namespace
 }  // namespace longspan::worker
