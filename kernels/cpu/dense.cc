@@ -76,6 +76,9 @@ class CpuDense : public Dense {
 
 }  // namespace
 
-std::unique_ptr<Dense> CreateCpuDense() { return std::make_unique<CpuDense>(); }
+std::unique_ptr<Dense> CreateCpuDense() {
+  LimitOneDnn();
+  return std::make_unique<CpuDense>();
+}
 
 }  // namespace longspan::kernels

@@ -73,6 +73,20 @@ void ZeroRows(TensorView c) {
 
 }  // namespace
 
+void LimitOneDnn() {
+  switch (BestInstructionSet()) {
+    case InstructionSet::kBaseline:
+      dnnl_set_max_cpu_isa(dnnl_cpu_isa_sse41);
+      return;
+    case InstructionSet::kAvx2:
+      dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
+      return;
+    case InstructionSet::kAvx512:
+      dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx512_core);
+      return;
+  }
+}
+
 absl::Status MatMulOnPool(ConstTensorView a, ConstTensorView b, TensorView c,
                           const MatMulOptions& options, ThreadPool& pool) {
   const int64_t rows = c.size(0);

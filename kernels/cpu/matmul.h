@@ -12,6 +12,11 @@
 
 namespace longspan::kernels {
 
+// Holds oneDNN to BestInstructionSet(), which decides the bits of its products
+// too. Called when a backend is made; oneDNN listens only before its first use
+// in the process.
+void LimitOneDnn();
+
 // kInternal names oneDNN's status if it refuses the product.
 absl::Status MatMulOnPool(ConstTensorView a, ConstTensorView b, TensorView c,
                           const MatMulOptions& options, ThreadPool& pool);
