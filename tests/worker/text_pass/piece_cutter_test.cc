@@ -12,15 +12,15 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 TEST(PieceCutterTest, CutsAtThePieceLength) {
-  EXPECT_THAT(CutIntoPieces(20, 8, 2),
-              ElementsAre(TokenRange{0, 8}, TokenRange{8, 16},
-                          TokenRange{16, 20}));
+  EXPECT_THAT(
+      CutIntoPieces(20, 8, 2),
+      ElementsAre(TokenRange{0, 8}, TokenRange{8, 16}, TokenRange{16, 20}));
 }
 
 TEST(PieceCutterTest, LeavesEveryRankATokenOfTheLastPiece) {
-  EXPECT_THAT(CutIntoPieces(17, 8, 3),
-              ElementsAre(TokenRange{0, 8}, TokenRange{8, 14},
-                          TokenRange{14, 17}));
+  EXPECT_THAT(
+      CutIntoPieces(17, 8, 3),
+      ElementsAre(TokenRange{0, 8}, TokenRange{8, 14}, TokenRange{14, 17}));
 }
 
 TEST(PieceCutterTest, ShortTextsAreOnePiece) {
