@@ -10,8 +10,12 @@ namespace {
 // Backward needs the state at the start of every chunk. Up to this many bytes
 // per thread they are all kept, because recomputing them costs 2 dk dv of the
 // 160 (dk + dv) + 10 dk dv operations per token; beyond it only every
-// sqrt(blocks)-th is kept, which bounds memory by 2 sqrt(blocks) states.
-constexpr int64_t kMaxSavedStateBytes = int64_t{8} << 20;
+// sqrt(blocks)-th is kept, which bounds memory by 2 sqrt(blocks) states a head.
+constexpr int64_t kMaxSavedStateBytes = int64_t{32} << 20;
+
+// Heads are walked together because they share memory pages: a token's heads
+// lie side by side. Their states have to stay in the L2 cache meanwhile.
+constexpr int64_t kMaxGroupStateBytes = int64_t{512} << 10;
 
 constexpr int64_t kBytesAlignment = 64;
 
@@ -23,46 +27,57 @@ int64_t CeilSqrt(int64_t n) {
   return root;
 }
 
-// Decay tables, the 64 x 64 weights and one score tile.
-constexpr int64_t kTableElements = 8 * kChunk;
 constexpr int64_t kTileElements = kChunk * kChunk;
+constexpr int64_t kTableElements = 8 * kChunk;  // decays of one head
 
 int64_t ForwardElements(int64_t dk, int64_t dv) {
-  // K transposed, K weighted, V, state, scores, weights.
-  return kChunk * (2 * dk + dv) + dk * dv + 2 * kTileElements + kTableElements;
+  // K transposed, K weighted, V; scores, weights.
+  return kChunk * (2 * dk + dv) + 2 * kTileElements;
 }
 
 int64_t BackwardElements(int64_t dk, int64_t dv) {
-  // K and V transposed; K, weighted K, Q, weighted Q; V, dO; dS and its
-  // transpose; scores, their gradient, weights.
-  return kChunk * (5 * dk + 3 * dv) + 2 * dk * dv + 3 * kTileElements +
-         kTableElements;
+  // K and V transposed; K, weighted K, Q, weighted Q; V, dO; dS transposed;
+  // scores, their gradient, weights.
+  return kChunk * (5 * dk + 3 * dv) + dk * dv + 3 * kTileElements;
+}
+
+int64_t HeadsTogether(const LinearAttentionShape& shape, int64_t state_bytes,
+                      int threads) {
+  const int64_t per_thread = CeilDiv(shape.batch * shape.heads, threads);
+  const int64_t by_cache =
+      std::max<int64_t>(1, kMaxGroupStateBytes / state_bytes);
+  return std::min({shape.heads, per_thread, by_cache, kMaxGroupHeads});
 }
 
 }  // namespace
 
 LinearAttentionPlan PlanLinearAttention(LinearAttentionStage stage,
-                                        const LinearAttentionShape& shape) {
+                                        const LinearAttentionShape& shape,
+                                        int threads) {
   const int64_t dk = PadToVector(shape.key_dim);
   const int64_t dv = PadToVector(shape.value_dim);
   LinearAttentionPlan plan;
   plan.blocks = CeilDiv(shape.tokens, kChunk);
   plan.state_elements = dk * dv;
-  plan.group_blocks = plan.blocks;
   const int64_t state_bytes = plan.state_elements * shape.element_bytes;
-  if ((plan.blocks + 2) * state_bytes > kMaxSavedStateBytes) {
+  plan.heads_together = HeadsTogether(shape, state_bytes, threads);
+  plan.group_blocks = plan.blocks;
+  if ((plan.blocks + 3) * state_bytes * plan.heads_together >
+      kMaxSavedStateBytes) {
     plan.group_blocks = CeilSqrt(plan.blocks);
   }
   plan.groups = CeilDiv(plan.blocks, plan.group_blocks);
+  int64_t states = 1;  // S, or dS
   if (stage == LinearAttentionStage::kGradients) {
-    const int64_t states = (plan.group_blocks + 1) + (plan.groups + 1);
-    plan.scratch_elements =
-        BackwardElements(dk, dv) + states * plan.state_elements;
-  } else if (stage == LinearAttentionStage::kSummariseBackward) {
-    plan.scratch_elements = BackwardElements(dk, dv);
-  } else {
-    plan.scratch_elements = ForwardElements(dk, dv);
+    states += (plan.group_blocks + 1) + (plan.groups + 1);
   }
+  plan.head_elements = states * plan.state_elements + kTableElements;
+  const bool backward = stage == LinearAttentionStage::kGradients ||
+                        stage == LinearAttentionStage::kSummariseBackward;
+  plan.shared_elements =
+      backward ? BackwardElements(dk, dv) : ForwardElements(dk, dv);
+  plan.scratch_elements =
+      plan.shared_elements + plan.heads_together * plan.head_elements;
   return plan;
 }
 
@@ -70,9 +85,9 @@ int64_t LinearAttentionWorkspaceBytes(LinearAttentionStage stage,
                                       const LinearAttentionShape& shape,
                                       BackendKind backend, int threads) {
   if (backend == BackendKind::kReference) return 0;
-  const LinearAttentionPlan plan = PlanLinearAttention(stage, shape);
-  const int64_t sequences = shape.batch * shape.heads;
-  const int64_t active = std::min<int64_t>(threads, sequences);
+  const LinearAttentionPlan plan = PlanLinearAttention(stage, shape, threads);
+  const int64_t tasks = shape.batch * CeilDiv(shape.heads, plan.heads_together);
+  const int64_t active = std::min<int64_t>(threads, tasks);
   const int64_t bytes = plan.scratch_elements * shape.element_bytes;
   return active * CeilDiv(bytes, kBytesAlignment) * kBytesAlignment;
 }

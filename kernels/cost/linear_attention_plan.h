@@ -15,15 +15,22 @@ namespace longspan::kernels {
 // 64 x 64 score tile in the L1 cache.
 inline constexpr int64_t kChunk = 64;
 
+// Most heads that one thread walks together, chunk by chunk.
+inline constexpr int64_t kMaxGroupHeads = 16;
+
 struct LinearAttentionPlan {
-  int64_t blocks = 0;        // ceil(tokens / kChunk)
-  int64_t group_blocks = 0;  // blocks between states that backward keeps
-  int64_t groups = 0;
+  int64_t blocks = 0;            // ceil(tokens / kChunk)
+  int64_t heads_together = 0;    // at most kMaxGroupHeads
+  int64_t group_blocks = 0;      // blocks between states that backward keeps
+  int64_t groups = 0;            // of blocks
   int64_t state_elements = 0;    // one padded state
+  int64_t head_elements = 0;     // scratch of one head: states, decay tables
+  int64_t shared_elements = 0;   // scratch of a chunk, used head after head
   int64_t scratch_elements = 0;  // one thread, a multiple of kVectorPad
 };
 
 LinearAttentionPlan PlanLinearAttention(LinearAttentionStage stage,
-                                        const LinearAttentionShape& shape);
+                                        const LinearAttentionShape& shape,
+                                        int threads);
 
 }  // namespace longspan::kernels

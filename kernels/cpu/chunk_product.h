@@ -20,7 +20,7 @@ void MaskedScores(const StridedRows<const T>& a, const PanelMatrix<T>& b,
     const auto score_tile = [&](auto nv, int64_t col) {
       Tile<T, nv.kValue> tile;
       tile.Clear();
-      tile.AddRows(a_rows, b.Panel(col), b.Width(col), 0, depth);
+      tile.AddRows(a_rows, b.Panel(col), b.Width(col), depth);
       tile.Weight(decay.weights(i, col), weight_stride);
       tile.StoreAll(scores + i * kChunk + col, kChunk);
     };

@@ -62,4 +62,10 @@ class ChunkWalk {
   const int64_t count_;
 };
 
+template <typename Sequence>
+ChunkWalk WalkOf(const Sequence& sequence) {
+  return ChunkWalk(sequence.tokens, sequence.document_starts,
+                   sequence.document_count);
+}
+
 }  // namespace longspan::kernels::LONGSPAN_ISA

@@ -50,6 +50,11 @@ Field FieldAt(const View& view, int64_t b, int64_t h, int head_dim,
           view.stride(row_dim)};
 }
 
+template <typename T>
+T* At(const TensorView& view, int64_t i, int64_t j) {
+  return view.data_as<T>() + i * view.stride(0) + j * view.stride(1);
+}
+
 // Fills a sequence's operands for one (b, h).
 template <typename T>
 class SequenceBuilder {
@@ -109,37 +114,46 @@ class SequenceBuilder {
   const int64_t h_;
 };
 
-// One call: cuts the workspace into per-thread scratch and runs `make` and
-// `kernel` for every sequence.
-class SequenceLoop {
+// One call: cuts the workspace into per-thread scratch and the heads of each
+// batch element into groups, and runs `body` on every group whose heads `fill`
+// has completed.
+class GroupLoop {
  public:
-  SequenceLoop(Stage stage, const Sizes& sizes, TensorView workspace,
-               Stream& stream)
+  GroupLoop(Stage stage, const Sizes& sizes, TensorView workspace,
+            Stream& stream)
       : sizes_(sizes),
-        plan_(PlanLinearAttention(stage, ShapeOf(sizes))),
-        workspace_(workspace),
-        pool_(CpuStream::PoolOf(stream)) {}
+        pool_(CpuStream::PoolOf(stream)),
+        plan_(PlanLinearAttention(stage, ShapeOf(sizes), pool_.threads())),
+        workspace_(workspace) {}
 
-  template <typename T, typename Body>
-  void Run(const Body& body) const {
-    pool_.ParallelFor(
-        sizes_.batch * sizes_.heads, [&](int64_t index, int thread) {
-          const int64_t b = index / sizes_.heads;
-          const int64_t h = index % sizes_.heads;
-          body(SequenceBuilder<T>(b, h), b, h, [&](auto& sequence) {
-            sequence.group_blocks = plan_.group_blocks;
-            sequence.groups = plan_.groups;
-            sequence.scratch = static_cast<T*>(workspace_.data()) +
-                               thread * plan_.scratch_elements;
-          });
-        });
+  // fill(builder, sequence), body(group, b, first head)
+  template <typename T, typename Fill, typename Body>
+  void Run(const LinearAttentionInputs& inputs, ChunkTerms terms,
+           const Fill& fill, const Body& body) const {
+    const int64_t step = plan_.heads_together;
+    const int64_t groups = (sizes_.heads + step - 1) / step;
+    pool_.ParallelFor(sizes_.batch * groups, [&](int64_t index, int thread) {
+      const int64_t b = index / groups;
+      const int64_t first = index % groups * step;
+      LinearAttentionGroup<T> group;
+      group.plan = plan_;
+      group.count = std::min(step, sizes_.heads - first);
+      group.scratch =
+          static_cast<T*>(workspace_.data()) + thread * plan_.scratch_elements;
+      for (int64_t i = 0; i < group.count; ++i) {
+        const SequenceBuilder<T> builder(b, first + i);
+        group.heads[i] = builder.Inputs(inputs, sizes_, terms);
+        fill(builder, group.heads[i]);
+      }
+      body(group, b, first);
+    });
   }
 
  private:
   const Sizes& sizes_;
+  ThreadPool& pool_;
   const LinearAttentionPlan plan_;
   const TensorView workspace_;
-  ThreadPool& pool_;
 };
 
 // Calls fn with a value of the operands' type.
@@ -163,20 +177,22 @@ class CpuLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(CheckWorkspace("Summarise", Stage::kSummarise, sizes,
                                    CpuStream::PoolOf(stream).threads(),
                                    workspace));
-    const SequenceLoop loop(Stage::kSummarise, sizes, workspace, stream);
+    const GroupLoop loop(Stage::kSummarise, sizes, workspace, stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
       const auto& kernels = LinearAttentionFor<T>(set_);
       loop.Run<T>(
-          [&](const auto& builder, int64_t b, int64_t h, const auto& finish) {
-            auto sequence = builder.Inputs(inputs, sizes, ChunkTerms::kAll);
+          inputs, ChunkTerms::kAll,
+          [&](const auto& builder, auto& sequence) {
             sequence.final_state = builder.State(summary.state);
-            finish(sequence);
-            kernels.summarise(sequence);
-            const TensorView& sum = summary.log_decay;
-            sum.data_as<T>()[b * sum.stride(0) + h * sum.stride(1)] =
-                static_cast<T>(inputs.documents.empty() ? sequence.log_decay_sum
-                                                        : -INFINITY);
+          },
+          [&](auto& group, int64_t b, int64_t first) {
+            kernels.summarise(group);
+            const bool resets = !inputs.documents.empty();
+            for (int64_t i = 0; i < group.count; ++i) {
+              *At<T>(summary.log_decay, b, first + i) = static_cast<T>(
+                  resets ? -INFINITY : group.heads[i].log_decay_sum);
+            }
           });
     });
     return absl::OkStatus();
@@ -191,19 +207,18 @@ class CpuLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(CheckWorkspace("Outputs", Stage::kOutputs, sizes,
                                    CpuStream::PoolOf(stream).threads(),
                                    workspace));
-    const SequenceLoop loop(Stage::kOutputs, sizes, workspace, stream);
+    const GroupLoop loop(Stage::kOutputs, sizes, workspace, stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
       const auto& kernels = LinearAttentionFor<T>(set_);
       loop.Run<T>(
-          [&](const auto& builder, int64_t, int64_t, const auto& finish) {
-            auto sequence = builder.Inputs(inputs, sizes, terms);
+          inputs, terms,
+          [&](const auto& builder, auto& sequence) {
             sequence.initial_state = builder.State(initial_state);
             sequence.o = builder.Tokens(outputs.o);
             sequence.final_state = builder.State(outputs.final_state);
-            finish(sequence);
-            kernels.outputs(sequence);
-          });
+          },
+          [&](auto& group, int64_t, int64_t) { kernels.outputs(group); });
     });
     return absl::OkStatus();
   }
@@ -217,18 +232,18 @@ class CpuLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(
         CheckWorkspace("SummariseBackward", Stage::kSummariseBackward, sizes,
                        CpuStream::PoolOf(stream).threads(), workspace));
-    const SequenceLoop loop(Stage::kSummariseBackward, sizes, workspace,
-                            stream);
+    const GroupLoop loop(Stage::kSummariseBackward, sizes, workspace, stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
       const auto& kernels = LinearAttentionFor<T>(set_);
       loop.Run<T>(
-          [&](const auto& builder, int64_t, int64_t, const auto& finish) {
-            auto sequence = builder.Inputs(inputs, sizes, ChunkTerms::kAll);
+          inputs, ChunkTerms::kAll,
+          [&](const auto& builder, auto& sequence) {
             sequence.d_o = builder.Tokens(d_o);
             sequence.d_initial_state = builder.State(d_state);
-            finish(sequence);
-            kernels.summarise_backward(sequence);
+          },
+          [&](auto& group, int64_t, int64_t) {
+            kernels.summarise_backward(group);
           });
     });
     return absl::OkStatus();
@@ -246,24 +261,24 @@ class CpuLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(CheckWorkspace("Gradients", Stage::kGradients, sizes,
                                    CpuStream::PoolOf(stream).threads(),
                                    workspace));
-    const SequenceLoop loop(Stage::kGradients, sizes, workspace, stream);
+    const GroupLoop loop(Stage::kGradients, sizes, workspace, stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
       const auto& kernels = LinearAttentionFor<T>(set_);
-      loop.Run<T>([&](const auto& builder, int64_t, int64_t,
-                      const auto& finish) {
-        auto sequence = builder.Inputs(inputs, sizes, terms);
-        sequence.initial_state = builder.State(initial_state);
-        sequence.d_o = builder.Tokens(output_gradients.d_o);
-        sequence.d_final_state = builder.State(output_gradients.d_final_state);
-        sequence.d_q = builder.Tokens(gradients.d_q);
-        sequence.d_k = builder.Tokens(gradients.d_k);
-        sequence.d_v = builder.Tokens(gradients.d_v);
-        sequence.d_log_gate = builder.Tokens(gradients.d_log_gate);
-        sequence.d_initial_state = builder.State(gradients.d_initial_state);
-        finish(sequence);
-        kernels.gradients(sequence);
-      });
+      loop.Run<T>(
+          inputs, terms,
+          [&](const auto& builder, auto& sequence) {
+            sequence.initial_state = builder.State(initial_state);
+            sequence.d_o = builder.Tokens(output_gradients.d_o);
+            sequence.d_final_state =
+                builder.State(output_gradients.d_final_state);
+            sequence.d_q = builder.Tokens(gradients.d_q);
+            sequence.d_k = builder.Tokens(gradients.d_k);
+            sequence.d_v = builder.Tokens(gradients.d_v);
+            sequence.d_log_gate = builder.Tokens(gradients.d_log_gate);
+            sequence.d_initial_state = builder.State(gradients.d_initial_state);
+          },
+          [&](auto& group, int64_t, int64_t) { kernels.gradients(group); });
     });
     return absl::OkStatus();
   }

@@ -1,6 +1,6 @@
-// Gradients of one sequence. A forward sweep recomputes the state S at every
-// block start; a reverse sweep then carries dS, the gradient of the state at
-// the end of the chunk, and writes each gradient once:
+// Gradients of a group of heads. A forward sweep recomputes the state S at
+// every block start; a reverse sweep then carries dS, the gradient of the state
+// at the end of the chunk, and writes each gradient once:
 //
 //     P = weights o (Q K^T)              dP = weights o (dO V^T)
 //     dQ = from_start o (dO S^T) + dP K
@@ -14,65 +14,158 @@
 // S is kept transposed, because dO S^T needs its rows as columns.
 #pragma once
 
+#include <optional>
+
 #include "kernels/cpu/chunk_product.h"
 #include "kernels/cpu/chunk_walk.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {
 
+// Packed operands of the chunk and head at work.
+template <typename T>
+struct BackwardBuffers {
+  explicit BackwardBuffers(const LinearAttentionGroup<T>& group) {
+    const int64_t keys_size = kChunk * PadToVector(group.heads[0].key_dim);
+    const int64_t values_size = kChunk * PadToVector(group.heads[0].value_dim);
+    T* next = group.scratch;
+    const auto take = [&](int64_t size) {
+      T* begin = next;
+      next += size;
+      return begin;
+    };
+    keys_transposed = take(keys_size);
+    keys = take(keys_size);
+    keys_weighted = take(keys_size);
+    queries = take(keys_size);
+    queries_weighted = take(keys_size);
+    values_transposed = take(values_size);
+    values = take(values_size);
+    d_outputs = take(values_size);
+    d_state_transposed = take(group.plan.state_elements);
+    scores = take(kChunk * kChunk);
+    d_scores = take(kChunk * kChunk);
+    weights = take(kChunk * kChunk);
+  }
+
+  T* keys_transposed;     // (key_dim, chunk) panels
+  T* keys;                // (chunk, key_dim) panels
+  T* keys_weighted;       // (chunk, key_dim) panels
+  T* queries;             // (chunk, key_dim) panels
+  T* queries_weighted;    // (chunk, key_dim)
+  T* values_transposed;   // (value_dim, chunk) panels
+  T* values;              // (chunk, value_dim)
+  T* d_outputs;           // (chunk, value_dim) panels
+  T* d_state_transposed;  // (value_dim, key_dim) panels
+  T* scores;              // (chunk, chunk)
+  T* d_scores;            // (chunk, chunk)
+  T* weights;             // (chunk, chunk)
+};
+
+// One head's walks; blocks and chunks are given in order by the caller.
 template <typename T>
 class BackwardPass {
  public:
   using Sequence = LinearAttentionSequence<T>;
 
-  explicit BackwardPass(const Sequence& sequence)
+  BackwardPass(const Sequence& sequence, const BackwardBuffers<T>& buffers,
+               const LinearAttentionPlan& plan, T* head_scratch)
       : s_(sequence),
-        walk_(sequence.tokens, sequence.document_starts,
-              sequence.document_count),
+        buffers_(buffers),
         key_pad_(PadToVector(sequence.key_dim)),
         value_pad_(PadToVector(sequence.value_dim)),
         state_size_(key_pad_ * value_pad_),
-        keys_transposed_(sequence.scratch),
-        keys_(keys_transposed_ + kChunk * key_pad_),
-        keys_weighted_(keys_ + kChunk * key_pad_),
-        queries_(keys_weighted_ + kChunk * key_pad_),
-        queries_weighted_(queries_ + kChunk * key_pad_),
-        values_transposed_(queries_weighted_ + kChunk * key_pad_),
-        values_(values_transposed_ + kChunk * value_pad_),
-        d_outputs_(values_ + kChunk * value_pad_),
-        d_state_(d_outputs_ + kChunk * value_pad_),
-        d_state_transposed_(d_state_ + state_size_),
-        scores_(d_state_transposed_ + state_size_),
-        d_scores_(scores_ + kChunk * kChunk),
-        weights_(d_scores_ + kChunk * kChunk),
-        states_(weights_ + kChunk * kChunk + 8 * kChunk),
-        saved_states_(states_ + (sequence.group_blocks + 1) * state_size_),
-        decay_(sequence, weights_ + kChunk * kChunk, weights_) {}
+        d_state_(head_scratch),
+        decay_(sequence, d_state_ + state_size_, buffers.weights),
+        states_(d_state_ + state_size_ + 8 * kChunk),
+        saved_states_(states_ + (plan.group_blocks + 1) * state_size_) {}
 
-  void Gradients() {
-    if (s_.inter) {
-      LoadInitialState();
-      LoadFinalGradient();
-      for (int64_t group = 0; group < s_.groups; ++group) FillStates(group);
-    }
-    for (int64_t group = s_.groups - 1; group >= 0; --group) {
-      if (s_.inter && group + 1 < s_.groups) FillStates(group);
-      ReverseGroup(group);
-    }
-    if (s_.inter) StoreInitialGradient();
+  // ---- states at block starts -------------------------------------------
+
+  void LoadInitialState() {
+    FillZero(saved_states_, state_size_);
+    if (s_.initial_state.data == nullptr) return;
+    PackTransposed(From(s_.initial_state, 0), s_.key_dim, s_.value_dim,
+                   TransposedState(saved_states_));
   }
 
-  // dS at the range's start from its own outputs, through tokens that precede
-  // the first document start.
-  void Summarise() {
-    has_d_state_ = false;
-    for (int64_t t = walk_.first_start(); t > 0;) {
-      const Chunk chunk = walk_.Until(t);
-      decay_.SetChunk(chunk.begin, chunk.end);
-      PackOutputGradients(chunk);
-      RetreatState(chunk);
-      t = chunk.begin;
+  // A group's states are filled block by block: states_[i] is the state at the
+  // start of its block i, and the last one that at its end.
+  void BeginGroup(int64_t group) {
+    Copy(saved_states_ + group * state_size_, states_);
+  }
+  void EndGroup(int64_t group, int64_t blocks) {
+    Copy(states_ + blocks * state_size_,
+         saved_states_ + (group + 1) * state_size_);
+  }
+
+  // Only the block's last chunk reaches its end: a chunk that follows another
+  // in the same block starts a document.
+  void AdvanceBlock(const Chunk& chunk, int64_t block_in_group) {
+    const int64_t n = chunk.size();
+    const PanelMatrix<T> keys = {buffers_.keys_weighted, kChunk, key_pad_};
+    T* from = states_ + block_in_group * state_size_;
+    decay_.SetChunk(chunk.begin, chunk.end);
+    PackPanels(From(s_.k, chunk.begin), n, s_.key_dim,
+               s_.decay == DecayKind::kNone ? nullptr : decay_.to_end(), keys);
+    PackRows(From(s_.v, chunk.begin), n, s_.value_dim,
+             static_cast<const T*>(nullptr), buffers_.values, value_pad_);
+    UpdateState(buffers_.values, value_pad_, keys, n, decay_.total(),
+                HasStateBefore(chunk) ? from : nullptr,
+                TransposedState(from + state_size_));
+  }
+
+  // ---- the gradient of the state ----------------------------------------
+
+  void LoadFinalGradient() {
+    has_d_state_ = s_.d_final_state.data != nullptr;
+    if (!has_d_state_) return;
+    FillZero(d_state_, state_size_);
+    PackPanels(From(s_.d_final_state, 0), s_.key_dim, s_.value_dim,
+               static_cast<const T*>(nullptr), GradientState());
+  }
+
+  void StoreInitialGradient() {
+    if (s_.d_initial_state.data == nullptr) return;
+    if (!has_d_state_) FillZero(d_state_, state_size_);
+    UnpackPanels(GradientState(), To(s_.d_initial_state, 0), s_.key_dim,
+                 s_.value_dim);
+  }
+
+  void SummariseChunk(const Chunk& chunk) {
+    decay_.SetChunk(chunk.begin, chunk.end);
+    PackOutputGradients(chunk);
+    RetreatState(chunk);
+  }
+
+  // ---- the reverse sweep ------------------------------------------------
+
+  void ReverseChunk(const Chunk& chunk, int64_t block_in_group) {
+    T* state = states_ + block_in_group * state_size_;
+    const T* end_state = state + state_size_;
+    const bool has_state = HasStateBefore(chunk);
+    const bool gates = s_.decay == DecayKind::kPerToken;
+    decay_.SetChunk(chunk.begin, chunk.end);
+    PackOutputGradients(chunk);
+    if (s_.intra) PackIntra(chunk);
+    double before[kChunk] = {};
+    if (gates && !s_.intra) RowTerms(chunk, before);
+    if (has_d_state_) {
+      TransposePanels(GradientState(),
+                      TransposedState(buffers_.d_state_transposed));
     }
-    StoreInitialGradient();
+    if (s_.intra || has_state) {
+      WriteQueryGradients(chunk, has_state ? state : nullptr);
+    }
+    if (s_.intra || has_d_state_) {
+      WriteKeyGradients(chunk);
+      WriteValueGradients(chunk);
+    }
+    if (gates) {
+      WriteGateGradients(chunk, has_state, before,
+                         has_d_state_ ? StateProduct(end_state) : 0.0);
+    }
+    if (s_.inter) RetreatState(chunk);
+    if (chunk.starts_document) has_d_state_ = false;
   }
 
  private:
@@ -94,51 +187,9 @@ class BackwardPass {
                            int64_t token) {
     return {result.data + token * result.stride, result.stride};
   }
-  int64_t BlockBegin(int64_t block) const {
-    const int64_t begin = block * kChunk;
-    return begin < s_.tokens ? begin : s_.tokens;
-  }
   bool HasStateBefore(const Chunk& chunk) const {
     if (!s_.inter || chunk.starts_document) return false;
     return chunk.begin > 0 || s_.initial_state.data != nullptr;
-  }
-
-  // ---- states at block starts -------------------------------------------
-
-  void LoadInitialState() {
-    FillZero(saved_states_, state_size_);
-    if (s_.initial_state.data == nullptr) return;
-    PackTransposed(From(s_.initial_state, 0), s_.key_dim, s_.value_dim,
-                   TransposedState(saved_states_));
-  }
-
-  // states_[i] is the state at the start of the group's block i, and the last
-  // one that at the group's end.
-  void FillStates(int64_t group) {
-    Copy(saved_states_ + group * state_size_, states_);
-    const int64_t first = group * s_.group_blocks;
-    int64_t i = 0;
-    for (; i < s_.group_blocks && BlockBegin(first + i) < s_.tokens; ++i) {
-      AdvanceBlock(first + i, states_ + i * state_size_,
-                   states_ + (i + 1) * state_size_);
-    }
-    Copy(states_ + i * state_size_, saved_states_ + (group + 1) * state_size_);
-  }
-
-  // Only the block's last chunk reaches its end: a chunk that follows another
-  // in the same block starts a document.
-  void AdvanceBlock(int64_t block, const T* from, T* to) {
-    const Chunk chunk = walk_.Until(BlockBegin(block + 1));
-    const int64_t n = chunk.size();
-    decay_.SetChunk(chunk.begin, chunk.end);
-    PackPanels(From(s_.k, chunk.begin), n, s_.key_dim,
-               s_.decay == DecayKind::kNone ? nullptr : decay_.to_end(),
-               {keys_weighted_, kChunk, key_pad_});
-    PackRows(From(s_.v, chunk.begin), n, s_.value_dim,
-             static_cast<const T*>(nullptr), values_, value_pad_);
-    UpdateState(values_, value_pad_, {keys_weighted_, kChunk, key_pad_}, n,
-                decay_.total(), HasStateBefore(chunk) ? from : nullptr,
-                TransposedState(to));
   }
 
   void Copy(const T* from, T* to) const {
@@ -147,76 +198,20 @@ class BackwardPass {
     }
   }
 
-  // ---- the gradient of the state ----------------------------------------
-
-  void LoadFinalGradient() {
-    has_d_state_ = s_.d_final_state.data != nullptr;
-    if (!has_d_state_) return;
-    FillZero(d_state_, state_size_);
-    PackPanels(From(s_.d_final_state, 0), s_.key_dim, s_.value_dim,
-               static_cast<const T*>(nullptr), GradientState());
-  }
-
-  void StoreInitialGradient() {
-    if (s_.d_initial_state.data == nullptr) return;
-    if (!has_d_state_) FillZero(d_state_, state_size_);
-    UnpackPanels(GradientState(), To(s_.d_initial_state, 0), s_.key_dim,
-                 s_.value_dim);
-  }
-
   void PackOutputGradients(const Chunk& chunk) {
     PackPanels(From(s_.d_o, chunk.begin), chunk.size(), s_.value_dim,
                static_cast<const T*>(nullptr),
-               {d_outputs_, kChunk, value_pad_});
+               {buffers_.d_outputs, kChunk, value_pad_});
   }
 
   void RetreatState(const Chunk& chunk) {
     PackRows(From(s_.q, chunk.begin), chunk.size(), s_.key_dim,
-             decay_.from_start(), queries_weighted_, key_pad_);
-    UpdateState(queries_weighted_, key_pad_, {d_outputs_, kChunk, value_pad_},
-                chunk.size(), decay_.total(), has_d_state_ ? d_state_ : nullptr,
+             decay_.from_start(), buffers_.queries_weighted, key_pad_);
+    UpdateState(buffers_.queries_weighted, key_pad_,
+                {buffers_.d_outputs, kChunk, value_pad_}, chunk.size(),
+                decay_.total(), has_d_state_ ? d_state_ : nullptr,
                 GradientState());
     has_d_state_ = true;
-  }
-
-  // ---- the reverse sweep ------------------------------------------------
-
-  void ReverseGroup(int64_t group) {
-    const int64_t first = group * s_.group_blocks;
-    const int64_t begin = BlockBegin(first);
-    for (int64_t t = BlockBegin(first + s_.group_blocks); t > begin;) {
-      const Chunk chunk = walk_.Until(t);
-      const int64_t block = chunk.begin / kChunk - first;
-      ReverseChunk(chunk, states_ + block * state_size_,
-                   states_ + (block + 1) * state_size_);
-      t = chunk.begin;
-    }
-  }
-
-  void ReverseChunk(const Chunk& chunk, T* state, const T* end_state) {
-    const bool has_state = HasStateBefore(chunk);
-    const bool gates = s_.decay == DecayKind::kPerToken;
-    decay_.SetChunk(chunk.begin, chunk.end);
-    PackOutputGradients(chunk);
-    if (s_.intra) PackIntra(chunk);
-    double before[kChunk] = {};
-    if (gates && !s_.intra) RowTerms(chunk, before);
-    if (has_d_state_) {
-      TransposePanels(GradientState(), TransposedState(d_state_transposed_));
-    }
-    if (s_.intra || has_state) {
-      WriteQueryGradients(chunk, has_state ? state : nullptr);
-    }
-    if (s_.intra || has_d_state_) {
-      WriteKeyGradients(chunk);
-      WriteValueGradients(chunk);
-    }
-    if (gates) {
-      WriteGateGradients(chunk, has_state, before,
-                         has_d_state_ ? StateProduct(end_state) : 0.0);
-    }
-    if (s_.inter) RetreatState(chunk);
-    if (chunk.starts_document) has_d_state_ = false;
   }
 
   void PackIntra(const Chunk& chunk) {
@@ -226,20 +221,22 @@ class BackwardPass {
     const auto k = From(s_.k, chunk.begin);
     const auto q = From(s_.q, chunk.begin);
     const auto v = From(s_.v, chunk.begin);
-    PackTransposed(k, n, s_.key_dim, {keys_transposed_, key_pad_, cols});
-    PackTransposed(v, n, s_.value_dim, {values_transposed_, value_pad_, cols});
-    PackPanels(k, n, s_.key_dim, one, {keys_, kChunk, key_pad_});
-    PackPanels(q, n, s_.key_dim, one, {queries_, kChunk, key_pad_});
-    MaskedScores(q, {keys_transposed_, key_pad_, cols}, n, s_.key_dim, decay_,
-                 scores_);
+    PackTransposed(k, n, s_.key_dim,
+                   {buffers_.keys_transposed, key_pad_, cols});
+    PackTransposed(v, n, s_.value_dim,
+                   {buffers_.values_transposed, value_pad_, cols});
+    PackPanels(k, n, s_.key_dim, one, {buffers_.keys, kChunk, key_pad_});
+    PackPanels(q, n, s_.key_dim, one, {buffers_.queries, kChunk, key_pad_});
+    MaskedScores(q, {buffers_.keys_transposed, key_pad_, cols}, n, s_.key_dim,
+                 decay_, buffers_.scores);
     MaskedScores(From(s_.d_o, chunk.begin),
-                 {values_transposed_, value_pad_, cols}, n, s_.value_dim,
-                 decay_, d_scores_);
+                 {buffers_.values_transposed, value_pad_, cols}, n,
+                 s_.value_dim, decay_, buffers_.d_scores);
   }
 
   void WriteQueryGradients(const Chunk& chunk, T* state) {
     const int64_t n = chunk.size();
-    const PanelMatrix<T> keys = {keys_, kChunk, key_pad_};
+    const PanelMatrix<T> keys = {buffers_.keys, kChunk, key_pad_};
     ForEachPanel<T>(key_pad_, [&](auto nv, int64_t col) {
       const int64_t width = keys.Width(col);
       for (int64_t i = 0; i < n; i += kTileRows) {
@@ -248,14 +245,15 @@ class BackwardPass {
         tile.Clear();
         if (state != nullptr) {
           RowPointers(From(s_.d_o, chunk.begin), i, n, rows);
-          tile.AddRows(rows, TransposedState(state).Panel(col), width, 0,
+          tile.AddRows(rows, TransposedState(state).Panel(col), width,
                        s_.value_dim);
           tile.ScaleRows(decay_.from_start() + i);
         }
         if (s_.intra) {
           const int64_t seen = i + kTileRows < n ? i + kTileRows : n;
-          RowPointers(StridedRows<const T>{d_scores_, kChunk}, i, kChunk, rows);
-          tile.AddRows(rows, keys.Panel(col), width, 0, seen);
+          RowPointers(StridedRows<const T>{buffers_.d_scores, kChunk}, i,
+                      kChunk, rows);
+          tile.AddRows(rows, keys.Panel(col), width, seen);
         }
         StridedRows<T> to = To(s_.d_q, chunk.begin + i);
         to.data += col;
@@ -265,15 +263,17 @@ class BackwardPass {
   }
 
   void WriteKeyGradients(const Chunk& chunk) {
-    WriteTransposedGradients(chunk, From(s_.v, chunk.begin), s_.value_dim,
-                             TransposedState(d_state_transposed_), d_scores_,
-                             {queries_, kChunk, key_pad_}, s_.key_dim, s_.d_k);
+    WriteTransposedGradients(
+        chunk, From(s_.v, chunk.begin), s_.value_dim,
+        TransposedState(buffers_.d_state_transposed), buffers_.d_scores,
+        {buffers_.queries, kChunk, key_pad_}, s_.key_dim, s_.d_k);
   }
 
   void WriteValueGradients(const Chunk& chunk) {
-    WriteTransposedGradients(
-        chunk, From(s_.k, chunk.begin), s_.key_dim, GradientState(), scores_,
-        {d_outputs_, kChunk, value_pad_}, s_.value_dim, s_.d_v);
+    WriteTransposedGradients(chunk, From(s_.k, chunk.begin), s_.key_dim,
+                             GradientState(), buffers_.scores,
+                             {buffers_.d_outputs, kChunk, value_pad_},
+                             s_.value_dim, s_.d_v);
   }
 
   // result = to_end o (a state) + scores^T later, where `later` holds the rows
@@ -292,7 +292,7 @@ class BackwardPass {
         if (has_d_state_) {
           const T* rows[kTileRows];
           RowPointers(a, j, n, rows);
-          tile.AddRows(rows, state.Panel(col), width, 0, depth);
+          tile.AddRows(rows, state.Panel(col), width, depth);
           tile.ScaleRows(decay_.to_end() + j);
         }
         if (s_.intra) {
@@ -336,7 +336,8 @@ class BackwardPass {
     for (int64_t i = 0; i < state_size_; i += 4 * kLanes<T>) {
       for (int j = 0; j < 4; ++j) {
         const int64_t at = i + j * kLanes<T>;
-        sums[j] += Load(end_state + at) * Load(d_state_transposed_ + at);
+        sums[j] +=
+            Load(end_state + at) * Load(buffers_.d_state_transposed + at);
       }
     }
     return SumLanes<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
@@ -358,41 +359,114 @@ class BackwardPass {
   }
 
   const Sequence& s_;
-  const ChunkWalk walk_;
+  const BackwardBuffers<T>& buffers_;
   const int64_t key_pad_;
   const int64_t value_pad_;
   const int64_t state_size_;
-  // Scratch: packed chunk operands.
-  T* const keys_transposed_;    // (key_dim, chunk) panels
-  T* const keys_;               // (chunk, key_dim) panels
-  T* const keys_weighted_;      // (chunk, key_dim) panels
-  T* const queries_;            // (chunk, key_dim) panels
-  T* const queries_weighted_;   // (chunk, key_dim)
-  T* const values_transposed_;  // (value_dim, chunk) panels
-  T* const values_;             // (chunk, value_dim)
-  T* const d_outputs_;          // (chunk, value_dim) panels
-  // dS in (key_dim, value_dim) and (value_dim, key_dim) panels.
-  T* const d_state_;
-  T* const d_state_transposed_;
-  // (chunk, chunk)
-  T* const scores_;
-  T* const d_scores_;
-  T* const weights_;
-  // Transposed states: of the current group, and at all groups' starts.
+  T* const d_state_;  // (key_dim, value_dim) panels
+  ChunkDecay<T> decay_;
+  // Transposed states: of the current group of blocks, and at all groups'
+  // starts.
   T* const states_;
   T* const saved_states_;
-  ChunkDecay<T> decay_;
   bool has_d_state_ = false;  // d_state_ holds the gradient at the chunk's end
 };
 
+// The passes of a group's heads; nothing is allocated.
 template <typename T>
-void SummariseBackward(const LinearAttentionSequence<T>& sequence) {
-  BackwardPass<T>(sequence).Summarise();
+class BackwardGroup {
+ public:
+  explicit BackwardGroup(const LinearAttentionGroup<T>& group)
+      : buffers_(group),
+        plan_(group.plan),
+        inter_(group.heads[0].inter),
+        count_(group.count),
+        walk_(WalkOf(group.heads[0])) {
+    for (int64_t h = 0; h < count_; ++h) {
+      passes_[h].emplace(group.heads[h], buffers_, plan_,
+                         group.head_scratch(h));
+    }
+  }
+
+  void Gradients() {
+    if (inter_) {
+      ForEachPass([](auto& pass) {
+        pass.LoadInitialState();
+        pass.LoadFinalGradient();
+      });
+      for (int64_t group = 0; group < plan_.groups; ++group) FillStates(group);
+    }
+    for (int64_t group = plan_.groups - 1; group >= 0; --group) {
+      if (inter_ && group + 1 < plan_.groups) FillStates(group);
+      ReverseGroup(group);
+    }
+    if (inter_) StoreInitialGradients();
+  }
+
+  // dS at the range's start from its own outputs, through tokens that precede
+  // the first document start.
+  void Summarise() {
+    for (int64_t t = walk_.first_start(); t > 0;) {
+      const Chunk chunk = walk_.Until(t);
+      ForEachPass([&](auto& pass) { pass.SummariseChunk(chunk); });
+      t = chunk.begin;
+    }
+    StoreInitialGradients();
+  }
+
+ private:
+  template <typename Fn>
+  void ForEachPass(const Fn& fn) {
+    for (int64_t h = 0; h < count_; ++h) fn(*passes_[h]);
+  }
+
+  int64_t BlockBegin(int64_t block) const {
+    const int64_t begin = block * kChunk;
+    return begin < walk_.tokens() ? begin : walk_.tokens();
+  }
+
+  void FillStates(int64_t group) {
+    ForEachPass([&](auto& pass) { pass.BeginGroup(group); });
+    const int64_t first = group * plan_.group_blocks;
+    int64_t i = 0;
+    for (; i < plan_.group_blocks && first + i < plan_.blocks; ++i) {
+      const Chunk chunk = walk_.Until(BlockBegin(first + i + 1));
+      ForEachPass([&](auto& pass) { pass.AdvanceBlock(chunk, i); });
+    }
+    ForEachPass([&](auto& pass) { pass.EndGroup(group, i); });
+  }
+
+  void ReverseGroup(int64_t group) {
+    const int64_t first = group * plan_.group_blocks;
+    const int64_t begin = BlockBegin(first);
+    for (int64_t t = BlockBegin(first + plan_.group_blocks); t > begin;) {
+      const Chunk chunk = walk_.Until(t);
+      const int64_t block = chunk.begin / kChunk - first;
+      ForEachPass([&](auto& pass) { pass.ReverseChunk(chunk, block); });
+      t = chunk.begin;
+    }
+  }
+
+  void StoreInitialGradients() {
+    ForEachPass([](auto& pass) { pass.StoreInitialGradient(); });
+  }
+
+  const BackwardBuffers<T> buffers_;
+  const LinearAttentionPlan plan_;
+  const bool inter_;
+  const int64_t count_;
+  const ChunkWalk walk_;
+  std::optional<BackwardPass<T>> passes_[kMaxGroupHeads];
+};
+
+template <typename T>
+void SummariseBackward(const LinearAttentionGroup<T>& group) {
+  BackwardGroup<T>(group).Summarise();
 }
 
 template <typename T>
-void Gradients(const LinearAttentionSequence<T>& sequence) {
-  BackwardPass<T>(sequence).Gradients();
+void Gradients(const LinearAttentionGroup<T>& group) {
+  BackwardGroup<T>(group).Gradients();
 }
 
 }  // namespace longspan::kernels::LONGSPAN_ISA

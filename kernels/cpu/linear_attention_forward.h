@@ -1,4 +1,5 @@
-// Summaries, outputs and decoding of one sequence, chunk by chunk:
+// Summaries, outputs and decoding of a group of heads, chunk by chunk, and in a
+// chunk head by head:
 //
 //     P = weights o (Q K^T)
 //     O = from_start o (Q S) + P V
@@ -8,61 +9,47 @@
 // fits the L1 and L2 caches.
 #pragma once
 
+#include <optional>
+
+#include "kernels/cpu/chunk_prefetch.h"
 #include "kernels/cpu/chunk_product.h"
 #include "kernels/cpu/chunk_walk.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {
 
+// Packed operands of the chunk and head at work.
+template <typename T>
+struct ForwardBuffers {
+  explicit ForwardBuffers(const LinearAttentionGroup<T>& group)
+      : keys_transposed(group.scratch),
+        keys_weighted(keys_transposed +
+                      kChunk * PadToVector(group.heads[0].key_dim)),
+        values(keys_weighted + kChunk * PadToVector(group.heads[0].key_dim)),
+        scores(values + kChunk * PadToVector(group.heads[0].value_dim)),
+        weights(scores + kChunk * kChunk) {}
+
+  T* keys_transposed;  // (key_dim, chunk) panels
+  T* keys_weighted;    // (chunk, key_dim)
+  T* values;           // (chunk, value_dim) panels
+  T* scores;           // (chunk, chunk)
+  T* weights;          // (chunk, chunk)
+};
+
+// One head's walk; chunks are given in order by the caller.
 template <typename T>
 class ForwardPass {
  public:
   using Sequence = LinearAttentionSequence<T>;
 
-  explicit ForwardPass(const Sequence& sequence)
+  ForwardPass(const Sequence& sequence, const ForwardBuffers<T>& buffers,
+              ChunkPrefetch& prefetch, T* head_scratch)
       : s_(sequence),
-        walk_(sequence.tokens, sequence.document_starts,
-              sequence.document_count),
+        buffers_(buffers),
+        prefetch_(prefetch),
         key_pad_(PadToVector(sequence.key_dim)),
         value_pad_(PadToVector(sequence.value_dim)),
-        keys_transposed_(sequence.scratch),
-        keys_weighted_(keys_transposed_ + kChunk * key_pad_),
-        values_(keys_weighted_ + kChunk * key_pad_),
-        state_(values_ + kChunk * value_pad_),
-        scores_(state_ + key_pad_ * value_pad_),
-        weights_(scores_ + kChunk * kChunk),
-        decay_(sequence, weights_ + kChunk * kChunk, weights_) {}
-
-  void Outputs() {
-    LoadState();
-    for (int64_t t = 0; t < s_.tokens;) {
-      const Chunk chunk = walk_.From(t);
-      if (chunk.starts_document) has_state_ = false;
-      OutputChunk(chunk);
-      t = chunk.end;
-    }
-    if (s_.inter) StoreState();
-  }
-
-  // Sums states only, from the last document start on.
-  void Summarise() {
-    has_state_ = false;
-    for (int64_t t = walk_.last_start(); t < s_.tokens;) {
-      const Chunk chunk = walk_.From(t);
-      decay_.SetChunk(chunk.begin, chunk.end);
-      PackValues(chunk);
-      AdvanceState(chunk);
-      t = chunk.end;
-    }
-    StoreState();
-  }
-
- private:
-  PanelMatrix<T> State() const { return {state_, key_pad_, value_pad_}; }
-  PanelMatrix<T> Values() const { return {values_, kChunk, value_pad_}; }
-  static StridedRows<const T> From(const typename Sequence::Operand& operand,
-                                   int64_t token) {
-    return {operand.data + token * operand.stride, operand.stride};
-  }
+        state_(head_scratch),
+        decay_(sequence, state_ + key_pad_ * value_pad_, buffers.weights) {}
 
   void LoadState() {
     has_state_ = s_.inter && s_.initial_state.data != nullptr;
@@ -78,20 +65,17 @@ class ForwardPass {
                  s_.key_dim, s_.value_dim);
   }
 
-  void PackValues(const Chunk& chunk) const {
-    PackPanels(From(s_.v, chunk.begin), chunk.size(), s_.value_dim,
-               static_cast<const T*>(nullptr), Values());
-  }
-
   void OutputChunk(const Chunk& chunk) {
     const int64_t n = chunk.size();
+    if (chunk.starts_document) has_state_ = false;
     decay_.SetChunk(chunk.begin, chunk.end);
     PackValues(chunk);
     if (s_.intra) {
-      const PanelMatrix<T> keys = {keys_transposed_, key_pad_, PadToVector(n)};
+      const PanelMatrix<T> keys = {buffers_.keys_transposed, key_pad_,
+                                   PadToVector(n)};
       PackTransposed(From(s_.k, chunk.begin), n, s_.key_dim, keys);
       MaskedScores(From(s_.q, chunk.begin), keys, n, s_.key_dim, decay_,
-                   scores_);
+                   buffers_.scores);
     }
     if (s_.intra || has_state_) WriteOutputs(chunk);
     const bool last = chunk.end == s_.tokens;
@@ -100,9 +84,31 @@ class ForwardPass {
     }
   }
 
+  void SummariseChunk(const Chunk& chunk) {
+    decay_.SetChunk(chunk.begin, chunk.end);
+    PackValues(chunk);
+    AdvanceState(chunk);
+  }
+
+ private:
+  PanelMatrix<T> State() const { return {state_, key_pad_, value_pad_}; }
+  PanelMatrix<T> Values() const {
+    return {buffers_.values, kChunk, value_pad_};
+  }
+  static StridedRows<const T> From(const typename Sequence::Operand& operand,
+                                   int64_t token) {
+    return {operand.data + token * operand.stride, operand.stride};
+  }
+
+  void PackValues(const Chunk& chunk) const {
+    PackPanels(From(s_.v, chunk.begin), chunk.size(), s_.value_dim,
+               static_cast<const T*>(nullptr), Values());
+  }
+
   void WriteOutputs(const Chunk& chunk) const {
     ForEachPanel<T>(value_pad_, [&](auto nv, int64_t col) {
       for (int64_t i = 0; i < chunk.size(); i += kTileRows) {
+        prefetch_.Step();
         WriteOutputTile<nv.kValue>(chunk, i, col);
       }
     });
@@ -118,13 +124,14 @@ class ForwardPass {
     tile.Clear();
     if (has_state_) {
       RowPointers(From(s_.q, chunk.begin), i, n, rows);
-      tile.AddRows(rows, State().Panel(col), width, 0, s_.key_dim);
+      tile.AddRows(rows, State().Panel(col), width, s_.key_dim);
       tile.ScaleRows(decay_.from_start() + i);
     }
     if (s_.intra) {
       const int64_t seen = i + kTileRows < n ? i + kTileRows : n;
-      RowPointers(StridedRows<const T>{scores_, kChunk}, i, kChunk, rows);
-      tile.AddRows(rows, values.Panel(col), width, 0, seen);
+      RowPointers(StridedRows<const T>{buffers_.scores, kChunk}, i, kChunk,
+                  rows);
+      tile.AddRows(rows, values.Panel(col), width, seen);
     }
     const StridedRows<T> to = {
         s_.o.data + (chunk.begin + i) * s_.o.stride + col, s_.o.stride};
@@ -134,25 +141,92 @@ class ForwardPass {
   void AdvanceState(const Chunk& chunk) {
     PackRows(From(s_.k, chunk.begin), chunk.size(), s_.key_dim,
              s_.decay == DecayKind::kNone ? nullptr : decay_.to_end(),
-             keys_weighted_, key_pad_);
-    UpdateState(keys_weighted_, key_pad_, Values(), chunk.size(),
+             buffers_.keys_weighted, key_pad_);
+    UpdateState(buffers_.keys_weighted, key_pad_, Values(), chunk.size(),
                 decay_.total(), has_state_ ? state_ : nullptr, State());
     has_state_ = true;
   }
 
   const Sequence& s_;
-  const ChunkWalk walk_;
+  const ForwardBuffers<T>& buffers_;
+  ChunkPrefetch& prefetch_;
   const int64_t key_pad_;
   const int64_t value_pad_;
-  // Scratch.
-  T* const keys_transposed_;  // (key_dim, chunk) panels
-  T* const keys_weighted_;    // (chunk, key_dim)
-  T* const values_;           // (chunk, value_dim) panels
-  T* const state_;            // (key_dim, value_dim) panels
-  T* const scores_;           // (chunk, chunk)
-  T* const weights_;          // (chunk, chunk)
+  T* const state_;  // (key_dim, value_dim) panels
   ChunkDecay<T> decay_;
   bool has_state_ = false;  // state_ holds the state before the chunk
+};
+
+// The passes of a group's heads; nothing is allocated.
+template <typename T>
+class ForwardGroup {
+ public:
+  explicit ForwardGroup(const LinearAttentionGroup<T>& group)
+      : group_(group),
+        buffers_(group),
+        count_(group.count),
+        walk_(WalkOf(group.heads[0])) {
+    for (int64_t h = 0; h < count_; ++h) {
+      passes_[h].emplace(group.heads[h], buffers_, prefetch_,
+                         group.head_scratch(h));
+    }
+  }
+
+  void Outputs(bool inter) {
+    for (int64_t h = 0; h < count_; ++h) passes_[h]->LoadState();
+    for (int64_t t = 0; t < walk_.tokens();) {
+      const Chunk chunk = walk_.From(t);
+      PrefetchAfter(chunk);
+      for (int64_t h = 0; h < count_; ++h) passes_[h]->OutputChunk(chunk);
+      t = chunk.end;
+    }
+    if (inter) StoreStates();
+  }
+
+  // Sums states only, from the last document start on.
+  void Summarise() {
+    for (int64_t t = walk_.last_start(); t < walk_.tokens();) {
+      const Chunk chunk = walk_.From(t);
+      for (int64_t h = 0; h < count_; ++h) passes_[h]->SummariseChunk(chunk);
+      t = chunk.end;
+    }
+    StoreStates();
+  }
+
+ private:
+  void StoreStates() const {
+    for (int64_t h = 0; h < count_; ++h) passes_[h]->StoreState();
+  }
+
+  void PrefetchAfter(const Chunk& chunk) {
+    const auto& first = group_.heads[0];
+    const auto& last = group_.heads[count_ - 1];
+    const int64_t left = walk_.tokens() - chunk.end;
+    const int64_t rows = left < chunk.size() ? left : chunk.size();
+    const auto add = [&](const auto& from, const auto& to, int64_t cols) {
+      prefetch_.AddRows(from.data + chunk.end * from.stride,
+                        from.stride * sizeof(T),
+                        (to.data - from.data + cols) * sizeof(T), rows);
+    };
+    prefetch_.Begin();
+    add(first.v, last.v, first.value_dim);
+    add(first.k, last.k, first.key_dim);
+    add(first.q, last.q, first.key_dim);
+    add(first.o, last.o, first.value_dim);
+    prefetch_.SetSteps(count_ * Steps(chunk.size()));
+  }
+  int64_t Steps(int64_t rows) const {
+    const int64_t value_pad = PadToVector(group_.heads[0].value_dim);
+    const int64_t panels = (value_pad + kPanelLanes<T> - 1) / kPanelLanes<T>;
+    return panels * ((rows + kTileRows - 1) / kTileRows);
+  }
+
+  const LinearAttentionGroup<T>& group_;
+  const ForwardBuffers<T> buffers_;
+  ChunkPrefetch prefetch_;
+  const int64_t count_;
+  const ChunkWalk walk_;
+  std::optional<ForwardPass<T>> passes_[kMaxGroupHeads];
 };
 
 template <typename T>
@@ -170,14 +244,16 @@ double LogGateSum(const LinearAttentionSequence<T>& sequence) {
 }
 
 template <typename T>
-void Summarise(LinearAttentionSequence<T>& sequence) {
-  ForwardPass<T>(sequence).Summarise();
-  sequence.log_decay_sum = LogGateSum(sequence);
+void Summarise(LinearAttentionGroup<T>& group) {
+  ForwardGroup<T>(group).Summarise();
+  for (int64_t h = 0; h < group.count; ++h) {
+    group.heads[h].log_decay_sum = LogGateSum(group.heads[h]);
+  }
 }
 
 template <typename T>
-void Outputs(const LinearAttentionSequence<T>& sequence) {
-  ForwardPass<T>(sequence).Outputs();
+void Outputs(const LinearAttentionGroup<T>& group) {
+  ForwardGroup<T>(group).Outputs(group.heads[0].inter);
 }
 
 // One step of the recurrence on a state in plain rows, and the output.

@@ -1,5 +1,5 @@
-// One sequence (a batch element and head) of linear attention: the arguments
-// of the instruction-set variants and their table.
+// The heads of one batch element that a thread walks together: the arguments of
+// the instruction-set variants of linear attention, and their table.
 //
 // Plain pointers and strides only: the variants' files include nothing whose
 // inline functions could be compiled with the wrong instruction set.
@@ -7,12 +7,14 @@
 
 #include <cstdint>
 
+#include "kernels/cost/linear_attention_plan.h"
 #include "kernels/cpu/instruction_set.h"
 
 namespace longspan::kernels {
 
 enum class DecayKind { kNone, kConstant, kPerToken };
 
+// One head.
 template <typename T>
 struct LinearAttentionSequence {
   // Token t of an operand begins at data + t * stride.
@@ -42,18 +44,27 @@ struct LinearAttentionSequence {
   Result o, d_q, d_k, d_v, d_log_gate;
   Result final_state, d_initial_state;  // rows of value_dim; may be null
   double log_decay_sum = 0.0;           // written by Summarise
+};
 
-  int64_t group_blocks = 0;  // LinearAttentionPlan
-  int64_t groups = 0;
-  T* scratch = nullptr;  // 64-byte aligned, LinearAttentionPlan's size
+// Heads with equal sizes, documents and flags.
+template <typename T>
+struct LinearAttentionGroup {
+  LinearAttentionSequence<T> heads[kMaxGroupHeads];
+  int64_t count = 0;
+  LinearAttentionPlan plan;
+  T* scratch = nullptr;  // 64-byte aligned, plan.scratch_elements
+
+  T* head_scratch(int64_t head) const {
+    return scratch + plan.shared_elements + head * plan.head_elements;
+  }
 };
 
 template <typename T>
 struct LinearAttentionKernels {
-  void (*summarise)(LinearAttentionSequence<T>& sequence);
-  void (*outputs)(const LinearAttentionSequence<T>& sequence);
-  void (*summarise_backward)(const LinearAttentionSequence<T>& sequence);
-  void (*gradients)(const LinearAttentionSequence<T>& sequence);
+  void (*summarise)(LinearAttentionGroup<T>& group);
+  void (*outputs)(const LinearAttentionGroup<T>& group);
+  void (*summarise_backward)(const LinearAttentionGroup<T>& group);
+  void (*gradients)(const LinearAttentionGroup<T>& group);
   // Updates final_state in place.
   void (*decode)(const LinearAttentionSequence<T>& sequence);
 };

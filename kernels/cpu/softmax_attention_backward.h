@@ -152,7 +152,7 @@ class SoftmaxBackward {
         Tile<T, nv.kValue> tile;
         tile.Clear();
         RowPointers(StridedRows<const T>{tile_rows, kBlock}, j, kBlock, a);
-        tile.AddRows(a, matrix.Panel(col), matrix.Width(col), 0, query_count);
+        tile.AddRows(a, matrix.Panel(col), matrix.Width(col), query_count);
         tile.StoreBlock({to.Row(j) + col, to.stride}, key_count - j,
                         h_.head_dim - col, true);
       }

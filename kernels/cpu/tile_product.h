@@ -94,21 +94,33 @@ struct Tile {
     }
   }
 
-  // sum += A B with A given by rows, which are read at [k_begin, k_end).
-  LONGSPAN_INLINE void AddRows(const T* const (&a)[kTileRows], const T* b,
-                               int64_t b_stride, int64_t k_begin,
-                               int64_t k_end) {
-    b += k_begin * b_stride;
-    for (int64_t k = k_begin; k < k_end; ++k, b += b_stride) {
-      Vec<T> row[NV];
+  // sum += a b for one step: the tile's kTileRows factors, one row of B.
+  template <typename Factor>
+  LONGSPAN_INLINE void AddOuter(const Factor& factor, const T* b) {
+    Vec<T> row[NV];
 #pragma GCC unroll 2
-      for (int j = 0; j < NV; ++j) row[j] = Load(b + j * kLanes<T>);
+    for (int j = 0; j < NV; ++j) row[j] = Load(b + j * kLanes<T>);
 #pragma GCC unroll 8
-      for (int i = 0; i < kTileRows; ++i) {
-        const T factor = a[i][k];
+    for (int i = 0; i < kTileRows; ++i) {
+      const T a = factor(i);
 #pragma GCC unroll 2
-        for (int j = 0; j < NV; ++j) sum[i][j] += factor * row[j];
+      for (int j = 0; j < NV; ++j) sum[i][j] += a * row[j];
+    }
+  }
+
+  // sum += A B with A given by rows. Four steps at a time, so that moving the
+  // rows' pointers costs little.
+  LONGSPAN_INLINE void AddRows(const T* const (&a)[kTileRows], const T* b,
+                               int64_t b_stride, int64_t count) {
+    int64_t k = 0;
+    for (; k + 4 <= count; k += 4, b += 4 * b_stride) {
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; ++u) {
+        AddOuter([&](int i) { return a[i][k + u]; }, b + u * b_stride);
       }
+    }
+    for (; k < count; ++k, b += b_stride) {
+      AddOuter([&](int i) { return a[i][k]; }, b);
     }
   }
 
@@ -116,15 +128,7 @@ struct Tile {
   LONGSPAN_INLINE void AddColumns(const T* a, int64_t a_stride, const T* b,
                                   int64_t b_stride, int64_t count) {
     for (int64_t k = 0; k < count; ++k, a += a_stride, b += b_stride) {
-      Vec<T> row[NV];
-#pragma GCC unroll 2
-      for (int j = 0; j < NV; ++j) row[j] = Load(b + j * kLanes<T>);
-#pragma GCC unroll 8
-      for (int i = 0; i < kTileRows; ++i) {
-        const T factor = a[i];
-#pragma GCC unroll 2
-        for (int j = 0; j < NV; ++j) sum[i][j] += factor * row[j];
-      }
+      AddOuter([&](int i) { return a[i]; }, b);
     }
   }
 

@@ -27,7 +27,8 @@ double* Data(const HostTensor& tensor) {
 // All gradients, one after another.
 std::vector<double> Gradients(int64_t group_blocks,
                               const std::vector<int64_t>& starts) {
-  LinearAttentionSequence<double> s;
+  LinearAttentionGroup<double> group;
+  LinearAttentionSequence<double>& s = group.heads[0];
   const HostTensor q = Uniform(1, -1, 1, {kTokens, kDim});
   const HostTensor k = Uniform(2, -1, 1, {kTokens, kDim});
   const HostTensor v = Uniform(3, -1, 1, {kTokens, kDim});
@@ -55,10 +56,13 @@ std::vector<double> Gradients(int64_t group_blocks,
   s.d_v = {Data(out) + 2 * kTokens * kDim, kDim};
   s.d_log_gate = {Data(out) + 3 * kTokens * kDim, 1};
   s.d_initial_state = {Data(d_initial), kDim};
-  s.group_blocks = group_blocks;
-  s.groups = (kTokens / kChunk + group_blocks) / group_blocks;
-  s.scratch = Data(scratch);
-  LinearAttentionFor<double>(BestInstructionSet()).gradients(s);
+  group.count = 1;
+  group.plan = PlanLinearAttention(LinearAttentionStage::kGradients,
+                                   {1, kTokens, 1, kDim, kDim, 8}, 1);
+  group.plan.group_blocks = group_blocks;
+  group.plan.groups = (group.plan.blocks + group_blocks - 1) / group_blocks;
+  group.scratch = Data(scratch);
+  LinearAttentionFor<double>(BestInstructionSet()).gradients(group);
   std::vector<double> all = out.ToDoubles();
   for (double x : d_initial.ToDoubles()) all.push_back(x);
   return all;
@@ -77,14 +81,14 @@ TEST(LinearAttentionRecompute, KeepingFewerStatesChangesNoBit) {
 TEST(LinearAttentionRecompute, PlanKeepsAllStatesOnlyWhileTheyAreSmall) {
   LinearAttentionShape shape = {1, 4096, 8, 64, 64, 4};
   const auto plan = [&] {
-    return PlanLinearAttention(LinearAttentionStage::kGradients, shape);
+    return PlanLinearAttention(LinearAttentionStage::kGradients, shape, 1);
   };
   EXPECT_EQ(plan().groups, 1);
   shape.tokens = int64_t{1} << 20;  // 16384 blocks, 128 by 128
   EXPECT_EQ(plan().group_blocks, 128);
   EXPECT_EQ(plan().groups, 128);
-  // 2 sqrt(blocks) + 2 states of 16 KiB, and the chunk's own buffers.
-  EXPECT_LT(plan().scratch_elements * 4, (258 * 16 + 512) * 1024);
+  // 2 sqrt(blocks) + 3 states of 16 KiB per head, and the chunk's buffers.
+  EXPECT_LT(plan().scratch_elements * 4, (8 * 259 * 16 + 512) * 1024);
 }
 
 }  // namespace

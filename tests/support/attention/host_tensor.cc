@@ -1,5 +1,7 @@
 #include "tests/support/attention/host_tensor.h"
 
+#include <sys/mman.h>
+
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -10,7 +12,12 @@
 namespace longspan::kernels {
 namespace {
 
-constexpr std::align_val_t kAlignment{64};
+// Large tensors lie in huge pages, as in the worker's arenas.
+constexpr size_t kHugePageBytes = size_t{2} << 20;
+
+std::align_val_t Alignment(size_t bytes) {
+  return std::align_val_t{bytes >= kHugePageBytes ? kHugePageBytes : 64};
+}
 
 // Calls fn(element offset) for every element in row-major order.
 void ForEachOffset(const ConstTensorView& view,
@@ -39,14 +46,17 @@ uint64_t Next(uint64_t& state) {
 
 }  // namespace
 
-void HostTensor::AlignedDelete::operator()(std::byte* p) const {
-  ::operator delete[](p, kAlignment);
+void AlignedDelete::operator()(std::byte* p) const {
+  ::operator delete[](p, alignment);
 }
 
 HostTensor::HostTensor(DType dtype, std::initializer_list<int64_t> shape) {
   const TensorView sizes(nullptr, dtype, shape);
   const size_t bytes = sizes.byte_count() + 64;
-  data_.reset(static_cast<std::byte*>(::operator new[](bytes, kAlignment)));
+  const std::align_val_t alignment = Alignment(bytes);
+  data_ = {static_cast<std::byte*>(::operator new[](bytes, alignment)),
+           AlignedDelete{alignment}};
+  if (bytes >= kHugePageBytes) madvise(data_.get(), bytes, MADV_HUGEPAGE);
   std::memset(data_.get(), 0xff, bytes);  // a NaN in f32 and f64
   view_ = TensorView(data_.get(), dtype, shape);
 }

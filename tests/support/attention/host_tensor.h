@@ -6,11 +6,17 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "kernels/api/tensor_view.h"
 
 namespace longspan::kernels {
+
+struct AlignedDelete {
+  void operator()(std::byte* p) const;
+  std::align_val_t alignment{64};
+};
 
 // 64-byte aligned memory of one contiguous tensor, filled with NaN (or 0xff
 // bytes): an op that reads what nobody wrote shows.
@@ -26,9 +32,6 @@ class HostTensor {
   std::vector<double> ToDoubles() const;
 
  private:
-  struct AlignedDelete {
-    void operator()(std::byte* p) const;
-  };
   std::unique_ptr<std::byte[], AlignedDelete> data_;
   TensorView view_;
 };
