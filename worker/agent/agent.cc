@@ -123,7 +123,8 @@ void Agent::OnRegistered(const v1::Registered& registered) {
            {"lease", absl::FormatDuration(lease_)}});
   for (const v1::RunningRank& unwanted : registered.stop()) {
     if (RankRecord* rank = ranks_.Find(KeyOf(unwanted))) {
-      StopUnwanted(rank, "the coordinator no longer wants it");
+      StopRank(rank, "the coordinator no longer wants it",
+               options_.unwanted_grace);
     }
   }
   for (const RankRecord* rank : ranks_.All()) {
@@ -213,7 +214,8 @@ void Agent::OnAssignment(const v1::Assignment& assignment) {
   }
   if (const RankRecord* known = ranks_.Find(key)) return SendStatus(*known);
   for (RankRecord* older : ranks_.OlderThan(assignment.key())) {
-    StopUnwanted(older, absl::StrCat("superseded by ", key.ToString()));
+    StopRank(older, absl::StrCat("superseded by ", key.ToString()),
+             options_.unwanted_grace);
   }
   const std::string refusal = WhyNot(assignment);
   RankRecord* rank = ranks_.Add(assignment);
@@ -255,7 +257,11 @@ void Agent::OnRefused(const v1::Refused& refused) {
   LogWarning("the coordinator refuses",
              {{"reason", refused.reason()}, {"message", refused.message()}});
   for (RankRecord* rank : ranks_.OfAttempt(refused.key())) {
-    StopUnwanted(rank, refused.reason());
+    if (rank->ended()) {
+      ranks_.Remove(rank->key);
+    } else {
+      StopRank(rank, refused.reason(), options_.unwanted_grace);
+    }
   }
 }
 
@@ -338,13 +344,8 @@ void Agent::OnExecutorExit(const RankKey& key, int wait_status) {
   rank->process.reset();
   metrics_->OnExecutorEnd(key.job);
   SetFinalStatus(rank, wait_status);
-  const int slot = rank->slot();
-  if (rank->forget) {
-    ranks_.Remove(key);
-  } else {
-    SendStatus(*rank);
-  }
-  LaunchWaiterOf(slot);
+  SendStatus(*rank);
+  LaunchWaiterOf(rank->slot());
   FinishDrain();
 }
 
@@ -437,16 +438,6 @@ void Agent::StopRank(RankRecord* rank, const std::string& reason,
   });
 }
 
-// For ranks of an attempt that is over: nobody waits for their status.
-void Agent::StopUnwanted(RankRecord* rank, const std::string& reason) {
-  if (rank->process == nullptr) {
-    ranks_.Remove(rank->key);
-    return;
-  }
-  rank->forget = true;
-  StopRank(rank, reason, options_.unwanted_grace);
-}
-
 void Agent::EndWithoutProcess(RankRecord* rank, State::State state,
                               absl::StatusCode code, const std::string& error) {
   rank->status.set_state(state);
@@ -483,7 +474,7 @@ void Agent::SetFinalStatus(RankRecord* rank, int wait_status) {
 }
 
 void Agent::SendStatus(const RankRecord& rank) {
-  if (rank.status.state() == State::STATE_UNSPECIFIED || rank.forget) return;
+  if (rank.status.state() == State::STATE_UNSPECIFIED) return;
   v1::WorkerMessage message;
   State* status = message.mutable_assignment_status();
   *status = rank.status;

@@ -6,7 +6,7 @@
 // detached_timeout has passed; then they are asked to checkpoint and stop. An
 // executor that ends, for whatever reason, is reported once its process is
 // gone, and reported again in every session until a StopAttempt of its attempt
-// acknowledges it.
+// (or a refusal) acknowledges it.
 //
 // Owns no thread: every method is called by the event loop's thread, and
 // everything it waits for comes back as a call.
@@ -88,7 +88,6 @@ class Agent {
   void StartRank(RankRecord* rank);
   void StopRank(RankRecord* rank, const std::string& reason,
                 absl::Duration grace);
-  void StopUnwanted(RankRecord* rank, const std::string& reason);
   void SetFinalStatus(RankRecord* rank, int wait_status);
   void EndWithoutProcess(RankRecord* rank, v1::AssignmentStatus::State state,
                          absl::StatusCode code, const std::string& error);

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/log/log.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/status.h"
+#include "grpcpp/grpcpp.h"
 #include "longspan/v1/worker_service.grpc.pb.h"
 
 namespace longspan::worker {
@@ -17,24 +17,6 @@ namespace {
 
 // How long a dial may take until the coordinator has answered it.
 constexpr absl::Duration kConnectTimeout = absl::Seconds(10);
-
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& coordinator) {
-  grpc::ChannelArguments arguments;
-  // gRPC would wait up to two minutes; a coordinator restarts in seconds.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  // Loopback and cluster addresses are not for a proxy.
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetMaxReceiveMessageSize(64 << 20);
-  return grpc::CreateCustomChannel(
-      coordinator, grpc::InsecureChannelCredentials(), arguments);
-}
-
-absl::Status FromGrpc(const grpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                      status.error_message());
-}
 
 double Jitter() {
   thread_local std::minstd_rand random(std::random_device{}());
@@ -62,7 +44,9 @@ CoordinatorLink::CoordinatorLink(CoordinatorLinkOptions options,
     : options_(std::move(options)),
       handlers_(std::move(handlers)),
       stub_(std::make_unique<Stub>()) {
-  stub_->channel = MakeChannel(options_.coordinator);
+  ChannelOptions channel;
+  channel.token = options_.token;
+  stub_->channel = CreateChannel(options_.coordinator, channel);
   stub_->stub = v1::WorkerService::NewStub(stub_->channel);
 }
 
@@ -150,10 +134,6 @@ bool CoordinatorLink::RunSession() {
     return false;
   }
   Session session;
-  if (!options_.token.empty()) {
-    session.context.AddMetadata("authorization",
-                                absl::StrCat("Bearer ", options_.token));
-  }
   session.stream = stub_->stub->Connect(&session.context);
   {
     MutexLock lock(mu_);
@@ -173,7 +153,7 @@ bool CoordinatorLink::RunSession() {
   }
   session.context.TryCancel();
   session.writer.join();
-  handlers_.on_session_end(FromGrpc(session.stream->Finish()));
+  handlers_.on_session_end(FromGrpcStatus(session.stream->Finish()));
   return registered;
 }
 

@@ -55,8 +55,6 @@ struct RankRecord {
   bool start_requested = false;
   bool stop_requested = false;
   std::string stop_reason;
-  // Forget the rank when its process has ended: nobody asks for its status.
-  bool forget = false;
   // Asked of the coordinator and not answered, by the executor's id.
   std::map<int64_t, v1::RendezvousRequest> rendezvous;
 

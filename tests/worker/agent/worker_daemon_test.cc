@@ -294,8 +294,9 @@ TEST_F(WorkerDaemonTest, ANewerAttemptSupersedesAnOlderOne) {
   PrepareAndStart("wait");
   const pid_t old = RememberedExecutors().at(0);
   Assign("succeed", Key(2));
-  EXPECT_EQ(coordinator().AwaitStatus(State::PREPARED).key().attempt(), 2);
+  EXPECT_EQ(coordinator().AwaitStatus(State::STOPPED).key().attempt(), 1);
   EXPECT_FALSE(IsRunning(old));
+  EXPECT_EQ(coordinator().AwaitStatus(State::PREPARED).key().attempt(), 2);
 }
 
 TEST_F(WorkerDaemonTest, ExecutorsOutliveTheCoordinator) {
