@@ -10,12 +10,12 @@
 namespace longspan::testing {
 namespace {
 
-// The loss with one parameter element moved.
-double LossWith(GangCase c, int64_t element, double shift, int ranks) {
+// The loss of one rank with one parameter element moved.
+double LossWith(GangCase c, int64_t element, double shift) {
   c.edit = [=](worker::Parameters& parameters) {
     parameters.values().data_as<double>()[element] += shift;
   };
-  return TrainOnce(c, ranks).loss;
+  return TrainOnce(c, 1).loss;
 }
 
 class GradientTest : public ::testing::TestWithParam<NamedSpec> {};
@@ -28,10 +28,10 @@ TEST_P(GradientTest, AgreesWithCentralDifferences) {
   c.document_starts = {0, 13};
   const GangResult result = TrainOnce(c, 2);
   for (const ParameterInfo& info : LayoutParameters(c.spec).parameters) {
-    for (int64_t i : {int64_t{0}, info.count / 2, info.count - 1}) {
+    for (int64_t i : {info.count / 2, info.count - 1}) {
       const int64_t element = info.offset + i;
       const double numeric =
-          (LossWith(c, element, kShift, 2) - LossWith(c, element, -kShift, 2)) /
+          (LossWith(c, element, kShift) - LossWith(c, element, -kShift)) /
           (2 * kShift);
       EXPECT_NEAR(result.gradients[element], numeric,
                   1e-6 * (1 + std::abs(numeric)))
