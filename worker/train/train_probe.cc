@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_format.h"
+
 namespace longspan::worker {
 namespace {
 
@@ -194,8 +196,17 @@ void TrainProbe::Report() {
   if (options_.is_leader && interval_.steps > 0) AddLeaderSamples(samples);
   reporter_.Metrics(std::move(samples));
   reporter_.Progress(progress_);
+  if (options_.is_leader && interval_.steps > 0) LogStep();
   reported_transfers_ = std::move(transfers);
   interval_ = {};
+}
+
+void TrainProbe::LogStep() {
+  reporter_.Log(absl::StrFormat(
+      "step %d  loss %.9g  gradient norm %.4g  learning rate %.4g  "
+      "%.0f tokens/s",
+      progress_.done, progress_.loss, progress_.gradient_norm,
+      progress_.learning_rate, progress_.tokens_per_second));
 }
 
 }  // namespace longspan::worker

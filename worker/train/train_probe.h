@@ -74,6 +74,8 @@ class TrainProbe {
                     std::vector<MetricSample>& out) const;
   void AddLeaderSamples(std::vector<MetricSample>& out) const;
   void Report();
+  // One line of the job's log for each report of a training run.
+  void LogStep();
 
   const TrainProbeOptions options_;
   const Clock& clock_;

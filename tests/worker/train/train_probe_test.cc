@@ -99,6 +99,24 @@ TEST(TrainProbeTest, PartsOfAStepAddUpToItsTotal) {
               4 * 0.065, 1e-9);
 }
 
+TEST(TrainProbeTest, TheLeaderLogsALineForEachReport) {
+  ManualClock clock;
+  RecordingReporter reporter;
+  TrainProbe probe({.total_steps = 10, .report_interval = 2}, clock, nullptr,
+                   reporter);
+  for (int64_t step = 1; step <= 4; ++step) probe.OnStep(Step(step));
+  ASSERT_EQ(reporter.log.size(), 2u);
+  EXPECT_EQ(reporter.log[1],
+            "step 4  loss 2  gradient norm 0.5  learning rate 0.001  "
+            "1000 tokens/s");
+  RecordingReporter follower;
+  TrainProbe other(
+      {.total_steps = 10, .report_interval = 1, .is_leader = false}, clock,
+      nullptr, follower);
+  other.OnStep(Step(1));
+  EXPECT_TRUE(follower.log.empty());
+}
+
 TEST(TrainProbeTest, EstimatesTheRemainingTimeFromThisAttemptAlone) {
   ManualClock clock;
   RecordingReporter reporter;
