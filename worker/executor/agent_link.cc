@@ -117,4 +117,8 @@ bool AgentLink::TrySend(const internal::FromExecutor& message) {
   return loop_.outbox().TrySend(message.SerializeAsString());
 }
 
+absl::Status AgentLink::Flush() {
+  return loop_.outbox().Flush(absl::Seconds(10));
+}
+
 }  // namespace longspan::worker

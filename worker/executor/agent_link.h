@@ -61,6 +61,9 @@ class AgentLink {
   // False: refused, too much waits.
   bool TrySend(const internal::FromExecutor& message);
 
+  // Waits until everything is written, for at most ten seconds.
+  absl::Status Flush();
+
   PendingReplies& replies() { return replies_; }
 
  private:

@@ -9,7 +9,6 @@
 
 namespace longspan::v1 {
 class Assignment;
-class RendezvousRequest;
 }  // namespace longspan::v1
 
 namespace longspan::worker {
@@ -20,7 +19,7 @@ class AgentRendezvous final : public RendezvousStore {
   AgentRendezvous(AgentLink& link, const v1::Assignment& assignment)
       : link_(link), assignment_(assignment) {}
 
-  // Not answered: a key that gets lost shows in the others' deadline.
+  // Waits until the coordinator has it, for as long as the assignment says.
   absl::Status Set(const std::string& key, const std::string& value) override;
   absl::StatusOr<std::string> Get(const std::string& key,
                                   absl::Duration timeout) override;
@@ -28,8 +27,10 @@ class AgentRendezvous final : public RendezvousStore {
   void Abort() override;
 
  private:
-  // The request with everything but its operation, in its message.
-  v1::RendezvousRequest& Begin(internal::FromExecutor& message, int64_t id);
+  // Completes the request in `message`, sends it and waits for the answer.
+  absl::StatusOr<std::string> Ask(internal::FromExecutor& message,
+                                  const std::string& key,
+                                  absl::Duration timeout);
 
   AgentLink& link_;
   const v1::Assignment& assignment_;

@@ -28,7 +28,7 @@ void ClearPeak() {
 
 }  // namespace
 
-MemoryProbe::MemoryProbe() {
+void MemoryProbe::Restart() {
   ClearPeak();
   before_ = ReadStatusBytes("VmRSS");
 }

@@ -1,11 +1,11 @@
 // What the operating system says about this process's memory.
 //
-//   MemoryProbe probe;          // just before the model is built
+//   probe.Restart();            // just before the model is built
 //   ... probe.used(), probe.peak()
 //
-// Both count from the resident size at construction (VmRSS), so they compare
-// with the planner's prediction. The peak is VmHWM, whose record is cleared at
-// construction where the kernel allows it.
+// Both count from the resident size at construction or the last Restart
+// (VmRSS), so they compare with the planner's prediction. The peak is VmHWM,
+// whose record is cleared then where the kernel allows it.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,15 @@ namespace longspan::worker {
 
 class MemoryProbe {
  public:
-  MemoryProbe();
+  MemoryProbe() { Restart(); }
+
+  void Restart();
 
   int64_t used() const;  // bytes, at least 0
   int64_t peak() const;
 
  private:
-  int64_t before_;
+  int64_t before_ = 0;
 };
 
 // Makes the allocator's share of resident memory follow what is in use: large

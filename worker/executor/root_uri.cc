@@ -1,8 +1,11 @@
 #include "worker/executor/root_uri.h"
 
+#include <fcntl.h>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/safe_path.h"
+#include "common/base/status_macros.h"
 
 namespace longspan::worker {
 namespace {
@@ -13,10 +16,13 @@ std::string Names(const Roots& roots) {
   });
 }
 
-}  // namespace
+// A URI's root and the path beneath it.
+struct SplitUri {
+  NamedRoot root;
+  std::string_view path;
+};
 
-absl::StatusOr<std::string> ResolveRootUri(const Roots& roots,
-                                           std::string_view uri) {
+absl::StatusOr<SplitUri> Split(const Roots& roots, std::string_view uri) {
   const size_t colon = uri.find("://");
   if (colon == std::string_view::npos || colon == 0) {
     return absl::InvalidArgumentError(
@@ -34,7 +40,20 @@ absl::StatusOr<std::string> ResolveRootUri(const Roots& roots,
     return absl::InvalidArgumentError(absl::StrCat(
         "'", std::string(uri), "': the path must be relative to its root"));
   }
-  return ResolveBeneath({.name = name, .path = root->second}, path);
+  return SplitUri{{.name = name, .path = root->second}, path};
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ResolveRootUri(const Roots& roots,
+                                           std::string_view uri) {
+  ASSIGN_OR_RETURN(const SplitUri split, Split(roots, uri));
+  return ResolveBeneath(split.root, split.path);
+}
+
+absl::StatusOr<UniqueFd> OpenRootUri(const Roots& roots, std::string_view uri) {
+  ASSIGN_OR_RETURN(const SplitUri split, Split(roots, uri));
+  return OpenBeneath(split.root, split.path, O_RDONLY);
 }
 
 }  // namespace longspan::worker

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "common/base/unique_fd.h"
 
 namespace longspan::worker {
 
@@ -17,5 +18,8 @@ using Roots = std::map<std::string, std::string>;  // name -> directory
 // that this node does not have, with those it has.
 absl::StatusOr<std::string> ResolveRootUri(const Roots& roots,
                                            std::string_view uri);
+
+// Opens an existing file for reading, without a moment between check and use.
+absl::StatusOr<UniqueFd> OpenRootUri(const Roots& roots, std::string_view uri);
 
 }  // namespace longspan::worker

@@ -31,6 +31,8 @@ class AgentLinkTest : public testing::Test {
     assignment_.mutable_assignment()->mutable_key()->set_job("j");
     assignment_.mutable_assignment()->mutable_key()->set_epoch(3);
     assignment_.mutable_assignment()->set_rank(1);
+    assignment_.mutable_assignment()->mutable_rendezvous_timeout()->set_seconds(
+        10);
   }
 
   void Tell(const ToExecutor& message) {
@@ -92,14 +94,16 @@ TEST_F(AgentLinkTest, NonsenseLosesTheAgent) {
 
 TEST_F(AgentLinkTest, RendezvousAsksAndIsAnswered) {
   AgentRendezvous store(*link_, assignment_.assignment());
-  ASSERT_TRUE(store.Set("address/1", "10.0.0.1:99").ok());
-  const FromExecutor set = Hear();
-  EXPECT_EQ(set.rendezvous().set().key(), "address/1");
-  EXPECT_EQ(set.rendezvous().set().value(), "10.0.0.1:99");
-  EXPECT_EQ(set.rendezvous().key().epoch(), 3);
-  EXPECT_EQ(set.rendezvous().rank(), 1);
-
   std::thread agent([&] {
+    const FromExecutor set = Hear();
+    EXPECT_EQ(set.rendezvous().set().key(), "address/1");
+    EXPECT_EQ(set.rendezvous().set().value(), "10.0.0.1:99");
+    EXPECT_EQ(set.rendezvous().key().epoch(), 3);
+    EXPECT_EQ(set.rendezvous().rank(), 1);
+    ToExecutor done;
+    done.mutable_rendezvous()->set_id(set.rendezvous().id());
+    Tell(done);
+
     const FromExecutor get = Hear();
     EXPECT_EQ(get.rendezvous().get(), "address/0");
     ToExecutor reply;
@@ -107,6 +111,7 @@ TEST_F(AgentLinkTest, RendezvousAsksAndIsAnswered) {
     reply.mutable_rendezvous()->set_value("10.0.0.2:77");
     Tell(reply);
   });
+  EXPECT_TRUE(store.Set("address/1", "10.0.0.1:99").ok());
   EXPECT_EQ(store.Get("address/0", absl::Seconds(10)).value(), "10.0.0.2:77");
   agent.join();
 }

@@ -1,0 +1,175 @@
+#include "worker/executor/rank_setup.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/model_spec/token_range.h"
+#include "kernels/select/backend_registry.h"
+#include "longspan/internal/executor.pb.h"
+#include "worker/collective/gloo_group.h"
+#include "worker/collective/nccl_group.h"
+#include "worker/executor/proto_time.h"
+#include "worker/parallel/mesh.h"
+
+namespace longspan::worker {
+namespace {
+
+// The settings that all job kinds share.
+struct RunSettings {
+  v1::Precision precision = v1::F32;
+  v1::SequenceParallel method = v1::LASP2;
+};
+
+RunSettings SettingsOf(const v1::JobSpec& spec) {
+  switch (spec.kind_case()) {
+    case v1::JobSpec::kTrain:
+      return {spec.train().precision(), spec.train().sequence_parallel()};
+    case v1::JobSpec::kEvaluate:
+      return {spec.evaluate().precision(), spec.evaluate().sequence_parallel()};
+    case v1::JobSpec::kGenerate:
+      return {spec.generate().precision(), spec.generate().sequence_parallel()};
+    case v1::JobSpec::KIND_NOT_SET:
+      return {};
+  }
+  return {};
+}
+
+absl::StatusOr<kernels::DType> TypeOf(v1::Precision precision) {
+  switch (precision) {
+    case v1::PRECISION_UNSPECIFIED:
+    case v1::F32:
+      return kernels::DType::kF32;
+    case v1::F64:
+      return kernels::DType::kF64;
+    default:
+      return absl::UnimplementedError(
+          absl::StrCat("precision ", static_cast<int>(precision),
+                       "; this worker knows f32 and f64"));
+  }
+}
+
+absl::StatusOr<kernels::BackendKind> KindOf(const std::string& name) {
+  if (name.empty() || name == "cpu") return kernels::BackendKind::kCpu;
+  if (name == "cuda") return kernels::BackendKind::kCuda;
+  return absl::InvalidArgumentError(
+      absl::StrCat("resources.backend '", name, "'; one of cpu, cuda"));
+}
+
+absl::Status CheckMethod(v1::SequenceParallel method) {
+  if (method == v1::LASP2 || method == v1::SEQUENCE_PARALLEL_UNSPECIFIED) {
+    return absl::OkStatus();
+  }
+  return absl::UnimplementedError(absl::StrCat("sequence_parallel ",
+                                               static_cast<int>(method),
+                                               "; this worker knows lasp2"));
+}
+
+// The planner's token ranges are what the worker will compute: both cut with
+// SplitTokens, and both must have cut the same sequence.
+absl::Status CheckTokenRanges(const v1::Plan& plan, int64_t sequence_length) {
+  ASSIGN_OR_RETURN(const std::vector<TokenRange> ranges,
+                   SplitTokens(sequence_length, plan.ranks_size()));
+  for (int rank = 0; rank < plan.ranks_size(); ++rank) {
+    const v1::RankPlan& planned = plan.ranks(rank);
+    if (planned.token_ranges_size() == 1 &&
+        planned.token_ranges(0).begin() == ranges[rank].begin &&
+        planned.token_ranges(0).end() == ranges[rank].end) {
+      continue;
+    }
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the plan gives rank ", rank, " other tokens than [",
+        ranges[rank].begin, ", ", ranges[rank].end, ") of ", sequence_length,
+        "; coordinator and worker are of different versions"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPlan(const v1::Assignment& assignment) {
+  const int ranks = std::max(assignment.spec().resources().ranks(), 1);
+  if (assignment.rank() < 0 || assignment.rank() >= ranks) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "rank ", assignment.rank(), " of a gang of ", ranks, " ranks"));
+  }
+  if (!assignment.spec().has_train() || assignment.plan().ranks_size() == 0) {
+    return absl::OkStatus();
+  }
+  if (assignment.plan().ranks_size() != ranks) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the plan is of ", assignment.plan().ranks_size(),
+                     " ranks, the job of ", ranks));
+  }
+  return CheckTokenRanges(assignment.plan(),
+                          assignment.spec().train().sequence_length());
+}
+
+std::string KeyPrefix(const v1::AttemptKey& key) {
+  return absl::StrCat(key.job(), "/", key.attempt(), "/", key.epoch());
+}
+
+absl::Duration OrDefault(const google::protobuf::Duration& from,
+                         absl::Duration otherwise) {
+  const absl::Duration duration = ReadDuration(from);
+  return duration > absl::ZeroDuration() ? duration : otherwise;
+}
+
+absl::StatusOr<std::unique_ptr<ProcessGroup>> Connect(
+    const internal::ExecutorAssignment& message, kernels::BackendKind kind,
+    int ranks, RendezvousStore& store) {
+  const v1::Assignment& assignment = message.assignment();
+  if (kind == kernels::BackendKind::kCuda) {
+    NcclGroupOptions options = {.rank = assignment.rank(), .size = ranks};
+    options.key_prefix = KeyPrefix(assignment.key());
+    options.connect_timeout =
+        OrDefault(assignment.rendezvous_timeout(), options.connect_timeout);
+    options.collective_timeout =
+        OrDefault(assignment.collective_timeout(), options.collective_timeout);
+    return CreateNcclGroup(options, store);
+  }
+  GlooGroupOptions options = {.rank = assignment.rank(), .size = ranks};
+  options.key_prefix = KeyPrefix(assignment.key());
+  options.secret = assignment.rendezvous_secret();
+  if (!message.data_address().empty()) {
+    options.listen_address = message.data_address();
+  }
+  options.connect_timeout =
+      OrDefault(assignment.rendezvous_timeout(), options.connect_timeout);
+  options.collective_timeout =
+      OrDefault(assignment.collective_timeout(), options.collective_timeout);
+  return CreateGlooGroup(options, store);
+}
+
+}  // namespace
+
+absl::StatusOr<RankSetup> SetUpRank(const internal::ExecutorAssignment& message,
+                                    RendezvousStore& store) {
+  const v1::Assignment& assignment = message.assignment();
+  const v1::JobSpec& spec = assignment.spec();
+  const RunSettings settings = SettingsOf(spec);
+  RETURN_IF_ERROR(CheckMethod(settings.method));
+  RETURN_IF_ERROR(CheckPlan(assignment));
+  ASSIGN_OR_RETURN(
+      const Mesh mesh,
+      Mesh::Create(std::max(spec.resources().ranks(), 1), assignment.rank()));
+
+  RankSetup setup;
+  RankContext& context = setup.context;
+  ASSIGN_OR_RETURN(context.dtype, TypeOf(settings.precision));
+  ASSIGN_OR_RETURN(context.backend_kind, KindOf(spec.resources().backend()));
+  context.threads = std::max(message.threads(), 1);
+  ASSIGN_OR_RETURN(setup.backend, kernels::CreateBackend(context.backend_kind));
+  ASSIGN_OR_RETURN(setup.stream, setup.backend->CreateStream(context.threads));
+  if (mesh.sequence_ranks() > 1) {
+    ASSIGN_OR_RETURN(setup.group, Connect(message, context.backend_kind,
+                                          mesh.sequence_ranks(), store));
+  }
+  context.backend = setup.backend.get();
+  context.stream = setup.stream.get();
+  context.group = setup.group.get();
+  return setup;
+}
+
+}  // namespace longspan::worker
