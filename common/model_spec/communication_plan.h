@@ -73,9 +73,10 @@ struct HaloMove {
 std::vector<HaloMove> PlanHalos(absl::Span<const TokenRange> ranges,
                                 int64_t kernel_size);
 
-// Tokens that `rank` sends and receives in PlanHalos: its staging buffer.
-int64_t HaloStagingTokens(absl::Span<const TokenRange> ranges,
-                          int64_t kernel_size, int rank);
+// The most tokens that one rank sends and receives in PlanHalos, whatever the
+// ranges: its own halo, and the halos of the next kernel_size - 1 ranks when
+// those hold one token each.
+int64_t HaloStagingTokens(int64_t kernel_size, int ranks);
 
 // Bytes that one rank sends (and receives) in an AllReduce; as
 // worker/collective/all_reduce_plan.h, tested against it.

@@ -179,8 +179,8 @@ class Planner {
   }
   int64_t HaloStagingCount() const {
     return shape_.batch * widths_.mixed() *
-           HaloStagingTokens(shape_.ranges, spec_.linear.short_convolution,
-                             shape_.rank);
+           HaloStagingTokens(spec_.linear.short_convolution,
+                             static_cast<int>(ranks_));
   }
   int64_t MemoryCount() const {
     return shape_.batch * spec_.linear.heads * spec_.linear.key_dim *

@@ -94,8 +94,8 @@ absl::Status QkvPath::Rotate(const RankContext& context, const LayerPass& pass,
 
 TensorView QkvPath::AllocateStaging(const RankContext& context,
                                     const LayerPass& pass) const {
-  const int64_t tokens = HaloStagingTokens(
-      pass.shard->ranges(), spec_.short_convolution, context.rank());
+  const int64_t tokens =
+      HaloStagingTokens(spec_.short_convolution, context.ranks());
   if (tokens == 0) return TensorView();
   return context.arena->Allocate(
       "halo_staging", context.dtype,

@@ -21,7 +21,7 @@ namespace longspan::worker {
 
 class ConvolutionHalo {
  public:
-  // `staging` [batch * HaloStagingTokens(...) * channels]; null for none.
+  // `staging` [batch * HaloStagingTokens() * channels]; null for one rank.
   ConvolutionHalo(const RankContext& context, int layer,
                   const SequenceShard& shard, int64_t kernel_size,
                   int64_t channels, kernels::TensorView staging);

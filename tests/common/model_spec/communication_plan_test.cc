@@ -87,7 +87,26 @@ TEST(CommunicationPlanTest, HalosComeFromSeveralShortRanges) {
   EXPECT_THAT(moves, ::testing::ElementsAre(
                          Move{0, 1, 2, 5}, Move{1, 2, 5, 6}, Move{2, 3, 6, 7},
                          Move{0, 2, 3, 5}, Move{1, 3, 5, 6}, Move{0, 3, 4, 5}));
-  EXPECT_EQ(HaloStagingTokens(ranges, 4, 1), 3 + 1 + 1);
+}
+
+TEST(CommunicationPlanTest, StagingHoldsEveryRanksHalos) {
+  for (int64_t kernel : {2, 4, 8}) {
+    for (int ranks : {2, 3, 5, 12}) {
+      for (int64_t tokens = ranks; tokens < 10 * ranks; ++tokens) {
+        std::vector<int64_t> staged(ranks);
+        for (const HaloMove& move :
+             PlanHalos(*SplitTokens(tokens, ranks), kernel)) {
+          staged[move.from] += move.tokens.size();
+          staged[move.to] += move.tokens.size();
+        }
+        for (int64_t rank : staged) {
+          EXPECT_LE(rank, HaloStagingTokens(kernel, ranks));
+        }
+      }
+    }
+  }
+  EXPECT_EQ(HaloStagingTokens(4, 1), 0);
+  EXPECT_EQ(HaloStagingTokens(4, 2), 9);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 // the model (tests/worker/model/plan_test.cc).
 #include "common/model_spec/memory_plan.h"
 
+#include <vector>
+
 #include "common/model_spec/parameter_layout.h"
 #include "gtest/gtest.h"
 
@@ -65,6 +67,42 @@ TEST(MemoryPlanTest, LinearStatesDoNotGrowWithTheText) {
   softmax.layer_pattern = "N";
   EXPECT_EQ(PlanFor(softmax, RunMode::kGenerate, 262144, 2).state_bytes,
             512 * PlanFor(softmax, RunMode::kGenerate, 512, 2).state_bytes);
+}
+
+// The arena is made for the longest piece of a text, so a shorter one may
+// never need more.
+TEST(MemoryPlanTest, AShorterPieceFitsTheArenaOfALongerOne) {
+  ModelSpec hybrid = Linear();
+  hybrid.layer_pattern = "LN";
+  hybrid.softmax.window = 16;
+  hybrid = ResolveDefaults(hybrid);
+  for (RunMode mode :
+       {RunMode::kTrain, RunMode::kEvaluate, RunMode::kGenerate}) {
+    for (int ranks : {1, 3}) {
+      for (int threads : {1, 4}) {
+        for (const ModelSpec& spec : {Linear(), hybrid}) {
+          std::vector<int64_t> needed(ranks, 0);
+          for (int64_t tokens = ranks; tokens < 3000;
+               tokens += 1 + tokens / 20) {
+            for (int rank = 0; rank < ranks; ++rank) {
+              RunShape shape;
+              shape.mode = mode;
+              shape.ranges = *SplitTokens(tokens, ranks);
+              shape.rank = rank;
+              shape.threads = threads;
+              shape.carries_state = mode != RunMode::kTrain;
+              shape.context_tokens = 4000;
+              const int64_t bytes = PlanMemory(spec, shape).arena_bytes;
+              EXPECT_GE(bytes, needed[rank])
+                  << tokens << " tokens, rank " << rank << " of " << ranks
+                  << ", " << threads << " threads";
+              needed[rank] = bytes;
+            }
+          }
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
