@@ -174,8 +174,7 @@ void CoordinatorLink::WriteMessages(Session* session) {
     std::optional<v1::WorkerMessage> message;
     {
       MutexLock lock(mu_);
-      const auto idle = [&] { return !begun_ || queue_.empty(); };
-      while (!session->over && idle() && !(closing_ && begun_)) {
+      while (!session->over && (!begun_ || (queue_.empty() && !closing_))) {
         changed_.Wait(mu_);
       }
       if (session->over) return;

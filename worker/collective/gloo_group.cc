@@ -23,7 +23,6 @@ namespace longspan::worker {
 namespace {
 
 using kernels::ConstTensorView;
-using kernels::DType;
 using kernels::TensorView;
 using SteadyClock = std::chrono::steady_clock;
 
