@@ -22,7 +22,6 @@ namespace longspan {
 
 inline constexpr int64_t kParameterAlignment = 16;
 
-// Whom a parameter belongs to: the order of its group within the layer.
 enum class InitialValue { kNormal, kZero, kOne };
 
 struct ParameterInfo {

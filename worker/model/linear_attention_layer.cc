@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
-#include "worker/parallel/state_exchange.h"
 
 namespace longspan::worker {
 namespace {
@@ -288,23 +287,38 @@ absl::Status LinearAttentionLayer::RecurInGang(const RankContext& context,
 
   // The state that enters this rank, and what it adds.
   RETURN_IF_ERROR(exchange.Wait());
-  if (gated()) {
-    RETURN_IF_ERROR(exchange.KeepDecays(tape.decays));
-  } else {
-    FillConstantDecays(*pass.shard, log_decays_, tape.decays);
-  }
+  RETURN_IF_ERROR(KeepDecays(pass, exchange, tape));
   RETURN_IF_ERROR(exchange.FoldBefore(tape.decays, entering, tape.entering));
   if (!first) {
     RETURN_IF_ERROR(op.Outputs(operands, tape.entering, ChunkTerms::kInterChunk,
                                {tape.o, TensorView()}, workspace, stream));
   }
-  if (state == nullptr) return absl::OkStatus();
+  return state == nullptr ? absl::OkStatus()
+                          : LeaveState(context, pass, exchange, tape, *state);
+}
 
-  // The state that leaves the last rank, known to all.
+// The decays of all ranks: those that travelled, or those that every rank
+// knows.
+absl::Status LinearAttentionLayer::KeepDecays(const LayerPass& pass,
+                                              const StateExchange& exchange,
+                                              const Tape& tape) const {
+  if (gated()) return exchange.KeepDecays(tape.decays);
+  FillConstantDecays(*pass.shard, log_decays_, tape.decays);
+  return absl::OkStatus();
+}
+
+// The state that leaves the last rank, on every rank.
+absl::Status LinearAttentionLayer::LeaveState(const RankContext& context,
+                                              const LayerPass& pass,
+                                              StateExchange& exchange,
+                                              const Tape& tape,
+                                              LayerState& state) const {
+  const MemoryShape m = Memory(pass);
   const TensorView leaving = context.arena->Allocate(
       "leaving", context.dtype, {m.batch, m.heads, m.key_dim, m.value_dim});
-  RETURN_IF_ERROR(exchange.FoldAll(tape.decays, entering, leaving));
-  return context.backend->elementwise().Copy(leaving, state->memory, stream);
+  RETURN_IF_ERROR(exchange.FoldAll(tape.decays, state.memory, leaving));
+  return context.backend->elementwise().Copy(leaving, state.memory,
+                                             *context.stream);
 }
 
 // ---- Backward --------------------------------------------------------------

@@ -29,6 +29,7 @@
 #include "worker/model/parameters.h"
 #include "worker/model/qkv_path.h"
 #include "worker/parallel/memory_state.h"
+#include "worker/parallel/state_exchange.h"
 #include "worker/tensor/tensor.h"
 
 namespace longspan::worker {
@@ -72,6 +73,11 @@ class LinearAttentionLayer : public Mixer {
                           LayerState* state, const Tape& tape) const;
   absl::Status RecurInGang(const RankContext& context, const LayerPass& pass,
                            LayerState* state, const Tape& tape) const;
+  absl::Status KeepDecays(const LayerPass& pass, const StateExchange& exchange,
+                          const Tape& tape) const;
+  absl::Status LeaveState(const RankContext& context, const LayerPass& pass,
+                          StateExchange& exchange, const Tape& tape,
+                          LayerState& state) const;
   absl::Status Decode(const RankContext& context, const LayerPass& pass,
                       LayerState* state, const Tape& tape) const;
   absl::Status RecurBackwardAlone(const RankContext& context,
