@@ -72,7 +72,7 @@ class ExecutorProcessTest : public ::testing::Test {
     train.set_steps(steps);
     train.set_report_interval(1);
     train.mutable_optimizer()->set_learning_rate(1e-2);
-    train.mutable_checkpoint()->set_interval(5);
+    train.mutable_checkpoint()->set_interval(10);
     return message;
   }
 
@@ -155,7 +155,7 @@ TEST_F(ExecutorProcessTest, AKilledGangResumesToTheSameBits) {
   {
     FakeAgent agent(Train(2, 30), 2);
     agent.on_message = [&](int rank, const internal::FromExecutor& message) {
-      if (rank == 1 && message.progress().checkpoint_step() >= 5) {
+      if (rank == 1 && message.progress().checkpoint_step() >= 10) {
         agent.Kill(1, SIGKILL);
       }
     };
@@ -171,7 +171,7 @@ TEST_F(ExecutorProcessTest, AKilledGangResumesToTheSameBits) {
   internal::ExecutorAssignment again = Train(2, 30);
   again.mutable_assignment()->mutable_key()->set_attempt(2);
   const auto resumed = RunToEnd(again);
-  EXPECT_GE(resumed->prepared(0)->resumed_step(), 5);
+  EXPECT_GE(resumed->prepared(0)->resumed_step(), 10);
   EXPECT_EQ(resumed->finished(0)->result().train().parameter_digest(), whole);
 }
 
