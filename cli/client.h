@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "cli/commands.h"
 #include "longspan/v1/job_service.grpc.pb.h"
 
@@ -22,10 +23,10 @@ class Client {
 
   v1::JobService::Stub& stub() const { return *stub_; }
 
-  // For a unary call: with the token and the deadline.
+  // For a unary call: with the deadline. The token is the channel's.
   std::unique_ptr<grpc::ClientContext> NewContext() const;
 
-  // For a stream that lives as long as the job: with the token only.
+  // For a stream that lives as long as the job: without one.
   std::unique_ptr<grpc::ClientContext> NewStreamContext() const;
 
   const std::string& address() const { return address_; }
@@ -34,8 +35,7 @@ class Client {
   Client() = default;
 
   std::string address_;
-  std::string token_;
-  double timeout_seconds_ = 30;
+  absl::Duration timeout_;
   std::unique_ptr<v1::JobService::Stub> stub_;
 };
 

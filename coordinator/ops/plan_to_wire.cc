@@ -19,6 +19,7 @@ void WriteMemory(const MemoryPlan& from, v1::MemoryPlan* to) {
   to->set_activations(tape + from.state_bytes);
   to->set_workspace(from.arena_bytes - tape);
   to->set_collective_buffers(from.transport_bytes);
+  to->set_data(from.input_bytes);
   to->set_total(from.total_bytes());
 }
 

@@ -1,0 +1,61 @@
+"""What the end-to-end tests share: the cluster under test and small jobs.
+
+Each file is a script of unittest cases; ctest runs it with
+LONGSPAN_BINARY_DIR set to the build under test.
+"""
+
+import os
+import pathlib
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "cli/python"))
+
+from local_cluster import (  # noqa: E402, F401
+    CommandFailed, LocalCluster, await_that)
+
+BUILD = pathlib.Path(os.environ.get("LONGSPAN_BINARY_DIR",
+                                    ROOT / "build/release"))
+BINARIES = BUILD / "bin"
+CORPUS = "corpus://devils-dictionary.txt.gz"
+
+MODEL = """
+    hidden_size: 32
+    layer_count: 3
+    layer_pattern: {pattern}
+    linear: {{mixer: {mixer}, heads: 2, feature_map: silu,
+             short_convolution: 4, output_gate: true}}
+    softmax: {{heads: 2, window: {window}}}
+    mlp: {{intermediate_size: 48}}"""
+
+
+def train_job(ranks=2, steps=50, length=96, batch=1, pattern="LNL",
+              mixer="simple_gla", window=32, more=""):
+    """The text of a small train job."""
+    model = MODEL.format(pattern=pattern, mixer=mixer, window=window)
+    return f"""name: e2e
+resources: {{ranks: {ranks}, threads: 1}}
+train:
+  model:{model}
+  data: {{uri: "{CORPUS}", end: 345741}}
+  sequence_length: {length}
+  batch_size: {batch}
+  steps: {steps}
+  optimizer: {{learning_rate: 1e-2}}
+  schedule: {{warmup_steps: {min(5, steps)}}}
+  report_interval: 1
+  seed: 7
+{more}"""
+
+
+def cluster(**options):
+    return LocalCluster(BINARIES, **options)
+
+
+def train_result(job):
+    return job["result"]["train"]
+
+
+def main():
+    unittest.main(verbosity=2)

@@ -1,0 +1,106 @@
+"""The same job on 1, 2, 3 and 4 ranks, and what the ranks send."""
+
+import re
+import unittest
+import urllib.request
+
+import e2e
+
+STEP_LOSS = re.compile(r"step (\d+)\S* +loss ([\d.eE+-]+)")
+
+
+class EqualityTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = e2e.cluster(workers=4)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.stop()
+
+    def losses(self, ranks):
+        # 103 tokens: no number of ranks, and no chunk, divides them.
+        job = self.cluster.submit(e2e.train_job(ranks=ranks, steps=50,
+                                                length=103))
+        self.cluster.wait(job)
+        log = self.cluster.command("logs", job)[1]
+        return {int(step): float(loss)
+                for step, loss in STEP_LOSS.findall(log)}
+
+    def test_losses_do_not_depend_on_the_ranks(self):
+        one = self.losses(1)
+        self.assertEqual(sorted(one), list(range(1, 51)))
+        for ranks in (2, 3, 4):
+            other = self.losses(ranks)
+            for step, loss in one.items():
+                self.assertLess(abs(other[step] - loss) / loss, 1e-5,
+                                f"{ranks} ranks, step {step}")
+
+    def test_greedy_tokens_do_not_depend_on_the_ranks(self):
+        job = self.cluster.submit(e2e.train_job(ranks=2, steps=60))
+        self.cluster.wait(job)
+
+        def continued(ranks):
+            return self.cluster.command(
+                "generate", "--model-job", job, "--prompt-uri", e2e.CORPUS,
+                "--prompt-end", 1001, "--ranks", ranks, "--temperature", 0,
+                "--max-new-tokens", 40)[1]
+        one = continued(1)
+        self.assertGreaterEqual(len(one), 40)
+        self.assertEqual(continued(3), one)
+
+    def transfers(self, job):
+        """{(rank, op): bytes sent} of a job, from the workers' metrics."""
+        pattern = re.compile(
+            r'longspan_collective_bytes_total\{([^}]*)\} ([\d.e+]+)')
+        sent = {}
+        for url in self.cluster.metrics[1:]:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                text = answer.read().decode()
+            for labels, value in pattern.findall(text):
+                label = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+                if (label["job_id"] == job.split("/")[-1] and
+                        label["direction"] == "sent"):
+                    key = int(label["rank"]), label["op"]
+                    sent[key] = sent.get(key, 0) + float(value)
+        return sent
+
+    def test_bytes_are_those_of_the_plan(self):
+        steps, ranks = 10, 3
+        for length in (64, 103, 512):
+            text = e2e.train_job(ranks=ranks, steps=steps, length=length,
+                                 pattern="LNL")
+            plan = self.cluster.plan(text)
+            job = self.cluster.submit(text)
+            self.cluster.wait(job)
+            planned = {}
+            for layer in plan["layers"]:
+                op = ("kv_exchange" if layer["mixer"] == "softmax"
+                      else "state_exchange")
+                for rank in range(ranks):
+                    sent = (int(layer["forward_bytes"][rank]) +
+                            int(layer["backward_bytes"][rank]))
+                    planned[rank, op] = planned.get((rank, op), 0) + sent
+            measured = e2e.await_that(
+                "the job's byte counters", lambda: self.transfers(job))
+            for key, value in planned.items():
+                self.assertEqual(measured.get(key, 0), steps * value,
+                                 (length, key))
+
+    def test_linear_layers_send_the_same_at_any_length(self):
+        def layers(length):
+            plan = self.cluster.plan(e2e.train_job(ranks=4, length=length,
+                                                   window=0))
+            return {mixer: [layer["forward_bytes"] + layer["backward_bytes"]
+                            for layer in plan["layers"]
+                            if (layer["mixer"] == "softmax") ==
+                            (mixer == "softmax")]
+                    for mixer in ("softmax", "linear")}
+        short, long = layers(512), layers(262144)
+        self.assertEqual(short["linear"], long["linear"])
+        for a, b in zip(short["softmax"][0], long["softmax"][0]):
+            self.assertEqual(int(a) * 512, int(b))
+
+
+if __name__ == "__main__":
+    e2e.main()

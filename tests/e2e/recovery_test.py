@@ -1,0 +1,99 @@
+"""kill -9 of every kind of process in mid-step."""
+
+import json
+import os
+import signal
+import unittest
+
+import e2e
+
+STEPS = 600
+
+
+def job_text():
+    return e2e.train_job(
+        ranks=2, steps=STEPS,
+        more="  checkpoint: {interval: 100, keep_last: 2}\n")
+
+
+class RecoveryTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = e2e.cluster(workers=2)
+        cls.undisturbed = e2e.train_result(cls.cluster.run_job(job_text()))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.stop()
+
+    def step_of(self, job):
+        return int(self.cluster.get(job).get("progress", {}).get("done", 0))
+
+    def submit_and_await_checkpoint(self):
+        job = self.cluster.submit(job_text())
+        e2e.await_that(
+            "the first checkpoint",
+            lambda: int(self.cluster.get(job).get("progress", {}).get(
+                "checkpoint_step", 0)) >= 100, 60)
+        return job
+
+    def assert_same_bits(self, job):
+        done = self.cluster.wait(job)
+        self.assertEqual(e2e.train_result(done)["parameter_digest"],
+                         self.undisturbed["parameter_digest"])
+        self.assertEqual(e2e.train_result(done)["steps"],
+                         self.undisturbed["steps"])
+        return done
+
+    def assert_resumed(self, done):
+        last = done["attempts"][-1]
+        self.assertGreaterEqual(len(done["attempts"]), 2)
+        self.assertGreaterEqual(int(last.get("resumed_step", 0)), 100)
+
+    def test_an_executor_is_killed(self):
+        job = self.submit_and_await_checkpoint()
+        os.kill(self.cluster.pids_of("longspan-executor")[-1], signal.SIGKILL)
+        self.assert_resumed(self.assert_same_bits(job))
+
+    def test_a_worker_daemon_is_killed(self):
+        job = self.submit_and_await_checkpoint()
+        os.kill(self.cluster.pids_of("longspan-worker")[0], signal.SIGKILL)
+        self.assert_resumed(self.assert_same_bits(job))
+        self.cluster.await_workers(2)
+
+    def test_the_coordinator_is_killed(self):
+        text = job_text()
+        job = self.cluster.submit(text, "--request-id", "once")
+        watch = self.cluster.start("watch", "--json", job)
+        e2e.await_that("steps", lambda: self.step_of(job) > 20)
+        executors = self.cluster.pids_of("longspan-executor")
+        os.kill(self.cluster.pids_of("longspan-coordinator")[0],
+                signal.SIGKILL)
+        out, err = watch.communicate(timeout=200)
+        self.assertEqual(watch.returncode, 0, err)
+        events = [json.loads(line) for line in out.splitlines()]
+        self.assert_no_gap(events)
+        self.assertIn("reconnecting", err)
+        # The ranks never noticed: one attempt, the same processes.
+        done = self.assert_same_bits(job)
+        self.assertEqual(len(done["attempts"]), 1)
+        self.assertEqual(len(executors), 2)
+        self.assertEqual(self.cluster.submit(text, "--request-id", "once"),
+                         job)
+
+    def assert_no_gap(self, events):
+        """Every state once, in order; steps never go back."""
+        states = []
+        for event in events:
+            state = event.get("state_changed", {}).get("state")
+            if state and (not states or states[-1] != state):
+                states.append(state)
+        self.assertEqual(states, ["PENDING", "STARTING", "RUNNING",
+                                  "SUCCEEDED"])
+        steps = [int(event["progress"].get("done", 0)) for event in events
+                 if "progress" in event]
+        self.assertEqual(steps, sorted(steps))
+
+
+if __name__ == "__main__":
+    e2e.main()
