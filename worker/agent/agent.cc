@@ -70,17 +70,21 @@ v1::WorkerMessage Agent::Registration() {
 }
 
 void Agent::OnSession() {
-  ++session_;
+  const int64_t session = ++session_;
   link_->BeginSession(Registration());
+  loop_->After(options_.registration_timeout, [=, this] {
+    if (session == session_ && !registered_) link_->Reconnect();
+  });
 }
 
 void Agent::OnSessionEnd(const absl::Status& reason) {
   registered_ = false;
   ++session_;
-  if (reported_unreachable_) return;
-  reported_unreachable_ = true;
-  LogWarning("coordinator unreachable; dialling again until it answers",
-             {{"reason", std::string(reason.message())}});
+  const std::string words = reason.ToString();
+  if (draining_ || words == last_session_end_) return;
+  last_session_end_ = words;
+  LogWarning("no session with the coordinator; dialling until there is one",
+             {{"reason", words}});
 }
 
 void Agent::OnMessage(const v1::CoordinatorMessage& message) {
@@ -108,7 +112,7 @@ void Agent::OnMessage(const v1::CoordinatorMessage& message) {
 void Agent::OnRegistered(const v1::Registered& registered) {
   registered_ = true;
   detached_ = false;
-  reported_unreachable_ = false;
+  last_session_end_.clear();
   if (registered.has_lease()) lease_ = ToDuration(registered.lease());
   if (registered.has_renew_interval()) {
     renew_interval_ = std::max(ToDuration(registered.renew_interval()),

@@ -38,6 +38,8 @@ struct AgentOptions {
   std::vector<std::string> environment;      // of the executors
 
   absl::Duration metric_interval = absl::Seconds(1);
+  // A coordinator that takes the stream but does not answer is given up.
+  absl::Duration registration_timeout = absl::Seconds(10);
   // Used until the coordinator says otherwise.
   absl::Duration detached_timeout = absl::Minutes(10);
   // From asking an executor to stop until it is killed: while draining or
@@ -112,7 +114,7 @@ class Agent {
   RankTable ranks_;
   int64_t session_ = 0;  // counts sessions
   bool registered_ = false;
-  bool reported_unreachable_ = false;
+  std::string last_session_end_;  // what has been logged
   int64_t lease_sequence_ = 0;
   TimePoint last_contact_;
   absl::Duration lease_ = absl::Seconds(30);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/log/log.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "grpcpp/grpcpp.h"
@@ -59,6 +60,9 @@ void CoordinatorLink::Start() {
 void CoordinatorLink::BeginSession(v1::WorkerMessage registration) {
   MutexLock lock(mu_);
   if (session_ == nullptr || begun_) return;
+  if (const int64_t dropped = queue_.TakeDropped(); dropped > 0) {
+    LogWarning("log lines or tokens had to give way", {{"messages", dropped}});
+  }
   queue_.StartSession();
   queue_.Push(Urgency::kLease, std::move(registration));
   begun_ = true;
@@ -151,8 +155,7 @@ bool CoordinatorLink::RunSession() {
     session.over = true;
     changed_.NotifyAll();
   }
-  session.context.TryCancel();
-  session.writer.join();
+  session.writer.join();  // the call is over, so a write in progress fails
   handlers_.on_session_end(FromGrpcStatus(session.stream->Finish()));
   return registered;
 }
