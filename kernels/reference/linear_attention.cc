@@ -26,6 +26,12 @@ struct State {
 
   double& at(int64_t c, int64_t e) { return data[c * cols + e]; }
   double at(int64_t c, int64_t e) const { return data[c * cols + e]; }
+  // += factor * x^T y
+  void AddOuter(double factor, const double* x, const double* y) {
+    for (int64_t c = 0; c < rows; ++c) {
+      for (int64_t e = 0; e < cols; ++e) at(c, e) += factor * x[c] * y[e];
+    }
+  }
   void Scale(double factor) {
     for (double& x : data) x *= factor;
   }
@@ -58,16 +64,41 @@ void StoreState(const State& state, const TensorView& view, int64_t b,
   }
 }
 
+// [T, D] of one batch element and head; empty for an absent operand.
+class Tokens {
+ public:
+  Tokens(const ConstTensorView& view, int64_t b, int64_t h) {
+    if (view.is_null()) return;
+    cols_ = view.size(3);
+    data_.reserve(view.size(1) * cols_);
+    for (int64_t t = 0; t < view.size(1); ++t) {
+      for (int64_t c = 0; c < cols_; ++c) {
+        data_.push_back(Get(view, b, t, h, c));
+      }
+    }
+  }
+
+  const double* row(int64_t t) const { return &data_[t * cols_]; }
+
+ private:
+  int64_t cols_ = 0;
+  std::vector<double> data_;
+};
+
 // One batch element and head of the inputs.
 class Sequence {
  public:
-  Sequence(const LinearAttentionInputs& inputs, const Sizes& sizes, int64_t b,
-           int64_t h)
-      : inputs_(inputs), sizes_(sizes), b_(b), h_(h) {}
+  Sequence(const LinearAttentionInputs& inputs, int64_t b, int64_t h)
+      : inputs_(inputs),
+        b_(b),
+        h_(h),
+        q_(inputs.q, b, h),
+        k_(inputs.k, b, h),
+        v_(inputs.v, b, h) {}
 
-  double q(int64_t t, int64_t c) const { return Get(inputs_.q, b_, t, h_, c); }
-  double k(int64_t t, int64_t c) const { return Get(inputs_.k, b_, t, h_, c); }
-  double v(int64_t t, int64_t e) const { return Get(inputs_.v, b_, t, h_, e); }
+  const double* q(int64_t t) const { return q_.row(t); }
+  const double* k(int64_t t) const { return k_.row(t); }
+  const double* v(int64_t t) const { return v_.row(t); }
 
   double log_decay(int64_t t) const {
     switch (inputs_.transition) {
@@ -94,27 +125,13 @@ class Sequence {
     } else {
       state.Scale(std::exp(log_decay(t)));
     }
-    for (int64_t c = 0; c < state.rows; ++c) {
-      for (int64_t e = 0; e < state.cols; ++e) {
-        state.at(c, e) += k(t, c) * v(t, e);
-      }
-    }
+    state.AddOuter(1.0, k(t), v(t));
   }
 
   double Output(int64_t t, int64_t e, const State& state) const {
     double sum = 0.0;
-    for (int64_t c = 0; c < state.rows; ++c) sum += q(t, c) * state.at(c, e);
+    for (int64_t c = 0; c < state.rows; ++c) sum += q(t)[c] * state.at(c, e);
     return inputs_.scale * sum;
-  }
-
-  // dS_t += scale * q_t^T do_t
-  void AddOutputGradient(int64_t t, const ConstTensorView& d_o,
-                         State& d_state) const {
-    for (int64_t c = 0; c < d_state.rows; ++c) {
-      for (int64_t e = 0; e < d_state.cols; ++e) {
-        d_state.at(c, e) += inputs_.scale * q(t, c) * Get(d_o, b_, t, h_, e);
-      }
-    }
   }
 
   // dS_{t-1} from dS_t.
@@ -128,9 +145,9 @@ class Sequence {
 
  private:
   const LinearAttentionInputs& inputs_;
-  const Sizes& sizes_;
   const int64_t b_;
   const int64_t h_;
+  const Tokens q_, k_, v_;
 };
 
 // S_{t-1} for t = T-1 .. 0, recomputed from states saved every kStride tokens.
@@ -184,25 +201,23 @@ struct SequenceGradients {
   State d_initial_state;
 };
 
-void QueryGradient(const State& state, const ConstTensorView& d_o, int64_t b,
-                   int64_t t, int64_t h, double scale, double* d_q) {
+void QueryGradient(const State& state, const double* d_o, double scale,
+                   double* d_q) {
   for (int64_t c = 0; c < state.rows; ++c) {
     double sum = 0.0;
-    for (int64_t e = 0; e < state.cols; ++e) {
-      sum += state.at(c, e) * Get(d_o, b, t, h, e);
-    }
+    for (int64_t e = 0; e < state.cols; ++e) sum += state.at(c, e) * d_o[e];
     d_q[c] = scale * sum;
   }
 }
 
-void KeyValueGradient(const Sequence& sequence, int64_t t, const State& d_state,
+void KeyValueGradient(const double* k, const double* v, const State& d_state,
                       double* d_k, double* d_v) {
   std::fill(d_v, d_v + d_state.cols, 0.0);
   for (int64_t c = 0; c < d_state.rows; ++c) {
     double sum = 0.0;
     for (int64_t e = 0; e < d_state.cols; ++e) {
-      sum += d_state.at(c, e) * sequence.v(t, e);
-      d_v[e] += d_state.at(c, e) * sequence.k(t, c);
+      sum += d_state.at(c, e) * v[e];
+      d_v[e] += d_state.at(c, e) * k[c];
     }
     d_k[c] = sum;
   }
@@ -219,17 +234,19 @@ SequenceGradients ComputeGradients(const LinearAttentionInputs& inputs,
                                    const State& initial_state,
                                    const ConstTensorView& d_o,
                                    const State& d_final_state) {
-  const Sequence sequence(inputs, sizes, b, h);
+  const Sequence sequence(inputs, b, h);
+  const Tokens d_outputs(d_o, b, h);
   StateHistory history(sequence, sizes, initial_state);
   SequenceGradients result(sizes);
   State d_state = d_final_state;
   for (int64_t t = sizes.tokens - 1; t >= 0; --t) {
-    sequence.AddOutputGradient(t, d_o, d_state);
+    d_state.AddOuter(inputs.scale, sequence.q(t), d_outputs.row(t));
     State state = history.Before(t);
     sequence.Advance(t, state);
-    QueryGradient(state, d_o, b, t, h, inputs.scale,
+    QueryGradient(state, d_outputs.row(t), inputs.scale,
                   &result.d_q[t * sizes.key_dim]);
-    KeyValueGradient(sequence, t, d_state, &result.d_k[t * sizes.key_dim],
+    KeyValueGradient(sequence.k(t), sequence.v(t), d_state,
+                     &result.d_k[t * sizes.key_dim],
                      &result.d_v[t * sizes.value_dim]);
     sequence.Retreat(t, d_state);
     // S_t = a_t S_{t-1} + ..., so d/dlog a_t = <S_{t-1}, a_t dS_t>.
@@ -279,7 +296,7 @@ void WriteGradients(const SequenceGradients& from, const Sizes& sizes,
 void ComputeOutputs(const LinearAttentionInputs& inputs, const Sizes& sizes,
                     int64_t b, int64_t h, State state, bool add,
                     const TensorView& o) {
-  const Sequence sequence(inputs, sizes, b, h);
+  const Sequence sequence(inputs, b, h);
   State own(sizes);
   for (int64_t t = 0; t < sizes.tokens; ++t) {
     sequence.Advance(t, state);
@@ -314,7 +331,7 @@ class ReferenceLinearAttention : public LinearAttention {
                          Stream&) override {
     ASSIGN_OR_RETURN(const Sizes sizes, CheckSummarise(inputs, summary));
     ForEachSequence(sizes, [&](int64_t b, int64_t h) {
-      const Sequence sequence(inputs, sizes, b, h);
+      const Sequence sequence(inputs, b, h);
       State state(sizes);
       for (int64_t t = 0; t < sizes.tokens; ++t) sequence.Advance(t, state);
       StoreState(state, summary.state, b, h);
@@ -338,7 +355,7 @@ class ReferenceLinearAttention : public LinearAttention {
       ComputeOutputs(inputs, sizes, b, h, state,
                      terms == ChunkTerms::kInterChunk, outputs.o);
       if (terms == ChunkTerms::kIntraChunk) return;
-      const Sequence sequence(inputs, sizes, b, h);
+      const Sequence sequence(inputs, b, h);
       for (int64_t t = 0; t < sizes.tokens; ++t) sequence.Advance(t, state);
       StoreState(state, outputs.final_state, b, h);
     });
@@ -351,10 +368,11 @@ class ReferenceLinearAttention : public LinearAttention {
     ASSIGN_OR_RETURN(const Sizes sizes,
                      CheckSummariseBackward(inputs, d_o, d_state));
     ForEachSequence(sizes, [&](int64_t b, int64_t h) {
-      const Sequence sequence(inputs, sizes, b, h);
+      const Sequence sequence(inputs, b, h);
+      const Tokens d_outputs(d_o, b, h);
       State d_sum(sizes);
       for (int64_t t = sizes.tokens - 1; t >= 0; --t) {
-        sequence.AddOutputGradient(t, d_o, d_sum);
+        d_sum.AddOuter(inputs.scale, sequence.q(t), d_outputs.row(t));
         sequence.Retreat(t, d_sum);
       }
       StoreState(d_sum, d_state, b, h);
@@ -424,7 +442,7 @@ class ReferenceLinearAttention : public LinearAttention {
     ASSIGN_OR_RETURN(const Sizes sizes,
                      CheckDecode(inputs, slots, state_pool, o));
     ForEachSequence(sizes, [&](int64_t b, int64_t h) {
-      const Sequence sequence(inputs, sizes, b, h);
+      const Sequence sequence(inputs, b, h);
       const int64_t slot = slots.data_as<int32_t>()[b * slots.stride(0)];
       State state = LoadState(sizes, state_pool, slot, h);
       for (int64_t t = 0; t < sizes.tokens; ++t) {

@@ -55,6 +55,7 @@ TEST_P(SoftmaxAttentionConformance, AgreesWithReference) {
       ExpectClose(actual.d_q, expected.d_q, tolerance, "d_q");
       ExpectClose(actual.d_k, expected.d_k, tolerance, "d_k");
       ExpectClose(actual.d_v, expected.d_v, tolerance, "d_v");
+      if (set != BestInstructionSet()) continue;
       const SoftmaxAttentionResults threaded =
           problem.Run(*op, three, BackendKind::kCpu, 3);
       EXPECT_EQ(threaded.o, actual.o);

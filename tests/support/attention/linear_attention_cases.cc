@@ -47,7 +47,7 @@ void AddHeadSizes(Cases& cases) {
   constexpr Transition kTransitions[] = {kScalar, kConstant, kIdentity};
   int i = 0;
   for (auto [key_dim, value_dim] : kSizes) {
-    cases.push_back(Make(1, 100, 1, key_dim, value_dim, kTransitions[i % 3]));
+    cases.push_back(Make(1, 67, 1, key_dim, value_dim, kTransitions[i % 3]));
     cases.back().fused_projection = i % 2 == 0;
     ++i;
   }
