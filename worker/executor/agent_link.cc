@@ -82,6 +82,8 @@ void AgentLink::OnEnd(absl::Status reason) {
 void AgentLink::RequestStop(const std::string& reason) {
   stop_.Request(reason);
   MutexLock lock(mu_);
+  // A gang that has not met will not meet.
+  if (!started_) replies_.FailAll(stop_.AsStatus());
   changed_.NotifyAll();
 }
 

@@ -51,7 +51,8 @@ class AgentLink {
 
   // Set by a Stop message, and by whoever handles SIGTERM.
   StopRequest& stop() { return stop_; }
-  // Like stop().Request, and wakes the waits above.
+  // Like stop().Request, and ends the waits above and, before Start, those of
+  // replies().
   void RequestStop(const std::string& reason) EXCLUDES(mu_);
 
   // Must arrive.

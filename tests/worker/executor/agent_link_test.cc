@@ -137,6 +137,19 @@ TEST_F(AgentLinkTest, RendezvousErrorsNameTheKey) {
             absl::StatusCode::kAborted);
 }
 
+TEST_F(AgentLinkTest, AStopBeforeStartEndsTheRendezvous) {
+  AgentRendezvous store(*link_, assignment_.assignment());
+  std::thread agent([&] {
+    EXPECT_EQ(Hear().rendezvous().get(), "never set");
+    ToExecutor stop;
+    stop.mutable_stop()->set_reason("cancelled");
+    Tell(stop);
+  });
+  EXPECT_EQ(store.Get("never set", absl::Minutes(5)).status().code(),
+            absl::StatusCode::kCancelled);
+  agent.join();
+}
+
 TEST_F(AgentLinkTest, ReportsCarryLabelsAndMemory) {
   assignment_.mutable_assignment()->mutable_plan()->add_ranks();
   assignment_.mutable_assignment()
