@@ -12,7 +12,8 @@
 namespace longspan::coordinator {
 
 // Failures that the next attempt would meet again: bad arguments, missing
-// files, refused permissions.
+// files, refused permissions. (Not FAILED_PRECONDITION: a worker that drains
+// says that.)
 bool IsPermanent(absl::StatusCode code);
 
 // The failure to blame: permanent ones before others, then those that are not

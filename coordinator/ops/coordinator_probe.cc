@@ -1,5 +1,7 @@
 #include "coordinator/ops/coordinator_probe.h"
 
+#include <utility>
+
 namespace longspan::coordinator {
 namespace {
 
@@ -17,13 +19,18 @@ const char* StateName(WorkerState state) {
 
 }  // namespace
 
-void CoordinatorProbe::OnQueue(const std::map<int, int>& waiting_by_priority) {
+void CoordinatorProbe::OnQueue(std::map<int, int> waiting_by_priority) {
   // Priority 0 is always shown, so that an empty queue is a 0 and not a gap.
-  metrics_.GetGauge(MetricId::kQueueLength, {"0"}).Set(0);
+  waiting_by_priority.try_emplace(0, 0);
+  for (const auto& [priority, count] : shown_) {
+    if (waiting_by_priority.contains(priority)) continue;
+    metrics_.RemoveSeries("priority", std::to_string(priority));
+  }
   for (const auto& [priority, count] : waiting_by_priority) {
     metrics_.GetGauge(MetricId::kQueueLength, {std::to_string(priority)})
         .Set(count);
   }
+  shown_ = std::move(waiting_by_priority);
 }
 
 void CoordinatorProbe::OnJobs(const JobTable& jobs) {

@@ -16,8 +16,9 @@ class CoordinatorProbe {
  public:
   explicit CoordinatorProbe(MetricRegistry& metrics) : metrics_(metrics) {}
 
-  // Waiting jobs by priority.
-  void OnQueue(const std::map<int, int>& waiting_by_priority);
+  // Waiting jobs by priority; priorities without any lose their series.
+  // Callers take turns.
+  void OnQueue(std::map<int, int> waiting_by_priority);
   void OnJobs(const JobTable& jobs);
   void OnWorkers(const std::map<std::string, Worker>& workers);
   void OnHeartbeat(const Worker& worker);
@@ -29,6 +30,7 @@ class CoordinatorProbe {
 
  private:
   MetricRegistry& metrics_;
+  std::map<int, int> shown_;  // of OnQueue
 };
 
 }  // namespace longspan::coordinator

@@ -124,8 +124,6 @@ class Core {
 
   // Deleted jobs whose rows are still in the journal, by revision.
   std::map<int64_t, JobName> deleted_ GUARDED_BY(mu);
-  // Priorities whose queue length was shown; shown as 0 once they are empty.
-  std::map<int, int> shown_waiting_ GUARDED_BY(mu);
 };
 
 }  // namespace longspan::coordinator

@@ -127,7 +127,6 @@ void Core::StartGang(const Job& job) {
 void Core::Reschedule() {
   pending.clear();
   std::map<int, int> waiting;  // by priority
-  for (const auto& [priority, count] : shown_waiting_) waiting[priority] = 0;
   for (ScheduleDecision& decision :
        Schedule(QueueOrder(jobs), workers.workers())) {
     const Job& job = *decision.job;
@@ -147,8 +146,7 @@ void Core::Reschedule() {
     }
     StartGang(*jobs.Find(job.name));
   }
-  probe.OnQueue(waiting);
-  shown_waiting_ = std::move(waiting);
+  probe.OnQueue(std::move(waiting));
   probe.OnWorkers(workers.workers());
 }
 

@@ -3,12 +3,11 @@
 
 #include "coordinator/cluster/worker.h"
 #include "coordinator/job/job.h"
+#include "coordinator/ops/core.h"
 #include "longspan/v1/cluster.pb.h"
 #include "longspan/v1/job.pb.h"
 
 namespace longspan::coordinator {
-
-class Core;
 
 v1::JobState JobStateToWire(JobState state);
 
@@ -16,8 +15,8 @@ v1::JobState JobStateToWire(JobState state);
 v1::Job JobToWire(const Job& job);
 
 // And, if `job` is its newest snapshot, what is known besides: pending reason,
-// queue position, progress. Requires core.mu.
-v1::Job JobToWire(Core& core, const Job& job);
+// queue position, progress.
+v1::Job JobToWire(Core& core, const Job& job) REQUIRES(core.mu);
 
 v1::Worker WorkerToWire(const Worker& worker);
 WorkerDescription WorkerFromWire(const v1::WorkerInfo& info);

@@ -50,7 +50,8 @@ std::optional<v1::JobSpec> TrainSpecOf(const Job& job) {
 }
 
 // Replaces the job of a source by the directory of its checkpoints.
-absl::Status ResolveJobSource(Core& core, v1::ModelSource* source) {
+absl::Status ResolveJobSource(Core& core, v1::ModelSource* source)
+    REQUIRES(core.mu) {
   const JobSnapshot job = core.jobs.Find(JobName(source->job()));
   if (job == nullptr) {
     return absl::NotFoundError(absl::StrCat("there is no job ", source->job()));
@@ -77,7 +78,8 @@ bool IsBeneath(const std::string& uri, const std::string& directory) {
 }
 
 // The spec of a model, if it is a train job's that is still known.
-std::optional<ModelSpec> FindModel(Core& core, const std::string& uri) {
+std::optional<ModelSpec> FindModel(Core& core, const std::string& uri)
+    REQUIRES(core.mu) {
   for (const auto& [name, job] : core.jobs.jobs()) {
     if (job->kind != JobKind::kTrain) continue;
     const std::optional<v1::JobSpec> spec = TrainSpecOf(*job);
@@ -92,7 +94,8 @@ int64_t BytesOf(v1::Precision precision) {
   return precision == v1::F64 ? 8 : 4;
 }
 
-int64_t LargestDevice(Core& core, const std::string& backend) {
+int64_t LargestDevice(Core& core, const std::string& backend)
+    REQUIRES(core.mu) {
   int64_t largest = 0;
   for (const auto& [name, worker] : core.workers.workers()) {
     for (const Device& device : worker.info.devices) {
@@ -152,7 +155,7 @@ void RequestGenerate(const v1::GenerateSpec& generate, PlanRequest& request) {
   request.tokens_path = "generate.piece_length";
 }
 
-PlanRequest RequestOf(Core& core, const v1::JobSpec& spec) {
+PlanRequest RequestOf(Core& core, const v1::JobSpec& spec) REQUIRES(core.mu) {
   PlanRequest request;
   request.ranks = spec.resources().ranks();
   request.backend = spec.resources().backend();

@@ -1,19 +1,17 @@
 // From a job's spec to its plan: fills in what only the coordinator knows (the
 // models of other jobs, the devices of the cluster) and calls the pure planner.
-// Everything here requires core.mu.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "coordinator/job/job.h"
+#include "coordinator/ops/core.h"
 #include "coordinator/ops/errors.h"
 #include "longspan/v1/job.pb.h"
 #include "longspan/v1/plan.pb.h"
 
 namespace longspan::coordinator {
-
-class Core;
 
 JobKind KindOf(const v1::JobSpec& spec);
 
@@ -22,7 +20,7 @@ JobKind KindOf(const v1::JobSpec& spec);
 // is wrong with those.
 std::vector<FieldViolation> ResolveSources(Core& core,
                                            const std::string& job_id,
-                                           v1::JobSpec* spec);
+                                           v1::JobSpec* spec) REQUIRES(core.mu);
 
 struct SpecPlan {
   v1::Plan plan;
@@ -31,7 +29,7 @@ struct SpecPlan {
 };
 
 // Plans a resolved, valid spec.
-SpecPlan PlanSpec(Core& core, const v1::JobSpec& spec);
+SpecPlan PlanSpec(Core& core, const v1::JobSpec& spec) REQUIRES(core.mu);
 
 struct AssignmentPlan {
   v1::Plan plan;
@@ -40,6 +38,6 @@ struct AssignmentPlan {
 };
 
 // For a job that was accepted.
-AssignmentPlan PlanAssignment(Core& core, const Job& job);
+AssignmentPlan PlanAssignment(Core& core, const Job& job) REQUIRES(core.mu);
 
 }  // namespace longspan::coordinator

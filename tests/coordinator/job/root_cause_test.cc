@@ -37,7 +37,7 @@ TEST(RootCauseTest, TransientCodesAreNotPermanent) {
        {StatusCode::kUnavailable, StatusCode::kAborted, StatusCode::kInternal,
         StatusCode::kUnknown, StatusCode::kDeadlineExceeded,
         StatusCode::kResourceExhausted, StatusCode::kDataLoss,
-        StatusCode::kCancelled}) {
+        StatusCode::kCancelled, StatusCode::kFailedPrecondition}) {
     EXPECT_FALSE(IsPermanent(code)) << absl::StatusCodeToString(code);
   }
   EXPECT_TRUE(IsPermanent(StatusCode::kInvalidArgument));
