@@ -11,6 +11,9 @@ absl::Duration JobAdvance::period() const { return absl::Milliseconds(500); }
 
 void JobAdvance::Run() {
   MutexLock lock(core_.mu);
+  if (!core_.journal_status.ok()) {
+    core_.journal_status = core_.journal.CheckWritable();
+  }
   std::vector<JobName> names;
   for (const auto& [name, job] : core_.jobs.jobs()) {
     if (!IsFinal(job->state)) names.push_back(name);

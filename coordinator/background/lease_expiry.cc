@@ -20,7 +20,7 @@ void LoseWorker(Core& core, const std::string& name) REQUIRES(core.mu) {
     // The slot stays held: the executor may live on without the coordinator.
     core.ReportRank(
         use.job, use.rank,
-        RankStatus{RankPhase::kLost, absl::StatusCode::kUnavailable,
+        RankStatus{RankPhase::kLost, absl::StatusCode::kDeadlineExceeded,
                    absl::StrCat("worker ", name, " was lost: its lease ended"),
                    0, ""},
         false);

@@ -22,7 +22,7 @@ RankFailed FailureOf(const Gang& gang, int rank) {
   const RankStatus& status = gang.ranks[rank];
   RankFailed event{gang.attempt, rank, status.code, status.error};
   if (event.code == absl::StatusCode::kOk) {
-    event.code = absl::StatusCode::kAborted;
+    event.code = absl::StatusCode::kCancelled;
   }
   if (event.error.empty()) event.error = "stopped without being asked to";
   return event;

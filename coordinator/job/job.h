@@ -107,7 +107,8 @@ struct Job {
   absl::Time recovering_since = absl::InfiniteFuture();
   std::vector<Attempt> attempts;
   int64_t checkpoint_step = 0;
-  // Attempts that ended without a newer checkpoint, in a row.
+  // Attempts that failed without a newer checkpoint, in a row. Attempts that a
+  // draining worker stopped do not count.
   int failures_without_progress = 0;
   std::string pending_note;  // why it went back to the queue
   std::string cancel_reason;

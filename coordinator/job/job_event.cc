@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "coordinator/job/root_cause.h"
 
 namespace longspan::coordinator {
 namespace {
@@ -207,7 +208,7 @@ void Change(Job& job, absl::Time time, const AttemptEnded& e) {
   if (job.checkpoint_step > attempt.checkpoint_at_start) {
     job.failures_without_progress = 0;
   }
-  ++job.failures_without_progress;
+  if (!WasInterrupted(attempt.failures)) ++job.failures_without_progress;
 }
 
 void Change(Job& job, absl::Time, const JobRequeued& e) {

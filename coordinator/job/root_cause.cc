@@ -1,5 +1,7 @@
 #include "coordinator/job/root_cause.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace longspan::coordinator {
@@ -14,6 +16,14 @@ bool IsEcho(absl::StatusCode code) {
 int Weight(absl::StatusCode code) {
   if (IsPermanent(code)) return 2;
   return IsEcho(code) ? 0 : 1;
+}
+
+constexpr size_t kMaxDescribed = 3;
+
+std::string DescribeOne(const RankFailure& failure) {
+  return absl::StrCat("rank ", failure.rank, ": ",
+                      absl::StatusCodeToString(failure.code), ": ",
+                      failure.error);
 }
 
 }  // namespace
@@ -42,13 +52,27 @@ std::optional<RankFailure> RootCause(const std::vector<RankFailure>& failures) {
   return *worst;
 }
 
+bool WasInterrupted(const std::vector<RankFailure>& failures) {
+  return !failures.empty() &&
+         std::all_of(failures.begin(), failures.end(),
+                     [](const RankFailure& failure) {
+                       return failure.code == absl::StatusCode::kCancelled;
+                     });
+}
+
 std::string DescribeFailures(const std::vector<RankFailure>& failures) {
   const std::optional<RankFailure> cause = RootCause(failures);
   if (!cause) return "";
-  std::string text =
-      absl::StrCat("rank ", cause->rank, ": ",
-                   absl::StatusCodeToString(cause->code), ": ", cause->error);
-  const size_t others = failures.size() - 1;
+  std::string text = DescribeOne(*cause);
+  size_t described = 1;
+  for (const RankFailure& failure : failures) {
+    // If all are echoes, any of them may be the source.
+    if (Weight(cause->code) > 0 || described == kMaxDescribed) break;
+    if (failure.rank == cause->rank) continue;
+    absl::StrAppend(&text, "; ", DescribeOne(failure));
+    ++described;
+  }
+  const size_t others = failures.size() - described;
   if (others > 0) {
     absl::StrAppend(&text, " (and ", others, " more ",
                     others == 1 ? "rank)" : "ranks)");

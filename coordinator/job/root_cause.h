@@ -21,7 +21,12 @@ bool IsPermanent(absl::StatusCode code);
 // first that arrived. None if no rank failed.
 std::optional<RankFailure> RootCause(const std::vector<RankFailure>& failures);
 
-// "rank 1: NOT_FOUND: corpus://x is missing (and 2 more ranks)".
+// Whether the ranks were only asked to stop, by a worker that drains: no fault
+// of the job. (Every failure is CANCELLED.)
+bool WasInterrupted(const std::vector<RankFailure>& failures);
+
+// "rank 1: NOT_FOUND: corpus://x is missing (and 2 more ranks)". Three are
+// described when all are echoes.
 std::string DescribeFailures(const std::vector<RankFailure>& failures);
 
 }  // namespace longspan::coordinator

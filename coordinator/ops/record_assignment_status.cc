@@ -36,7 +36,7 @@ RankStatus StatusOf(RankPhase phase, const v1::AssignmentStatus& message) {
   RankStatus status;
   status.phase = phase;
   if (phase == RankPhase::kFailed) status.code = CodeOf(message.error_code());
-  if (phase == RankPhase::kStopped) status.code = absl::StatusCode::kAborted;
+  if (phase == RankPhase::kStopped) status.code = absl::StatusCode::kCancelled;
   status.error = message.error().substr(0, kMaxErrorBytes);
   status.resumed_step = message.resumed_step();
   status.result = message.result().SerializeAsString();

@@ -74,7 +74,8 @@ void SettleMissing(Core& core, const Worker& worker, int slot,
   if (!live) return;
   core.ReportRank(
       use.job, use.rank,
-      RankStatus{RankPhase::kLost, absl::StatusCode::kUnavailable,
+      // Not UNAVAILABLE, which is what its neighbours report.
+      RankStatus{RankPhase::kLost, absl::StatusCode::kUnknown,
                  absl::StrCat("worker ", name, " no longer has the executor"),
                  0, ""},
       false);

@@ -33,6 +33,9 @@ class Journal {
   // nothing, and the next call may succeed (a full disk was cleared).
   virtual absl::Status Append(const std::vector<JournalEntry>& entries) = 0;
 
+  // Writes something that changes nothing: OK if an append would succeed.
+  virtual absl::Status CheckWritable() = 0;
+
   // Forgets the events of deleted jobs. Events up to `revision` count as
   // compacted from then on.
   virtual absl::Status Compact(const std::vector<JobName>& deleted,

@@ -179,6 +179,11 @@ absl::Status SqliteJournal::Append(const std::vector<JournalEntry>& entries) {
   });
 }
 
+absl::Status SqliteJournal::CheckWritable() {
+  return db_->Execute(
+      "UPDATE meta SET value = value WHERE name = 'last_revision'");
+}
+
 absl::Status SqliteJournal::Compact(const std::vector<JobName>& deleted,
                                     int64_t revision) {
   return db_->InTransaction([&]() -> absl::Status {

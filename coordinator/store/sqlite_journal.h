@@ -36,6 +36,7 @@ class SqliteJournal final : public Journal {
   static absl::StatusOr<Opened> Open(const std::string& path);
 
   absl::Status Append(const std::vector<JournalEntry>& entries) override;
+  absl::Status CheckWritable() override;
   absl::Status Compact(const std::vector<JobName>& deleted,
                        int64_t revision) override;
 

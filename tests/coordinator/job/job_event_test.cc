@@ -233,6 +233,19 @@ TEST(JobEventTest, FailuresCountOnlyWithoutNewerCheckpoint) {
   EXPECT_EQ(Replay(history)->checkpoint_step, 10);
 }
 
+TEST(JobEventTest, InterruptionsAreNoFailures) {
+  std::vector<JobEventBody> history = {Created()};
+  for (int attempt = 1; attempt <= 5; ++attempt) {
+    history.push_back(Placed(attempt));
+    history.push_back(
+        RankFailed{attempt, 0, absl::StatusCode::kCancelled, "drained"});
+    history.push_back(
+        RankFailed{attempt, 1, absl::StatusCode::kCancelled, "asked"});
+    history.push_back(AttemptEnded{attempt, "drained"});
+  }
+  EXPECT_EQ(Replay(history)->failures_without_progress, 0);
+}
+
 TEST(JobEventTest, CheckpointsNeverGoBack) {
   const std::shared_ptr<const Job> job =
       Replay({Created(), Placed(), CheckpointRecorded{1, 7}});

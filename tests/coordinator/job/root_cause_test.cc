@@ -27,6 +27,17 @@ TEST(RootCauseTest, PermanentFailuresComeFirst) {
             "rank 1: NOT_FOUND: corpus://t is missing (and 1 more rank)");
 }
 
+TEST(RootCauseTest, EchoesAreAllShown) {
+  EXPECT_EQ(DescribeFailures({{1, StatusCode::kUnavailable, "lost rank 0"},
+                              {0, StatusCode::kUnavailable, "killed"}}),
+            "rank 1: UNAVAILABLE: lost rank 0; rank 0: UNAVAILABLE: killed");
+  std::vector<RankFailure> numbered(
+      5, {0, StatusCode::kUnavailable, "lost its neighbour"});
+  for (int rank = 0; rank < 5; ++rank) numbered[rank].rank = rank;
+  EXPECT_NE(DescribeFailures(numbered).find("(and 2 more ranks)"),
+            std::string::npos);
+}
+
 TEST(RootCauseTest, NoFailureNoCause) {
   EXPECT_FALSE(RootCause({}).has_value());
   EXPECT_EQ(DescribeFailures({}), "");

@@ -170,7 +170,15 @@ TEST(CreateJobTest, NothingIsAcknowledgedThatIsNotJournaled) {
   EXPECT_EQ(Reason(response.status()), "JOURNAL_UNAVAILABLE");
   v1::ListJobsRequest list;
   EXPECT_EQ(coordinator::ListJobs(cluster.core(), list)->jobs_size(), 0);
+  cluster.RunDuties();
+  auto journal_works = [&] {
+    MutexLock lock(cluster.core().mu);
+    return cluster.core().journal_status.ok();
+  };
+  EXPECT_FALSE(journal_works());
   cluster.journal().FailWith(absl::OkStatus());
+  cluster.RunDuties();
+  EXPECT_TRUE(journal_works()) << "healthy again without a request";
   cluster.Submit(TrainSpec(), "id");
 }
 

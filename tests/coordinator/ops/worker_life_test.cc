@@ -46,7 +46,7 @@ TEST(WorkerLifeTest, LostWorkerFailsItsRanksAndJobMovesOn) {
   EXPECT_EQ(moved.state(), v1::RUNNING);
   EXPECT_EQ(moved.attempts(1).placements(0).worker(), "workers/b");
   EXPECT_EQ(moved.attempts(0).end_reason(),
-            "rank 0: UNAVAILABLE: worker a was lost: its lease ended");
+            "rank 0: DEADLINE_EXCEEDED: worker a was lost: its lease ended");
 }
 
 TEST(WorkerLifeTest, LostWorkersSlotsAreHeldUntilDetachedTimeout) {
@@ -79,7 +79,7 @@ TEST(WorkerLifeTest, NewIncarnationProvesThatExecutorsAreGone) {
   EXPECT_EQ(again.state(), v1::RUNNING);
   EXPECT_EQ(again.attempts_size(), 2);
   EXPECT_EQ(again.attempts(0).end_reason(),
-            "rank 0: UNAVAILABLE: worker a no longer has the executor");
+            "rank 0: UNKNOWN: worker a no longer has the executor");
 }
 
 TEST(WorkerLifeTest, ReconnectWithinTheLeaseIsInvisible) {

@@ -190,6 +190,7 @@ TEST_F(SqliteJournalTest, CompactionForgetsDeletedJobs) {
                             {5, {second, absl::UnixEpoch(), JobDeleted{}}}})
                   .ok());
   ASSERT_TRUE(opened->journal->Compact({second}, 5).ok());
+  EXPECT_TRUE(opened->journal->CheckWritable().ok());
   opened->journal.reset();
   absl::StatusOr<SqliteJournal::Opened> again = SqliteJournal::Open(path_);
   ASSERT_TRUE(again.ok());

@@ -11,6 +11,7 @@ class MemoryJournal final : public coordinator::Journal {
  public:
   absl::Status Append(
       const std::vector<coordinator::JournalEntry>& entries) override;
+  absl::Status CheckWritable() override { return failure_; }
   absl::Status Compact(const std::vector<coordinator::JobName>& deleted,
                        int64_t revision) override;
 
