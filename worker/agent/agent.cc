@@ -80,7 +80,9 @@ void Agent::OnSession() {
 void Agent::OnSessionEnd(const absl::Status& reason) {
   registered_ = false;
   ++session_;
-  const std::string words = reason.ToString();
+  const std::string words =
+      absl::StrCat(absl::StatusCodeToString(reason.code()), ": ",
+                   std::string(reason.message()));
   if (draining_ || words == last_session_end_) return;
   last_session_end_ = words;
   LogWarning("no session with the coordinator; dialling until there is one",

@@ -12,7 +12,7 @@
 namespace longspan::worker {
 
 struct WorkerDaemonOptions {
-  std::string coordinator = "127.0.0.1:7070";
+  std::string coordinator = "127.0.0.1:7600";
   std::string name;       // default: this host's name
   std::string state_dir;  // required
   std::string token_file;
