@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/api/dense.h"
+#include "kernels/api/device_memory.h"
 #include "kernels/api/elementwise.h"
 #include "kernels/api/linear_attention.h"
 #include "kernels/api/optimizer.h"
@@ -30,6 +31,12 @@ class Backend {
 
   // A stream whose CPU ops use `threads` threads (>= 1).
   virtual absl::StatusOr<std::unique_ptr<Stream>> CreateStream(int threads) = 0;
+
+  // Where operands and workspaces of this backend's ops must lie. Exception:
+  // Documents::starts, which the host reads.
+  virtual DeviceMemory& memory() = 0;
+  // The ordinal of the device; 0 on host backends.
+  virtual int device() const { return 0; }
 
   virtual LinearAttention& linear_attention() = 0;
   virtual SoftmaxAttention& softmax_attention() = 0;

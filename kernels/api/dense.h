@@ -17,17 +17,20 @@ class Dense {
  public:
   virtual ~Dense() = default;
 
-  // c [M, N] = op(a) op(b); all rank 2, rows may be strided. f32 or f64.
+  // c [M, N] = op(a) op(b); all rank 2, rows may be strided. One type; c
+  // may also be f32 where a and b are bf16.
   virtual absl::Status MatMul(ConstTensorView a, ConstTensorView b,
                               TensorView c, const MatMulOptions& options,
                               Stream& stream) = 0;
 
-  // out[m, :] = table[ids[m], :]. ids [M] i32, table [V, N]. An id outside
-  // [0, V) is kInvalidArgument and names the id and V.
+  // out[m, :] = table[ids[m], :]. ids [M] i32, table [V, N]; bf16 rows may come
+  // from an f32 table. An id outside [0, V) is kInvalidArgument and names the
+  // id and V, where the ids lie in host memory; elsewhere it is row 0.
   virtual absl::Status Embed(ConstTensorView ids, ConstTensorView table,
                              TensorView out, Stream& stream) = 0;
 
-  // d_table[ids[m], :] += d_out[m, :], in order of m.
+  // d_table[ids[m], :] += d_out[m, :], in order of m. d_table is f32 beside
+  // bf16 rows.
   virtual absl::Status EmbedBackward(ConstTensorView ids, ConstTensorView d_out,
                                      TensorView d_table, Stream& stream) = 0;
 };
@@ -41,8 +44,8 @@ class Dense {
 //
 // hidden [M, N]; weight [V, N]; targets [M] i32, where a negative target is
 // not scored (nll 0); token_weights [M] f32 (null: 1). Weights and sums are
-// f64 for f64 operands. The workspace size decides the slab:
-// kernels/cost/cross_entropy_cost.h.
+// f64 for f64 operands; d_weight is f32 for bf16 ones. The workspace size
+// decides the slab: kernels/cost/cross_entropy_cost.h.
 struct CrossEntropyInputs {
   ConstTensorView hidden;
   ConstTensorView weight;

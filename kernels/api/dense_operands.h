@@ -4,19 +4,28 @@
 
 #include "absl/status/status.h"
 #include "kernels/api/dense.h"
+#include "kernels/api/operand_check.h"
 
 namespace longspan::kernels {
 
 absl::Status CheckMatMul(ConstTensorView a, ConstTensorView b, TensorView c,
-                         const MatMulOptions& options);
+                         const MatMulOptions& options,
+                         const OperandRules& rules = kCpuOperands);
 
-// Also reads the ids: each must lie in [0, V).
+// These also read ids and targets, where the backend's operands lie in host
+// memory: each id must lie in [0, V), each target below V.
 absl::Status CheckEmbed(ConstTensorView ids, ConstTensorView table,
-                        ConstTensorView rows);
+                        ConstTensorView rows,
+                        const OperandRules& rules = kCpuOperands);
 
-// `gradients` is null for Forward. Also reads the targets.
+absl::Status CheckEmbedBackward(ConstTensorView ids, ConstTensorView d_out,
+                                TensorView d_table,
+                                const OperandRules& rules = kCpuOperands);
+
+// `gradients` is null for Forward.
 absl::Status CheckCrossEntropy(const CrossEntropyInputs& inputs,
                                const CrossEntropyOutputs& outputs,
-                               const CrossEntropyGradients* gradients);
+                               const CrossEntropyGradients* gradients,
+                               const OperandRules& rules = kCpuOperands);
 
 }  // namespace longspan::kernels

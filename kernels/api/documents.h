@@ -13,6 +13,8 @@ namespace longspan::kernels {
 struct Documents {
   const int64_t* starts = nullptr;
   int64_t count = 0;
+  // The same numbers where the backend's ops read them; null on host backends.
+  const int64_t* device_starts = nullptr;
 
   bool empty() const { return count == 0; }
 };

@@ -2,8 +2,10 @@
 // convolution.
 //
 // Unless an op says otherwise, operands are [M, N] with contiguous rows that
-// may be strided, f32 or f64, and parameter gradients accumulate while
-// activation gradients overwrite. Sums run in an order that depends on shapes
+// may be strided, f32, f64 or bf16 (tensor_view.h says which backend has
+// which), and parameter gradients accumulate while activation gradients
+// overwrite. With bf16 operands, weights, biases, rstd, log gates and all
+// parameter gradients are f32. Sums run in an order that depends on shapes
 // only.
 #pragma once
 
@@ -83,10 +85,16 @@ class Elementwise {
   virtual absl::Status Add(ConstTensorView a, ConstTensorView b, TensorView out,
                            Stream& stream) = 0;
   virtual absl::Status SetZero(TensorView x, Stream& stream) = 0;
-  // Copies between views of equal shape and type, strides may differ (up to
-  // kMaxRank dimensions).
+  // Copies between views of equal shape, strides may differ (up to kMaxRank
+  // dimensions). Types are equal, or f32 and bf16 in either direction, where
+  // the narrow type is rounded to nearest even.
   virtual absl::Status Copy(ConstTensorView from, TensorView to,
                             Stream& stream) = 0;
+
+  // y = factor * x, computed in double, rounded to y's type. x, y [N] f32 or
+  // f64, contiguous; factor [1] f64.
+  virtual absl::Status Scale(ConstTensorView x, ConstTensorView factor,
+                             TensorView y, Stream& stream) = 0;
 };
 
 // Depthwise causal convolution over tokens with kernel size K, then optionally

@@ -1,7 +1,10 @@
 #include "kernels/api/elementwise_operands.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "kernels/api/linear_attention_operands.h"
 #include "kernels/api/operand_check.h"
 
 namespace longspan::kernels {
@@ -9,10 +12,11 @@ namespace {
 
 // rstd has the shape of x without its last dimension.
 void CheckRstd(OperandCheck& check, ConstTensorView rstd, ConstTensorView x) {
+  const DType sums = AccumulatorOf(x.dtype());
   if (x.rank() == 2) {
-    check.Dense("rstd", rstd, x.dtype(), {x.size(0)});
+    check.Dense("rstd", rstd, sums, {x.size(0)});
   } else {
-    check.Dense("rstd", rstd, x.dtype(), {x.size(0), x.size(1)});
+    check.Dense("rstd", rstd, sums, {x.size(0), x.size(1)});
   }
 }
 
@@ -25,24 +29,9 @@ absl::Status CheckRmsNormInputs(OperandCheck& check,
   check.That(inputs.epsilon >= 0, absl::StrCat("epsilon is ", inputs.epsilon,
                                                ", needs to be at least 0"));
   RETURN_IF_ERROR(check.status());
-  check.Dense("weight", inputs.weight, x.dtype(), {x.size(x.rank() - 1)});
+  check.Dense("weight", inputs.weight, AccumulatorOf(x.dtype()),
+              {x.size(x.rank() - 1)});
   if (!inputs.gate.is_null()) check.Like("gate", inputs.gate, x);
-  return check.status();
-}
-
-absl::Status CheckDocuments(OperandCheck& check, const Documents& documents,
-                            int64_t batch, int64_t tokens) {
-  if (documents.empty()) return absl::OkStatus();
-  check.That(batch == 1, absl::StrCat("documents need batch 1, got ", batch));
-  int64_t previous = -1;
-  for (int64_t i = 0; i < documents.count; ++i) {
-    const int64_t start = documents.starts[i];
-    check.That(previous < start && start < tokens,
-               absl::StrCat("document start ", i, " is ", start,
-                            ", needs to be above ", previous, " and below ",
-                            tokens, " tokens"));
-    previous = start;
-  }
   return check.status();
 }
 
@@ -52,24 +41,25 @@ absl::Status CheckConvolutionInputs(OperandCheck& check,
   const ConstTensorView& weight = inputs.weight;
   check.Floating("x", x).Rank("x", x, 3);
   check.Floating("weight", weight).Rank("weight", weight, 2);
-  check.Type("weight", weight, x.dtype());
   RETURN_IF_ERROR(check.status());
   const int64_t kernel = weight.size(1);
-  check.Dense("weight", weight, x.dtype(), {x.size(2), kernel});
+  check.Dense("weight", weight, AccumulatorOf(x.dtype()), {x.size(2), kernel});
   check.That(2 <= kernel && kernel <= 8,
              absl::StrCat("kernel size ", kernel, ", needs 2 to 8"));
   if (!inputs.halo.is_null()) {
     check.Floating("halo", inputs.halo).Type("halo", inputs.halo, x.dtype());
     check.Shape("halo", inputs.halo, {x.size(0), kernel - 1, x.size(2)});
   }
-  return CheckDocuments(check, inputs.documents, x.size(0), x.size(1));
+  RETURN_IF_ERROR(check.status());
+  return CheckDocuments(check.op(), inputs.documents, x.size(0), x.size(1),
+                        check.rules());
 }
 
 }  // namespace
 
 absl::Status CheckRmsNorm(const RmsNormInputs& inputs, ConstTensorView y,
-                          ConstTensorView rstd) {
-  OperandCheck check("RmsNorm");
+                          ConstTensorView rstd, const OperandRules& rules) {
+  OperandCheck check("RmsNorm", rules);
   RETURN_IF_ERROR(CheckRmsNormInputs(check, inputs));
   CheckRstd(check, rstd, inputs.x);
   return check.Like("y", y, inputs.x).status();
@@ -77,8 +67,9 @@ absl::Status CheckRmsNorm(const RmsNormInputs& inputs, ConstTensorView y,
 
 absl::Status CheckRmsNormBackward(const RmsNormInputs& inputs,
                                   ConstTensorView rstd, ConstTensorView d_y,
-                                  const RmsNormGradients& gradients) {
-  OperandCheck check("RmsNormBackward");
+                                  const RmsNormGradients& gradients,
+                                  const OperandRules& rules) {
+  OperandCheck check("RmsNormBackward", rules);
   RETURN_IF_ERROR(CheckRmsNormInputs(check, inputs));
   CheckRstd(check, rstd, inputs.x);
   check.Like("d_y", d_y, inputs.x).Like("d_x", gradients.d_x, inputs.x);
@@ -90,8 +81,9 @@ absl::Status CheckRmsNormBackward(const RmsNormInputs& inputs,
 }
 
 absl::Status CheckRotary(ConstTensorView x, ConstTensorView positions,
-                         double base, ConstTensorView y) {
-  OperandCheck check("Rotary");
+                         double base, ConstTensorView y,
+                         const OperandRules& rules) {
+  OperandCheck check("Rotary", rules);
   check.Floating("x", x).Rank("x", x, 4).Like("y", y, x);
   RETURN_IF_ERROR(check.status());
   check.Dense("positions", positions, DType::kI64, {x.size(1)});
@@ -102,8 +94,9 @@ absl::Status CheckRotary(ConstTensorView x, ConstTensorView positions,
 }
 
 absl::Status CheckSameRows(const char* op, ConstTensorView x,
-                           std::initializer_list<ConstTensorView> others) {
-  OperandCheck check(op);
+                           std::initializer_list<ConstTensorView> others,
+                           const OperandRules& rules) {
+  OperandCheck check(op, rules);
   check.Floating("operand 0", x);
   int number = 1;
   for (const ConstTensorView& other : others) {
@@ -113,19 +106,40 @@ absl::Status CheckSameRows(const char* op, ConstTensorView x,
 }
 
 absl::Status CheckLogSigmoidGate(ConstTensorView x, ConstTensorView bias,
-                                 double normalizer, ConstTensorView y) {
-  OperandCheck check("LogSigmoidGate");
-  check.Floating("x", x).Rank("x", x, 2).Like("y", y, x);
+                                 double normalizer, ConstTensorView y,
+                                 const OperandRules& rules) {
+  OperandCheck check("LogSigmoidGate", rules);
+  check.Floating("x", x).Rank("x", x, 2).AccumulatorLike("y", y, x);
   RETURN_IF_ERROR(check.status());
-  check.Dense("bias", bias, x.dtype(), {x.size(1)});
+  check.Dense("bias", bias, AccumulatorOf(x.dtype()), {x.size(1)});
   check.That(normalizer != 0, "normalizer is 0");
   return check.status();
 }
 
-absl::Status CheckCopy(ConstTensorView from, ConstTensorView to) {
-  OperandCheck check("Copy");
+absl::Status CheckLogSigmoidGateBackward(ConstTensorView x,
+                                         ConstTensorView bias,
+                                         double normalizer, ConstTensorView d_y,
+                                         ConstTensorView d_x,
+                                         ConstTensorView d_bias,
+                                         const OperandRules& rules) {
+  RETURN_IF_ERROR(CheckLogSigmoidGate(x, bias, normalizer, d_y, rules));
+  OperandCheck check("LogSigmoidGateBackward", rules);
+  check.Dense("d_bias", d_bias, bias.dtype(), {x.size(1)});
+  return check.Like("d_x", d_x, x).status();
+}
+
+absl::Status CheckCopy(ConstTensorView from, ConstTensorView to,
+                       const OperandRules& rules) {
+  OperandCheck check("Copy", rules);
   check.Present("from", from).Present("to", to);
-  check.Type("to", to, from.dtype()).Rank("to", to, from.rank());
+  check.Rank("to", to, from.rank());
+  if (AccumulatorOf(from.dtype()) == AccumulatorOf(to.dtype())) {
+    if (from.dtype() != to.dtype()) {
+      check.Floating("from", from).Floating("to", to);
+    }
+  } else {
+    check.Type("to", to, from.dtype());
+  }
   RETURN_IF_ERROR(check.status());
   for (int dim = 0; dim < from.rank(); ++dim) {
     check.That(from.size(dim) == to.size(dim),
@@ -135,17 +149,34 @@ absl::Status CheckCopy(ConstTensorView from, ConstTensorView to) {
   return check.status();
 }
 
+absl::Status CheckScale(ConstTensorView x, ConstTensorView factor,
+                        ConstTensorView y, const OperandRules& rules) {
+  OperandCheck check("Scale", rules);
+  // Sums in double are operands of every backend.
+  for (const auto& [name, view] : {std::pair("x", x), std::pair("y", y)}) {
+    if (view.dtype() == DType::kF64) continue;
+    check.Accumulator(name, view);
+  }
+  check.Rank("x", x, 1);
+  RETURN_IF_ERROR(check.status());
+  check.Dense("x", x, x.dtype(), {x.size(0)});
+  check.Dense("y", y, y.dtype(), {x.size(0)});
+  check.Dense("factor", factor, DType::kF64, {1});
+  return check.status();
+}
+
 absl::Status CheckShortConvolution(const ShortConvolutionInputs& inputs,
-                                   ConstTensorView y) {
-  OperandCheck check("ShortConvolution");
+                                   ConstTensorView y,
+                                   const OperandRules& rules) {
+  OperandCheck check("ShortConvolution", rules);
   RETURN_IF_ERROR(CheckConvolutionInputs(check, inputs));
   return check.Like("y", y, inputs.x).status();
 }
 
 absl::Status CheckShortConvolutionBackward(
     const ShortConvolutionInputs& inputs, ConstTensorView d_y,
-    const ShortConvolutionGradients& gradients) {
-  OperandCheck check("ShortConvolutionBackward");
+    const ShortConvolutionGradients& gradients, const OperandRules& rules) {
+  OperandCheck check("ShortConvolutionBackward", rules);
   RETURN_IF_ERROR(CheckConvolutionInputs(check, inputs));
   check.Like("d_y", d_y, inputs.x).Like("d_x", gradients.d_x, inputs.x);
   check.Like("d_weight", gradients.d_weight, inputs.weight);
@@ -159,33 +190,51 @@ absl::Status CheckShortConvolutionBackward(
 }
 
 absl::Status CheckAdamW(absl::Span<const AdamWTensor> tensors,
-                        const AdamWScalars& scalars) {
-  OperandCheck check("AdamW");
+                        const AdamWScalars& scalars,
+                        const OperandRules& rules) {
+  OperandCheck check("AdamW", rules);
   check.Dense("learning_rate", scalars.learning_rate, DType::kF32, {1});
   check.Dense("clip_factor", scalars.clip_factor, DType::kF32, {1});
   check.Dense("step", scalars.step, DType::kI64, {1});
   RETURN_IF_ERROR(check.status());
-  const int64_t step = scalars.step.data_as<int64_t>()[0];
-  check.That(step >= 1, absl::StrCat("step is ", step, ", needs >= 1"));
+  if (rules.readable) {
+    const int64_t step = scalars.step.data_as<int64_t>()[0];
+    check.That(step >= 1, absl::StrCat("step is ", step, ", needs >= 1"));
+  }
   for (const AdamWTensor& tensor : tensors) {
     const ConstTensorView parameter = tensor.parameter;
-    check.Floating("parameter", parameter).Rank("parameter", parameter, 1);
+    check.Accumulator("parameter", parameter).Rank("parameter", parameter, 1);
     check.Contiguous("parameter", parameter);
     check.Like("gradient", tensor.gradient, parameter);
     check.Like("first_moment", tensor.first_moment, parameter);
     check.Like("second_moment", tensor.second_moment, parameter);
+    if (tensor.compute_parameter.is_null()) continue;
+    check.Floating("compute_parameter", tensor.compute_parameter);
+    check.Dense("compute_parameter", tensor.compute_parameter, DType::kBF16,
+                {parameter.size(0)});
   }
   return check.status();
 }
 
 absl::Status CheckSumOfSquares(absl::Span<const ConstTensorView> tensors,
-                               ConstTensorView out) {
-  OperandCheck check("SumOfSquares");
+                               ConstTensorView out, const OperandRules& rules) {
+  OperandCheck check("SumOfSquares", rules);
   check.Dense("out", out, DType::kF64, {1});
   for (const ConstTensorView& tensor : tensors) {
-    check.Floating("tensor", tensor).Contiguous("tensor", tensor);
+    check.Accumulator("tensor", tensor).Contiguous("tensor", tensor);
     check.Type("tensor", tensor, tensors[0].dtype());
   }
+  return check.status();
+}
+
+absl::Status CheckClipFactor(ConstTensorView sum_of_squares, double max_norm,
+                             ConstTensorView factor,
+                             const OperandRules& rules) {
+  OperandCheck check("ClipFactor", rules);
+  check.Dense("sum_of_squares", sum_of_squares, DType::kF64, {1});
+  check.Dense("factor", factor, DType::kF32, {1});
+  check.That(max_norm >= 0,
+             absl::StrCat("max_norm is ", max_norm, ", needs >= 0"));
   return check.status();
 }
 

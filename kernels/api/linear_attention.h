@@ -24,8 +24,9 @@
 // log_decay [H]; states [B, H, Dk, Dv]; summary decay A [B, H]. Operands may be
 // strided in B, T and H. T >= 1; 1 <= Dk, Dv <= 512.
 //
-// Precision: the operands' type is f32 or f64 (CPU, reference); states, gates
-// and decays are f32, or f64 when the operands are. Log gates must be <= 0.
+// Precision: the operands' type is f32, f64 (CPU, reference) or bf16 (CUDA,
+// reference); states, gates, their gradients and decays are f32, or f64 when
+// the operands are. Log gates must be <= 0.
 //
 // Errors: kInvalidArgument for shapes that do not fit together, a workspace
 // that is too small or documents with batch > 1; kUnimplemented for a

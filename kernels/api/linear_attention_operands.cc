@@ -25,11 +25,12 @@ absl::Status CheckSizes(const char* op, const LinearAttentionSizes& sizes) {
 
 // Sizes from a key-like and a value-like operand [B, T, H, D].
 absl::StatusOr<LinearAttentionSizes> SizesFrom(const char* op,
+                                               const OperandRules& rules,
                                                const char* key_name,
                                                const ConstTensorView& key,
                                                const char* value_name,
                                                const ConstTensorView& value) {
-  OperandCheck check(op);
+  OperandCheck check(op, rules);
   check.Floating(key_name, key).Rank(key_name, key, 4);
   check.Floating(value_name, value).Rank(value_name, value, 4);
   RETURN_IF_ERROR(check.status());
@@ -67,7 +68,7 @@ void CheckValueLike(OperandCheck& check, const char* name,
 void CheckState(OperandCheck& check, const char* name,
                 const ConstTensorView& view,
                 const LinearAttentionSizes& sizes) {
-  CheckOperand(check, name, view, sizes.dtype,
+  CheckOperand(check, name, view, AccumulatorOf(sizes.dtype),
                {sizes.batch, sizes.heads, sizes.key_dim, sizes.value_dim});
 }
 
@@ -86,11 +87,12 @@ absl::Status CheckTransition(const char* op,
     case Transition::kIdentity:
       return absl::OkStatus();
     case Transition::kConstant:
-      CheckStrided(check, "log_decay", inputs.log_decay, sizes.dtype,
-                   {sizes.heads});
+      CheckStrided(check, "log_decay", inputs.log_decay,
+                   AccumulatorOf(sizes.dtype), {sizes.heads});
       return check.status();
     case Transition::kScalar:
-      CheckStrided(check, "log_gate", inputs.log_gate, sizes.dtype,
+      CheckStrided(check, "log_gate", inputs.log_gate,
+                   AccumulatorOf(sizes.dtype),
                    {sizes.batch, sizes.tokens, sizes.heads});
       return check.status();
   }
@@ -98,17 +100,19 @@ absl::Status CheckTransition(const char* op,
       op, ": unknown transition ", static_cast<int>(inputs.transition)));
 }
 
-absl::Status CheckCommon(const char* op, const LinearAttentionInputs& inputs,
+absl::Status CheckCommon(const char* op, const OperandRules& rules,
+                         const LinearAttentionInputs& inputs,
                          const LinearAttentionSizes& sizes) {
   RETURN_IF_ERROR(CheckTransition(op, inputs, sizes));
-  return CheckDocuments(op, inputs.documents, sizes.batch, sizes.tokens);
+  return CheckDocuments(op, inputs.documents, sizes.batch, sizes.tokens, rules);
 }
 
 }  // namespace
 
 absl::Status CheckDocuments(const char* op, const Documents& documents,
-                            int64_t batch, int64_t tokens) {
-  OperandCheck check(op);
+                            int64_t batch, int64_t tokens,
+                            const OperandRules& rules) {
+  OperandCheck check(op, rules);
   if (documents.empty()) return absl::OkStatus();
   check.That(batch == 1, absl::StrCat("documents need batch 1, not ", batch));
   int64_t previous = -1;
@@ -119,32 +123,34 @@ absl::Status CheckDocuments(const char* op, const Documents& documents,
                             previous, " and below ", tokens));
     previous = start;
   }
+  check.That(rules.readable || documents.device_starts != nullptr,
+             "the document starts are not in device memory");
   return check.status();
 }
 
 absl::StatusOr<LinearAttentionSizes> CheckSummarise(
-    const LinearAttentionInputs& inputs,
-    const LinearAttentionSummary& summary) {
+    const LinearAttentionInputs& inputs, const LinearAttentionSummary& summary,
+    const OperandRules& rules) {
   constexpr char kOp[] = "Summarise";
   ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
-                   SizesFrom(kOp, "k", inputs.k, "v", inputs.v));
-  RETURN_IF_ERROR(CheckCommon(kOp, inputs, sizes));
-  OperandCheck check(kOp);
+                   SizesFrom(kOp, rules, "k", inputs.k, "v", inputs.v));
+  RETURN_IF_ERROR(CheckCommon(kOp, rules, inputs, sizes));
+  OperandCheck check(kOp, rules);
   CheckState(check, "state", summary.state, sizes);
-  CheckStrided(check, "summary log_decay", summary.log_decay, sizes.dtype,
-               {sizes.batch, sizes.heads});
+  CheckStrided(check, "summary log_decay", summary.log_decay,
+               AccumulatorOf(sizes.dtype), {sizes.batch, sizes.heads});
   RETURN_IF_ERROR(check.status());
   return sizes;
 }
 
 absl::StatusOr<LinearAttentionSizes> CheckOutputs(
     const LinearAttentionInputs& inputs, ConstTensorView initial_state,
-    const LinearAttentionOutputs& outputs) {
+    const LinearAttentionOutputs& outputs, const OperandRules& rules) {
   constexpr char kOp[] = "Outputs";
   ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
-                   SizesFrom(kOp, "k", inputs.k, "v", inputs.v));
-  RETURN_IF_ERROR(CheckCommon(kOp, inputs, sizes));
-  OperandCheck check(kOp);
+                   SizesFrom(kOp, rules, "k", inputs.k, "v", inputs.v));
+  RETURN_IF_ERROR(CheckCommon(kOp, rules, inputs, sizes));
+  OperandCheck check(kOp, rules);
   CheckKeyLike(check, "q", inputs.q, sizes);
   CheckValueLike(check, "o", outputs.o, sizes);
   if (!initial_state.is_null()) {
@@ -159,12 +165,12 @@ absl::StatusOr<LinearAttentionSizes> CheckOutputs(
 
 absl::StatusOr<LinearAttentionSizes> CheckSummariseBackward(
     const LinearAttentionInputs& inputs, ConstTensorView d_o,
-    TensorView d_state) {
+    TensorView d_state, const OperandRules& rules) {
   constexpr char kOp[] = "SummariseBackward";
   ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
-                   SizesFrom(kOp, "q", inputs.q, "d_o", d_o));
-  RETURN_IF_ERROR(CheckCommon(kOp, inputs, sizes));
-  OperandCheck check(kOp);
+                   SizesFrom(kOp, rules, "q", inputs.q, "d_o", d_o));
+  RETURN_IF_ERROR(CheckCommon(kOp, rules, inputs, sizes));
+  OperandCheck check(kOp, rules);
   CheckState(check, "d_state", d_state, sizes);
   RETURN_IF_ERROR(check.status());
   return sizes;
@@ -173,19 +179,20 @@ absl::StatusOr<LinearAttentionSizes> CheckSummariseBackward(
 absl::StatusOr<LinearAttentionSizes> CheckGradients(
     const LinearAttentionInputs& inputs, ConstTensorView initial_state,
     const LinearAttentionOutputGradients& output_gradients,
-    const LinearAttentionGradients& gradients) {
+    const LinearAttentionGradients& gradients, const OperandRules& rules) {
   constexpr char kOp[] = "Gradients";
   ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
-                   SizesFrom(kOp, "k", inputs.k, "v", inputs.v));
-  RETURN_IF_ERROR(CheckCommon(kOp, inputs, sizes));
-  OperandCheck check(kOp);
+                   SizesFrom(kOp, rules, "k", inputs.k, "v", inputs.v));
+  RETURN_IF_ERROR(CheckCommon(kOp, rules, inputs, sizes));
+  OperandCheck check(kOp, rules);
   CheckKeyLike(check, "q", inputs.q, sizes);
   CheckValueLike(check, "d_o", output_gradients.d_o, sizes);
   CheckKeyLike(check, "d_q", gradients.d_q, sizes);
   CheckKeyLike(check, "d_k", gradients.d_k, sizes);
   CheckValueLike(check, "d_v", gradients.d_v, sizes);
   if (inputs.transition == Transition::kScalar) {
-    CheckStrided(check, "d_log_gate", gradients.d_log_gate, sizes.dtype,
+    CheckStrided(check, "d_log_gate", gradients.d_log_gate,
+                 AccumulatorOf(sizes.dtype),
                  {sizes.batch, sizes.tokens, sizes.heads});
   }
   if (!initial_state.is_null()) {
@@ -203,17 +210,17 @@ absl::StatusOr<LinearAttentionSizes> CheckGradients(
 
 absl::Status CheckFoldSummaries(ConstTensorView states,
                                 ConstTensorView log_decays,
-                                ConstTensorView initial_state,
-                                TensorView state) {
-  OperandCheck check("FoldSummaries");
-  check.Floating("state", state).Rank("state", state, 4);
+                                ConstTensorView initial_state, TensorView state,
+                                const OperandRules& rules) {
+  OperandCheck check("FoldSummaries", rules);
+  check.Accumulator("state", state).Rank("state", state, 4);
   RETURN_IF_ERROR(check.status());
   if (!initial_state.is_null()) {
     CheckOperand(check, "initial_state", initial_state, state.dtype(),
                  {state.size(0), state.size(1), state.size(2), state.size(3)});
   }
   if (states.is_null()) return check.status();
-  check.Floating("states", states).Rank("states", states, 5);
+  check.Accumulator("states", states).Rank("states", states, 5);
   RETURN_IF_ERROR(check.status());
   CheckOperand(check, "states", states, state.dtype(),
                {states.size(0), state.size(0), state.size(1), state.size(2),
@@ -225,22 +232,23 @@ absl::Status CheckFoldSummaries(ConstTensorView states,
 
 absl::StatusOr<LinearAttentionSizes> CheckDecode(
     const LinearAttentionInputs& inputs, ConstTensorView slots,
-    TensorView state_pool, TensorView o) {
+    TensorView state_pool, TensorView o, const OperandRules& rules) {
   constexpr char kOp[] = "Decode";
   ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
-                   SizesFrom(kOp, "k", inputs.k, "v", inputs.v));
+                   SizesFrom(kOp, rules, "k", inputs.k, "v", inputs.v));
   RETURN_IF_ERROR(CheckTransition(kOp, inputs, sizes));
-  OperandCheck check(kOp);
+  OperandCheck check(kOp, rules);
   check.That(inputs.documents.empty(), "documents are not allowed");
   CheckKeyLike(check, "q", inputs.q, sizes);
   CheckValueLike(check, "o", o, sizes);
   CheckStrided(check, "slots", slots, DType::kI32, {sizes.batch});
-  check.Floating("state_pool", state_pool).Rank("state_pool", state_pool, 4);
+  check.Accumulator("state_pool", state_pool).Rank("state_pool", state_pool, 4);
   RETURN_IF_ERROR(check.status());
   CheckOperand(
-      check, "state_pool", state_pool, sizes.dtype,
+      check, "state_pool", state_pool, AccumulatorOf(sizes.dtype),
       {state_pool.size(0), sizes.heads, sizes.key_dim, sizes.value_dim});
   RETURN_IF_ERROR(check.status());
+  if (!rules.readable) return sizes;
   const auto* ids = slots.data_as<int32_t>();
   for (int64_t b = 0; b < sizes.batch; ++b) {
     const int32_t slot = ids[b * slots.stride(0)];

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/api/linear_attention.h"
+#include "kernels/api/operand_check.h"
 
 namespace longspan::kernels {
 
@@ -20,32 +21,37 @@ struct LinearAttentionSizes {
 };
 
 absl::StatusOr<LinearAttentionSizes> CheckSummarise(
-    const LinearAttentionInputs& inputs, const LinearAttentionSummary& summary);
+    const LinearAttentionInputs& inputs, const LinearAttentionSummary& summary,
+    const OperandRules& rules = kCpuOperands);
 
 absl::StatusOr<LinearAttentionSizes> CheckOutputs(
     const LinearAttentionInputs& inputs, ConstTensorView initial_state,
-    const LinearAttentionOutputs& outputs);
+    const LinearAttentionOutputs& outputs,
+    const OperandRules& rules = kCpuOperands);
 
 absl::StatusOr<LinearAttentionSizes> CheckSummariseBackward(
     const LinearAttentionInputs& inputs, ConstTensorView d_o,
-    TensorView d_state);
+    TensorView d_state, const OperandRules& rules = kCpuOperands);
 
 absl::StatusOr<LinearAttentionSizes> CheckGradients(
     const LinearAttentionInputs& inputs, ConstTensorView initial_state,
     const LinearAttentionOutputGradients& output_gradients,
-    const LinearAttentionGradients& gradients);
+    const LinearAttentionGradients& gradients,
+    const OperandRules& rules = kCpuOperands);
 
 absl::Status CheckFoldSummaries(ConstTensorView states,
                                 ConstTensorView log_decays,
-                                ConstTensorView initial_state,
-                                TensorView state);
+                                ConstTensorView initial_state, TensorView state,
+                                const OperandRules& rules = kCpuOperands);
 
 absl::StatusOr<LinearAttentionSizes> CheckDecode(
     const LinearAttentionInputs& inputs, ConstTensorView slots,
-    TensorView state_pool, TensorView o);
+    TensorView state_pool, TensorView o,
+    const OperandRules& rules = kCpuOperands);
 
 // Strictly increasing starts in [0, tokens), and batch 1 if there are any.
 absl::Status CheckDocuments(const char* op, const Documents& documents,
-                            int64_t batch, int64_t tokens);
+                            int64_t batch, int64_t tokens,
+                            const OperandRules& rules = kCpuOperands);
 
 }  // namespace longspan::kernels

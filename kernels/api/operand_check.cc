@@ -34,9 +34,14 @@ bool SameShape(ConstTensorView a, ConstTensorView b) {
   return true;
 }
 
-bool RowsContiguous(ConstTensorView view) {
-  const int last = view.rank() - 1;
-  return last < 0 || view.size(last) <= 1 || view.stride(last) == 1;
+bool Has(const OperandRules& rules, DType dtype) {
+  return dtype == DType::kF32 || (dtype == DType::kF64 && rules.f64) ||
+         (dtype == DType::kBF16 && rules.bf16);
+}
+
+const char* FloatingTypes(const OperandRules& rules) {
+  if (!rules.bf16) return rules.f64 ? "f32 or f64" : "f32";
+  return rules.f64 ? "f32, f64 or bf16" : "f32 or bf16";
 }
 
 }  // namespace
@@ -57,16 +62,32 @@ OperandCheck& OperandCheck::Present(const char* name, ConstTensorView view) {
   return Fail(absl::StrCat(name, " is missing"));
 }
 
+OperandCheck& OperandCheck::RowsContiguous(const char* name,
+                                           ConstTensorView view) {
+  const int last = view.rank() - 1;
+  if (last < 0 || view.size(last) <= 1 || view.stride(last) == 1) return *this;
+  return Fail(absl::StrCat(name, " ", view.DebugString(), " has stride ",
+                           view.stride(last),
+                           " in its last dimension, needs 1"));
+}
+
 OperandCheck& OperandCheck::Floating(const char* name, ConstTensorView view) {
   Present(name, view);
-  if (view.dtype() != DType::kF32 && view.dtype() != DType::kF64) {
-    return Fail(absl::StrCat(name, " is ", view.DebugString(),
-                             ", needs type f32 or f64"));
+  if (!Has(rules_, view.dtype())) {
+    return Fail(absl::StrCat(name, " is ", view.DebugString(), ", needs type ",
+                             FloatingTypes(rules_)));
   }
-  if (RowsContiguous(view)) return *this;
-  return Fail(absl::StrCat(name, " ", view.DebugString(), " has stride ",
-                           view.stride(view.rank() - 1),
-                           " in its last dimension, needs 1"));
+  return RowsContiguous(name, view);
+}
+
+OperandCheck& OperandCheck::Accumulator(const char* name,
+                                        ConstTensorView view) {
+  Present(name, view);
+  if (view.dtype() == DType::kBF16) {
+    return Fail(absl::StrCat(name, " is ", view.DebugString(), ", needs type ",
+                             rules_.f64 ? "f32 or f64" : "f32"));
+  }
+  return Floating(name, view);
 }
 
 OperandCheck& OperandCheck::Type(const char* name, ConstTensorView view,
@@ -97,14 +118,27 @@ OperandCheck& OperandCheck::Contiguous(const char* name, ConstTensorView view) {
                            " is strided, needs to be contiguous"));
 }
 
-OperandCheck& OperandCheck::Like(const char* name, ConstTensorView view,
-                                 ConstTensorView model) {
+OperandCheck& OperandCheck::Matches(const char* name, ConstTensorView view,
+                                    DType dtype, ConstTensorView model) {
   Present(name, view);
-  if (view.dtype() != model.dtype() || !SameShape(view, model)) {
+  if (view.dtype() != dtype || !SameShape(view, model)) {
+    const std::string model_text = model.DebugString();
     return Fail(absl::StrCat(name, " is ", view.DebugString(), ", needs ",
-                             model.DebugString()));
+                             DTypeName(dtype),
+                             model_text.substr(model_text.find('['))));
   }
   return Floating(name, view);
+}
+
+OperandCheck& OperandCheck::Like(const char* name, ConstTensorView view,
+                                 ConstTensorView model) {
+  return Matches(name, view, model.dtype(), model);
+}
+
+OperandCheck& OperandCheck::AccumulatorLike(const char* name,
+                                            ConstTensorView view,
+                                            ConstTensorView model) {
+  return Matches(name, view, AccumulatorOf(model.dtype()), model);
 }
 
 OperandCheck& OperandCheck::Dense(const char* name, ConstTensorView view,

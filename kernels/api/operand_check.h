@@ -19,14 +19,30 @@
 
 namespace longspan::kernels {
 
+// What a backend's ops take, and whether a check may look at the numbers in
+// its operands (ids, slots, steps) or only at their shapes.
+struct OperandRules {
+  bool f64 = true;
+  bool bf16 = false;
+  bool readable = true;
+};
+inline constexpr OperandRules kCpuOperands = {true, false, true};
+inline constexpr OperandRules kReferenceOperands = {true, true, true};
+inline constexpr OperandRules kCudaOperands = {false, true, false};
+
 class OperandCheck {
  public:
-  explicit OperandCheck(const char* op) : op_(op) {}
+  explicit OperandCheck(const char* op,
+                        const OperandRules& rules = kCpuOperands)
+      : op_(op), rules_(rules) {}
 
   // Present (not null).
   OperandCheck& Present(const char* name, ConstTensorView view);
-  // Present, f32 or f64, last dimension contiguous.
+  // Present, of a floating type that the backend has, last dimension
+  // contiguous.
   OperandCheck& Floating(const char* name, ConstTensorView view);
+  // The same, and not bf16: sums, states, parameters of rank 1.
+  OperandCheck& Accumulator(const char* name, ConstTensorView view);
   OperandCheck& Type(const char* name, ConstTensorView view, DType dtype);
   OperandCheck& Rank(const char* name, ConstTensorView view, int rank);
   OperandCheck& Shape(const char* name, ConstTensorView view,
@@ -35,6 +51,9 @@ class OperandCheck {
   // Present, with the type and shape of `model`, last dimension contiguous.
   OperandCheck& Like(const char* name, ConstTensorView view,
                      ConstTensorView model);
+  // The same with the type that sums beside `model` have.
+  OperandCheck& AccumulatorLike(const char* name, ConstTensorView view,
+                                ConstTensorView model);
   // Present, contiguous, of this type and shape.
   OperandCheck& Dense(const char* name, ConstTensorView view, DType dtype,
                       std::initializer_list<int64_t> shape);
@@ -42,12 +61,18 @@ class OperandCheck {
   OperandCheck& Workspace(ConstTensorView view, int64_t bytes);
   OperandCheck& That(bool condition, const std::string& problem);
 
+  const char* op() const { return op_; }
+  const OperandRules& rules() const { return rules_; }
   const absl::Status& status() const { return status_; }
 
  private:
   OperandCheck& Fail(const std::string& problem);
+  OperandCheck& RowsContiguous(const char* name, ConstTensorView view);
+  OperandCheck& Matches(const char* name, ConstTensorView view, DType dtype,
+                        ConstTensorView model);
 
   const char* op_;
+  OperandRules rules_;
   absl::Status status_;
 };
 

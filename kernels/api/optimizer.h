@@ -15,7 +15,8 @@ namespace longspan::kernels {
 //     p  <- p - lr * (m_hat / (sqrt(v_hat) + epsilon) + weight_decay * p)
 //
 // with m_hat = m / (1 - beta1^step), v_hat = v / (1 - beta2^step). Values that
-// change from step to step are operands.
+// change from step to step are operands. A clip factor that is NaN makes the
+// update do nothing: the step is skipped.
 struct AdamWScalars {
   ConstTensorView learning_rate;  // [1] f32
   ConstTensorView clip_factor;    // [1] f32
@@ -35,6 +36,8 @@ struct AdamWTensor {
   TensorView first_moment;
   TensorView second_moment;
   double weight_decay = 0.0;
+  // The new value rounded to bf16, for the model to compute with. May be null.
+  TensorView compute_parameter = {};
 };
 
 class Optimizer {
@@ -49,6 +52,12 @@ class Optimizer {
   virtual absl::Status SumOfSquares(absl::Span<const ConstTensorView> tensors,
                                     TensorView out, TensorView workspace,
                                     Stream& stream) = 0;
+
+  // factor [1] f32 = min(1, max_norm / sqrt(sum_of_squares)), in double; 1 when
+  // max_norm is 0, and NaN when the norm is not finite. sum_of_squares [1] f64.
+  virtual absl::Status ClipFactor(ConstTensorView sum_of_squares,
+                                  double max_norm, TensorView factor,
+                                  Stream& stream) = 0;
 };
 
 }  // namespace longspan::kernels

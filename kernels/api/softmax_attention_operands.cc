@@ -35,7 +35,7 @@ void CheckKeyLike(OperandCheck& check, const char* name,
 
 void CheckLse(OperandCheck& check, const ConstTensorView& lse,
               const SoftmaxAttentionSizes& sizes) {
-  CheckOperand(check, "lse", lse, sizes.dtype,
+  CheckOperand(check, "lse", lse, AccumulatorOf(sizes.dtype),
                {sizes.batch, sizes.heads, sizes.query_tokens});
 }
 
@@ -63,8 +63,9 @@ absl::Status CheckSizes(const char* op, const SoftmaxAttentionSizes& sizes) {
 }
 
 absl::StatusOr<SoftmaxAttentionSizes> CheckInputs(
-    const char* op, const SoftmaxAttentionInputs& inputs) {
-  OperandCheck check(op);
+    const char* op, const OperandRules& rules,
+    const SoftmaxAttentionInputs& inputs) {
+  OperandCheck check(op, rules);
   check.Floating("q", inputs.q).Rank("q", inputs.q, 4);
   check.Floating("k", inputs.k).Rank("k", inputs.k, 4);
   RETURN_IF_ERROR(check.status());
@@ -76,8 +77,8 @@ absl::StatusOr<SoftmaxAttentionSizes> CheckInputs(
   CheckKeyLike(check, "v", inputs.v, sizes);
   RETURN_IF_ERROR(check.status());
   RETURN_IF_ERROR(CheckMask(op, inputs));
-  RETURN_IF_ERROR(
-      CheckDocuments(op, inputs.documents, sizes.batch, sizes.key_tokens));
+  RETURN_IF_ERROR(CheckDocuments(op, inputs.documents, sizes.batch,
+                                 sizes.key_tokens, rules));
   return sizes;
 }
 
@@ -93,10 +94,12 @@ KeyRange DocumentAround(const Documents& documents, int64_t position,
 }  // namespace
 
 absl::StatusOr<SoftmaxAttentionSizes> CheckSoftmaxForward(
-    const SoftmaxAttentionInputs& inputs, TensorView o, TensorView lse) {
+    const SoftmaxAttentionInputs& inputs, TensorView o, TensorView lse,
+    const OperandRules& rules) {
   constexpr char kOp[] = "SoftmaxAttention";
-  ASSIGN_OR_RETURN(const SoftmaxAttentionSizes sizes, CheckInputs(kOp, inputs));
-  OperandCheck check(kOp);
+  ASSIGN_OR_RETURN(const SoftmaxAttentionSizes sizes,
+                   CheckInputs(kOp, rules, inputs));
+  OperandCheck check(kOp, rules);
   CheckQueryLike(check, "o", o, sizes);
   CheckLse(check, lse, sizes);
   RETURN_IF_ERROR(check.status());
@@ -105,10 +108,12 @@ absl::StatusOr<SoftmaxAttentionSizes> CheckSoftmaxForward(
 
 absl::StatusOr<SoftmaxAttentionSizes> CheckSoftmaxBackward(
     const SoftmaxAttentionInputs& inputs, const SoftmaxAttentionSaved& saved,
-    ConstTensorView d_o, const SoftmaxAttentionGradients& gradients) {
+    ConstTensorView d_o, const SoftmaxAttentionGradients& gradients,
+    const OperandRules& rules) {
   constexpr char kOp[] = "SoftmaxAttentionBackward";
-  ASSIGN_OR_RETURN(const SoftmaxAttentionSizes sizes, CheckInputs(kOp, inputs));
-  OperandCheck check(kOp);
+  ASSIGN_OR_RETURN(const SoftmaxAttentionSizes sizes,
+                   CheckInputs(kOp, rules, inputs));
+  OperandCheck check(kOp, rules);
   CheckQueryLike(check, "o", saved.o, sizes);
   CheckLse(check, saved.lse, sizes);
   CheckQueryLike(check, "d_o", d_o, sizes);

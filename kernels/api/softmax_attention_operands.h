@@ -3,6 +3,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "kernels/api/operand_check.h"
 #include "kernels/api/softmax_attention.h"
 
 namespace longspan::kernels {
@@ -18,11 +19,13 @@ struct SoftmaxAttentionSizes {
 };
 
 absl::StatusOr<SoftmaxAttentionSizes> CheckSoftmaxForward(
-    const SoftmaxAttentionInputs& inputs, TensorView o, TensorView lse);
+    const SoftmaxAttentionInputs& inputs, TensorView o, TensorView lse,
+    const OperandRules& rules = kCpuOperands);
 
 absl::StatusOr<SoftmaxAttentionSizes> CheckSoftmaxBackward(
     const SoftmaxAttentionInputs& inputs, const SoftmaxAttentionSaved& saved,
-    ConstTensorView d_o, const SoftmaxAttentionGradients& gradients);
+    ConstTensorView d_o, const SoftmaxAttentionGradients& gradients,
+    const OperandRules& rules = kCpuOperands);
 
 // The keys [begin, end) that query `i` (0-based in the range) may see. Empty
 // when begin == end.

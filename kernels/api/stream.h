@@ -5,16 +5,46 @@
 // the CUDA backend enqueues. Not thread-safe: one thread submits to a stream.
 #pragma once
 
+#include <memory>
+
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 namespace longspan::kernels {
 
+class Stream;
+
+// A recorded sequence of ops that runs as one, on the operands whose addresses
+// were recorded.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+
+  virtual absl::Status Launch(Stream& stream) = 0;
+};
+
+// The defaults are those of streams whose ops have finished when the call
+// returns.
 class Stream {
  public:
   virtual ~Stream() = default;
 
   // Blocks until all submitted ops have finished; returns the first failure.
   virtual absl::Status Synchronize() = 0;
+
+  // What is submitted here from now on starts after everything submitted to
+  // `other` so far. Does not block.
+  virtual absl::Status WaitFor(Stream& other);
+
+  // Between these two, ops are recorded instead of run; Synchronize and copies
+  // to or from host memory are not allowed. An error in between, or
+  // kUnimplemented where can_capture() is false, leaves nothing recorded.
+  virtual bool can_capture() const { return false; }
+  virtual absl::Status BeginCapture();
+  virtual absl::StatusOr<std::unique_ptr<Graph>> EndCapture();
+
+  // The device's own stream (cudaStream_t); null on the host.
+  virtual void* native_handle() { return nullptr; }
 };
 
 }  // namespace longspan::kernels

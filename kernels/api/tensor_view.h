@@ -23,6 +23,13 @@ namespace longspan::kernels {
 enum class DType : uint8_t { kF32, kF64, kBF16, kU8, kI32, kI64 };
 
 int64_t BytesPerElement(DType dtype);
+
+// The type of sums, states, parameters and their gradients beside activations
+// of type `dtype`: f32 beside bf16, else the same. The cpu backend has f32 and
+// f64, reference all three, cuda f32 and bf16.
+constexpr DType AccumulatorOf(DType dtype) {
+  return dtype == DType::kBF16 ? DType::kF32 : dtype;
+}
 const char* DTypeName(DType dtype);  // "f32", "f64", "bf16", "u8", "i32", "i64"
 
 template <typename T>

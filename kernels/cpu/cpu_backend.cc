@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "kernels/api/host_memory.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/cpu/instruction_set.h"
@@ -26,6 +27,8 @@ class CpuBackend : public Backend {
     return std::unique_ptr<Stream>(std::make_unique<CpuStream>(threads));
   }
 
+  DeviceMemory& memory() override { return memory_; }
+
   LinearAttention& linear_attention() override { return *linear_attention_; }
   SoftmaxAttention& softmax_attention() override { return *softmax_attention_; }
   Dense& dense() override { return *dense_; }
@@ -46,6 +49,7 @@ class CpuBackend : public Backend {
   const std::unique_ptr<ShortConvolution> short_convolution_ =
       CreateCpuShortConvolution();
   const std::unique_ptr<Optimizer> optimizer_ = CreateCpuOptimizer();
+  HostMemory memory_;
 };
 
 }  // namespace

@@ -63,7 +63,7 @@ class CpuDense : public Dense {
 
   absl::Status EmbedBackward(ConstTensorView ids, ConstTensorView d_out,
                              TensorView d_table, Stream& stream) override {
-    RETURN_IF_ERROR(CheckEmbed(ids, d_table, d_out));
+    RETURN_IF_ERROR(CheckEmbedBackward(ids, d_out, d_table));
     ThreadPool& pool = CpuStream::PoolOf(stream);
     if (d_out.dtype() == DType::kF32) {
       EmbedBackwardColumns<float>(ids, d_out, d_table, pool);

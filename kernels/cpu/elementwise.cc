@@ -167,6 +167,24 @@ absl::Status CpuElementwise::Copy(ConstTensorView from, TensorView to,
   return absl::OkStatus();
 }
 
+absl::Status CpuElementwise::Scale(ConstTensorView x, ConstTensorView factor,
+                                   TensorView y, Stream&) {
+  RETURN_IF_ERROR(CheckScale(x, factor, y));
+  const double by = factor.data_as<double>()[0];
+  const auto load = [&x](int64_t i) {
+    return x.dtype() == DType::kF64 ? x.data_as<double>()[i]
+                                    : x.data_as<float>()[i];
+  };
+  for (int64_t i = 0; i < x.size(0); ++i) {
+    if (y.dtype() == DType::kF64) {
+      y.data_as<double>()[i] = by * load(i);
+    } else {
+      y.data_as<float>()[i] = static_cast<float>(by * load(i));
+    }
+  }
+  return absl::OkStatus();
+}
+
 std::unique_ptr<Elementwise> CreateCpuElementwise() {
   return std::make_unique<CpuElementwise>();
 }

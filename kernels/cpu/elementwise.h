@@ -36,6 +36,8 @@ class CpuElementwise : public Elementwise {
   absl::Status SetZero(TensorView x, Stream& stream) override;
   absl::Status Copy(ConstTensorView from, TensorView to,
                     Stream& stream) override;
+  absl::Status Scale(ConstTensorView x, ConstTensorView factor, TensorView y,
+                     Stream& stream) override;
 };
 
 }  // namespace longspan::kernels

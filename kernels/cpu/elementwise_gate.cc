@@ -111,8 +111,8 @@ absl::Status CpuElementwise::LogSigmoidGate(ConstTensorView x,
 absl::Status CpuElementwise::LogSigmoidGateBackward(
     ConstTensorView x, ConstTensorView bias, double normalizer,
     ConstTensorView d_y, TensorView d_x, TensorView d_bias, Stream& stream) {
-  RETURN_IF_ERROR(CheckLogSigmoidGate(x, bias, normalizer, d_y));
-  RETURN_IF_ERROR(CheckLogSigmoidGate(x, d_bias, normalizer, d_x));
+  RETURN_IF_ERROR(
+      CheckLogSigmoidGateBackward(x, bias, normalizer, d_y, d_x, d_bias));
   ThreadPool& pool = CpuStream::PoolOf(stream);
   if (x.dtype() == DType::kF32) {
     GateBackward<float>(x, bias, normalizer, d_y, d_x, d_bias, pool);

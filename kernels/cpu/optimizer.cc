@@ -74,6 +74,9 @@ class CpuOptimizer : public Optimizer {
                      const AdamWScalars& scalars, const AdamWOptions& options,
                      Stream& stream) override {
     RETURN_IF_ERROR(CheckAdamW(tensors, scalars));
+    if (std::isnan(scalars.clip_factor.data_as<float>()[0])) {
+      return absl::OkStatus();
+    }
     ThreadPool& pool = CpuStream::PoolOf(stream);
     for (const AdamWTensor& tensor : tensors) {
       const double decay = tensor.weight_decay;
@@ -109,6 +112,18 @@ class CpuOptimizer : public Optimizer {
     double sum = 0.0;
     for (int64_t i = 0; i < blocks; ++i) sum += sums[i];
     out.data_as<double>()[0] = sum;
+    return absl::OkStatus();
+  }
+
+  absl::Status ClipFactor(ConstTensorView sum_of_squares, double max_norm,
+                          TensorView factor, Stream&) override {
+    RETURN_IF_ERROR(CheckClipFactor(sum_of_squares, max_norm, factor));
+    const double norm = std::sqrt(sum_of_squares.data_as<double>()[0]);
+    float& out = factor.data_as<float>()[0];
+    out = std::isfinite(norm) ? 1.0f : std::nanf("");
+    if (max_norm > 0.0 && norm > max_norm && std::isfinite(norm)) {
+      out = static_cast<float>(max_norm / norm);
+    }
     return absl::OkStatus();
   }
 };

@@ -76,7 +76,8 @@ class ReferenceCrossEntropy : public CrossEntropy {
 absl::Status ReferenceCrossEntropy::Forward(const CrossEntropyInputs& inputs,
                                             const CrossEntropyOutputs& outputs,
                                             TensorView, Stream&) {
-  RETURN_IF_ERROR(CheckCrossEntropy(inputs, outputs, nullptr));
+  RETURN_IF_ERROR(
+      CheckCrossEntropy(inputs, outputs, nullptr, kReferenceOperands));
   double loss = 0.0;
   for (int64_t m = 0; m < inputs.hidden.size(0); ++m) {
     const double nll = Nll(inputs, m, Logits(inputs, m));
@@ -91,7 +92,8 @@ absl::Status ReferenceCrossEntropy::ForwardBackward(
     const CrossEntropyInputs& inputs, const CrossEntropyOutputs& outputs,
     const CrossEntropyGradients& gradients, TensorView workspace,
     Stream& stream) {
-  RETURN_IF_ERROR(CheckCrossEntropy(inputs, outputs, &gradients));
+  RETURN_IF_ERROR(
+      CheckCrossEntropy(inputs, outputs, &gradients, kReferenceOperands));
   RETURN_IF_ERROR(Forward(inputs, outputs, workspace, stream));
   const int64_t rows = inputs.hidden.size(0);
   const int64_t vocabulary = inputs.weight.size(0);

@@ -29,7 +29,7 @@ class ReferenceDense : public Dense {
 absl::Status ReferenceDense::MatMul(ConstTensorView a, ConstTensorView b,
                                     TensorView c, const MatMulOptions& options,
                                     Stream&) {
-  RETURN_IF_ERROR(CheckMatMul(a, b, c, options));
+  RETURN_IF_ERROR(CheckMatMul(a, b, c, options, kReferenceOperands));
   const int64_t inner = a.size(options.transpose_a ? 0 : 1);
   for (int64_t m = 0; m < c.size(0); ++m) {
     for (int64_t n = 0; n < c.size(1); ++n) {
@@ -46,7 +46,7 @@ absl::Status ReferenceDense::MatMul(ConstTensorView a, ConstTensorView b,
 
 absl::Status ReferenceDense::Embed(ConstTensorView ids, ConstTensorView table,
                                    TensorView out, Stream&) {
-  RETURN_IF_ERROR(CheckEmbed(ids, table, out));
+  RETURN_IF_ERROR(CheckEmbed(ids, table, out, kReferenceOperands));
   const int32_t* id = ids.data_as<int32_t>();
   for (int64_t m = 0; m < out.size(0); ++m) {
     for (int64_t n = 0; n < out.size(1); ++n) {
@@ -59,7 +59,7 @@ absl::Status ReferenceDense::Embed(ConstTensorView ids, ConstTensorView table,
 absl::Status ReferenceDense::EmbedBackward(ConstTensorView ids,
                                            ConstTensorView d_out,
                                            TensorView d_table, Stream&) {
-  RETURN_IF_ERROR(CheckEmbed(ids, d_table, d_out));
+  RETURN_IF_ERROR(CheckEmbedBackward(ids, d_out, d_table, kReferenceOperands));
   const int32_t* id = ids.data_as<int32_t>();
   for (int64_t m = 0; m < d_out.size(0); ++m) {
     for (int64_t n = 0; n < d_out.size(1); ++n) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "common/base/check.h"
+#include "kernels/api/bfloat16.h"
 #include "kernels/api/tensor_view.h"
 
 namespace longspan::kernels {
@@ -23,6 +24,9 @@ template <typename... Index>
 double Get(const ConstTensorView& view, Index... index) {
   const int64_t offset = ElementOffset(view, index...);
   if (view.dtype() == DType::kF64) return view.data_as<double>()[offset];
+  if (view.dtype() == DType::kBF16) {
+    return ToFloat(view.data_as<BFloat16>()[offset]);
+  }
   return view.data_as<float>()[offset];
 }
 
@@ -31,6 +35,8 @@ void Set(const TensorView& view, double value, Index... index) {
   const int64_t offset = ElementOffset(view, index...);
   if (view.dtype() == DType::kF64) {
     view.data_as<double>()[offset] = value;
+  } else if (view.dtype() == DType::kBF16) {
+    view.data_as<BFloat16>()[offset] = ToBFloat16(static_cast<float>(value));
   } else {
     view.data_as<float>()[offset] = static_cast<float>(value);
   }

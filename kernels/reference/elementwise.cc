@@ -16,7 +16,7 @@ absl::Status ReferenceElementwise::Rotary(ConstTensorView x,
                                           ConstTensorView positions,
                                           double base, bool inverse,
                                           TensorView y, Stream&) {
-  RETURN_IF_ERROR(CheckRotary(x, positions, base, y));
+  RETURN_IF_ERROR(CheckRotary(x, positions, base, y, kReferenceOperands));
   const int64_t half = x.size(3) / 2;
   for (int64_t b = 0; b < x.size(0); ++b) {
     for (int64_t t = 0; t < x.size(1); ++t) {
@@ -40,7 +40,7 @@ absl::Status ReferenceElementwise::Rotary(ConstTensorView x,
 
 absl::Status ReferenceElementwise::Silu(ConstTensorView x, TensorView y,
                                         Stream&) {
-  RETURN_IF_ERROR(CheckSameRows("Silu", x, {y}));
+  RETURN_IF_ERROR(CheckSameRows("Silu", x, {y}, kReferenceOperands));
   for (int64_t i = 0; i < x.element_count(); ++i) {
     StoreFlat(y, i, SiluOf(LoadFlat(x, i)));
   }
@@ -50,7 +50,8 @@ absl::Status ReferenceElementwise::Silu(ConstTensorView x, TensorView y,
 absl::Status ReferenceElementwise::SiluBackward(ConstTensorView x,
                                                 ConstTensorView d_y,
                                                 TensorView d_x, Stream&) {
-  RETURN_IF_ERROR(CheckSameRows("SiluBackward", x, {d_y, d_x}));
+  RETURN_IF_ERROR(
+      CheckSameRows("SiluBackward", x, {d_y, d_x}, kReferenceOperands));
   for (int64_t i = 0; i < x.element_count(); ++i) {
     StoreFlat(d_x, i, LoadFlat(d_y, i) * SiluDerivative(LoadFlat(x, i)));
   }
@@ -60,7 +61,7 @@ absl::Status ReferenceElementwise::SiluBackward(ConstTensorView x,
 absl::Status ReferenceElementwise::SwiGlu(ConstTensorView gate,
                                           ConstTensorView up, TensorView y,
                                           Stream&) {
-  RETURN_IF_ERROR(CheckSameRows("SwiGlu", gate, {up, y}));
+  RETURN_IF_ERROR(CheckSameRows("SwiGlu", gate, {up, y}, kReferenceOperands));
   for (int64_t i = 0; i < y.element_count(); ++i) {
     StoreFlat(y, i, SiluOf(LoadFlat(gate, i)) * LoadFlat(up, i));
   }
@@ -72,8 +73,8 @@ absl::Status ReferenceElementwise::SwiGluBackward(ConstTensorView gate,
                                                   ConstTensorView d_y,
                                                   TensorView d_gate,
                                                   TensorView d_up, Stream&) {
-  RETURN_IF_ERROR(
-      CheckSameRows("SwiGluBackward", gate, {up, d_y, d_gate, d_up}));
+  RETURN_IF_ERROR(CheckSameRows("SwiGluBackward", gate, {up, d_y, d_gate, d_up},
+                                kReferenceOperands));
   for (int64_t i = 0; i < d_y.element_count(); ++i) {
     const double g = LoadFlat(gate, i);
     const double u = LoadFlat(up, i);
@@ -88,7 +89,8 @@ absl::Status ReferenceElementwise::LogSigmoidGate(ConstTensorView x,
                                                   ConstTensorView bias,
                                                   double normalizer,
                                                   TensorView y, Stream&) {
-  RETURN_IF_ERROR(CheckLogSigmoidGate(x, bias, normalizer, y));
+  RETURN_IF_ERROR(
+      CheckLogSigmoidGate(x, bias, normalizer, y, kReferenceOperands));
   for (int64_t m = 0; m < x.size(0); ++m) {
     for (int64_t n = 0; n < x.size(1); ++n) {
       const double z = Load(x, {m, n}) + Load(bias, {n});
@@ -101,8 +103,8 @@ absl::Status ReferenceElementwise::LogSigmoidGate(ConstTensorView x,
 absl::Status ReferenceElementwise::LogSigmoidGateBackward(
     ConstTensorView x, ConstTensorView bias, double normalizer,
     ConstTensorView d_y, TensorView d_x, TensorView d_bias, Stream&) {
-  RETURN_IF_ERROR(CheckLogSigmoidGate(x, bias, normalizer, d_y));
-  RETURN_IF_ERROR(CheckLogSigmoidGate(x, d_bias, normalizer, d_x));
+  RETURN_IF_ERROR(CheckLogSigmoidGateBackward(x, bias, normalizer, d_y, d_x,
+                                              d_bias, kReferenceOperands));
   for (int64_t n = 0; n < x.size(1); ++n) {
     double sum = 0.0;
     for (int64_t m = 0; m < x.size(0); ++m) {
@@ -118,7 +120,7 @@ absl::Status ReferenceElementwise::LogSigmoidGateBackward(
 
 absl::Status ReferenceElementwise::Add(ConstTensorView a, ConstTensorView b,
                                        TensorView out, Stream&) {
-  RETURN_IF_ERROR(CheckSameRows("Add", a, {b, out}));
+  RETURN_IF_ERROR(CheckSameRows("Add", a, {b, out}, kReferenceOperands));
   for (int64_t i = 0; i < out.element_count(); ++i) {
     StoreFlat(out, i, LoadFlat(a, i) + LoadFlat(b, i));
   }
@@ -126,14 +128,20 @@ absl::Status ReferenceElementwise::Add(ConstTensorView a, ConstTensorView b,
 }
 
 absl::Status ReferenceElementwise::SetZero(TensorView x, Stream&) {
-  RETURN_IF_ERROR(CheckSameRows("SetZero", x, {}));
+  RETURN_IF_ERROR(CheckSameRows("SetZero", x, {}, kReferenceOperands));
   for (int64_t i = 0; i < x.element_count(); ++i) StoreFlat(x, i, 0.0);
   return absl::OkStatus();
 }
 
 absl::Status ReferenceElementwise::Copy(ConstTensorView from, TensorView to,
                                         Stream&) {
-  RETURN_IF_ERROR(CheckCopy(from, to));
+  RETURN_IF_ERROR(CheckCopy(from, to, kReferenceOperands));
+  if (from.dtype() != to.dtype()) {
+    for (int64_t i = 0; i < from.element_count(); ++i) {
+      StoreFlat(to, i, LoadFlat(from, i));
+    }
+    return absl::OkStatus();
+  }
   const int64_t width = BytesPerElement(from.dtype());
   const auto* source = static_cast<const char*>(from.data());
   auto* target = static_cast<char*>(to.data());
@@ -149,6 +157,16 @@ absl::Status ReferenceElementwise::Copy(ConstTensorView from, TensorView to,
     }
     std::memcpy(target + to_offset * width, source + from_offset * width,
                 width);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReferenceElementwise::Scale(ConstTensorView x,
+                                         ConstTensorView factor, TensorView y,
+                                         Stream&) {
+  RETURN_IF_ERROR(CheckScale(x, factor, y, kReferenceOperands));
+  for (int64_t i = 0; i < x.size(0); ++i) {
+    Store(y, {i}, Load(factor, {0}) * Load(x, {i}));
   }
   return absl::OkStatus();
 }

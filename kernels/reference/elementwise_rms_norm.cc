@@ -13,7 +13,7 @@ namespace longspan::kernels {
 absl::Status ReferenceElementwise::RmsNorm(const RmsNormInputs& inputs,
                                            TensorView y, TensorView rstd,
                                            Stream&) {
-  RETURN_IF_ERROR(CheckRmsNorm(inputs, y, rstd));
+  RETURN_IF_ERROR(CheckRmsNorm(inputs, y, rstd, kReferenceOperands));
   const int64_t size = inputs.weight.size(0);
   for (int64_t group = 0; group < rstd.element_count(); ++group) {
     double squares = 0.0;
@@ -38,7 +38,8 @@ absl::Status ReferenceElementwise::RmsNorm(const RmsNormInputs& inputs,
 absl::Status ReferenceElementwise::RmsNormBackward(
     const RmsNormInputs& inputs, ConstTensorView rstd, ConstTensorView d_y,
     const RmsNormGradients& gradients, TensorView, Stream&) {
-  RETURN_IF_ERROR(CheckRmsNormBackward(inputs, rstd, d_y, gradients));
+  RETURN_IF_ERROR(
+      CheckRmsNormBackward(inputs, rstd, d_y, gradients, kReferenceOperands));
   const int64_t size = inputs.weight.size(0);
   const bool gated = !inputs.gate.is_null();
   for (int64_t group = 0; group < rstd.element_count(); ++group) {

@@ -329,7 +329,8 @@ class ReferenceLinearAttention : public LinearAttention {
   absl::Status Summarise(const LinearAttentionInputs& inputs,
                          const LinearAttentionSummary& summary, TensorView,
                          Stream&) override {
-    ASSIGN_OR_RETURN(const Sizes sizes, CheckSummarise(inputs, summary));
+    ASSIGN_OR_RETURN(const Sizes sizes,
+                     CheckSummarise(inputs, summary, kReferenceOperands));
     ForEachSequence(sizes, [&](int64_t b, int64_t h) {
       const Sequence sequence(inputs, b, h);
       State state(sizes);
@@ -347,8 +348,9 @@ class ReferenceLinearAttention : public LinearAttention {
                        ConstTensorView initial_state, ChunkTerms terms,
                        const LinearAttentionOutputs& outputs, TensorView,
                        Stream&) override {
-    ASSIGN_OR_RETURN(const Sizes sizes,
-                     CheckOutputs(inputs, initial_state, outputs));
+    ASSIGN_OR_RETURN(
+        const Sizes sizes,
+        CheckOutputs(inputs, initial_state, outputs, kReferenceOperands));
     ForEachSequence(sizes, [&](int64_t b, int64_t h) {
       State state = LoadState(sizes, initial_state, b, h);
       if (terms == ChunkTerms::kIntraChunk) state.Clear();
@@ -365,8 +367,9 @@ class ReferenceLinearAttention : public LinearAttention {
   absl::Status SummariseBackward(const LinearAttentionInputs& inputs,
                                  ConstTensorView d_o, TensorView d_state,
                                  TensorView, Stream&) override {
-    ASSIGN_OR_RETURN(const Sizes sizes,
-                     CheckSummariseBackward(inputs, d_o, d_state));
+    ASSIGN_OR_RETURN(
+        const Sizes sizes,
+        CheckSummariseBackward(inputs, d_o, d_state, kReferenceOperands));
     ForEachSequence(sizes, [&](int64_t b, int64_t h) {
       const Sequence sequence(inputs, b, h);
       const Tokens d_outputs(d_o, b, h);
@@ -386,9 +389,9 @@ class ReferenceLinearAttention : public LinearAttention {
                          ChunkTerms terms,
                          const LinearAttentionGradients& gradients, TensorView,
                          Stream&) override {
-    ASSIGN_OR_RETURN(
-        const Sizes sizes,
-        CheckGradients(inputs, initial_state, output_gradients, gradients));
+    ASSIGN_OR_RETURN(const Sizes sizes,
+                     CheckGradients(inputs, initial_state, output_gradients,
+                                    gradients, kReferenceOperands));
     const bool add = terms == ChunkTerms::kInterChunk;
     ForEachSequence(sizes, [&](int64_t b, int64_t h) {
       const State zero(sizes);
@@ -413,8 +416,8 @@ class ReferenceLinearAttention : public LinearAttention {
   absl::Status FoldSummaries(ConstTensorView states, ConstTensorView log_decays,
                              ConstTensorView initial_state, bool reverse,
                              TensorView state, Stream&) override {
-    RETURN_IF_ERROR(
-        CheckFoldSummaries(states, log_decays, initial_state, state));
+    RETURN_IF_ERROR(CheckFoldSummaries(states, log_decays, initial_state, state,
+                                       kReferenceOperands));
     const Sizes sizes = {state.dtype(), state.size(0), 0,
                          state.size(1), state.size(2), state.size(3)};
     const int64_t count = states.is_null() ? 0 : states.size(0);
@@ -439,8 +442,8 @@ class ReferenceLinearAttention : public LinearAttention {
   absl::Status Decode(const LinearAttentionInputs& inputs,
                       ConstTensorView slots, TensorView state_pool,
                       TensorView o, Stream&) override {
-    ASSIGN_OR_RETURN(const Sizes sizes,
-                     CheckDecode(inputs, slots, state_pool, o));
+    ASSIGN_OR_RETURN(const Sizes sizes, CheckDecode(inputs, slots, state_pool,
+                                                    o, kReferenceOperands));
     ForEachSequence(sizes, [&](int64_t b, int64_t h) {
       const Sequence sequence(inputs, b, h);
       const int64_t slot = slots.data_as<int32_t>()[b * slots.stride(0)];

@@ -28,6 +28,8 @@ void UpdateElement(const AdamWTensor& tensor, int64_t i,
   Store(tensor.parameter, {i},
         p - rate * (m_hat / (std::sqrt(v_hat) + options.epsilon) +
                     tensor.weight_decay * p));
+  if (tensor.compute_parameter.is_null()) return;
+  Store(tensor.compute_parameter, {i}, Load(tensor.parameter, {i}));
 }
 
 class ReferenceOptimizer : public Optimizer {
@@ -38,6 +40,8 @@ class ReferenceOptimizer : public Optimizer {
   absl::Status SumOfSquares(absl::Span<const ConstTensorView> tensors,
                             TensorView out, TensorView workspace,
                             Stream& stream) override;
+  absl::Status ClipFactor(ConstTensorView sum_of_squares, double max_norm,
+                          TensorView factor, Stream& stream) override;
 };
 
 }  // namespace
@@ -45,7 +49,8 @@ class ReferenceOptimizer : public Optimizer {
 absl::Status ReferenceOptimizer::AdamW(absl::Span<const AdamWTensor> tensors,
                                        const AdamWScalars& scalars,
                                        const AdamWOptions& options, Stream&) {
-  RETURN_IF_ERROR(CheckAdamW(tensors, scalars));
+  RETURN_IF_ERROR(CheckAdamW(tensors, scalars, kReferenceOperands));
+  if (std::isnan(Load(scalars.clip_factor, {0}))) return absl::OkStatus();
   for (const AdamWTensor& tensor : tensors) {
     for (int64_t i = 0; i < tensor.parameter.size(0); ++i) {
       UpdateElement(tensor, i, scalars, options);
@@ -57,7 +62,7 @@ absl::Status ReferenceOptimizer::AdamW(absl::Span<const AdamWTensor> tensors,
 absl::Status ReferenceOptimizer::SumOfSquares(
     absl::Span<const ConstTensorView> tensors, TensorView out, TensorView,
     Stream&) {
-  RETURN_IF_ERROR(CheckSumOfSquares(tensors, out));
+  RETURN_IF_ERROR(CheckSumOfSquares(tensors, out, kReferenceOperands));
   double sum = 0.0;
   for (const ConstTensorView& tensor : tensors) {
     for (int64_t i = 0; i < tensor.element_count(); ++i) {
@@ -66,6 +71,22 @@ absl::Status ReferenceOptimizer::SumOfSquares(
     }
   }
   Store(out, {0}, sum);
+  return absl::OkStatus();
+}
+
+absl::Status ReferenceOptimizer::ClipFactor(ConstTensorView sum_of_squares,
+                                            double max_norm, TensorView factor,
+                                            Stream&) {
+  RETURN_IF_ERROR(
+      CheckClipFactor(sum_of_squares, max_norm, factor, kReferenceOperands));
+  const double norm = std::sqrt(Load(sum_of_squares, {0}));
+  double value = 1.0;
+  if (!std::isfinite(norm)) {
+    value = std::nan("");
+  } else if (max_norm > 0.0 && norm > max_norm) {
+    value = max_norm / norm;
+  }
+  Store(factor, {0}, value);
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "kernels/api/host_memory.h"
 #include "kernels/reference/reference_ops.h"
 
 namespace longspan::kernels {
@@ -27,6 +28,8 @@ class ReferenceBackend : public Backend {
     return std::unique_ptr<Stream>(std::make_unique<ReferenceStream>());
   }
 
+  DeviceMemory& memory() override { return memory_; }
+
   LinearAttention& linear_attention() override { return *linear_attention_; }
   SoftmaxAttention& softmax_attention() override { return *softmax_attention_; }
   Dense& dense() override { return *dense_; }
@@ -49,6 +52,7 @@ class ReferenceBackend : public Backend {
   const std::unique_ptr<ShortConvolution> short_convolution_ =
       CreateReferenceShortConvolution();
   const std::unique_ptr<Optimizer> optimizer_ = CreateReferenceOptimizer();
+  HostMemory memory_;
 };
 
 }  // namespace

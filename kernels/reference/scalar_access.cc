@@ -1,5 +1,7 @@
 #include "kernels/reference/scalar_access.h"
 
+#include "kernels/api/bfloat16.h"
+
 namespace longspan::kernels {
 namespace {
 
@@ -14,12 +16,17 @@ int64_t FlatOffset(ConstTensorView view, int64_t flat) {
 
 double LoadAt(ConstTensorView view, int64_t offset) {
   if (view.dtype() == DType::kF32) return view.data_as<float>()[offset];
+  if (view.dtype() == DType::kBF16) {
+    return ToFloat(view.data_as<BFloat16>()[offset]);
+  }
   return view.data_as<double>()[offset];
 }
 
 void StoreAt(TensorView view, int64_t offset, double value) {
   if (view.dtype() == DType::kF32) {
     view.data_as<float>()[offset] = static_cast<float>(value);
+  } else if (view.dtype() == DType::kBF16) {
+    view.data_as<BFloat16>()[offset] = ToBFloat16(static_cast<float>(value));
   } else {
     view.data_as<double>()[offset] = value;
   }

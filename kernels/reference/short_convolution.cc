@@ -68,7 +68,7 @@ class ReferenceShortConvolution : public ShortConvolution {
 
 absl::Status ReferenceShortConvolution::Forward(
     const ShortConvolutionInputs& inputs, TensorView y, Stream&) {
-  RETURN_IF_ERROR(CheckShortConvolution(inputs, y));
+  RETURN_IF_ERROR(CheckShortConvolution(inputs, y, kReferenceOperands));
   for (int64_t b = 0; b < y.size(0); ++b) {
     for (int64_t t = 0; t < y.size(1); ++t) {
       for (int64_t c = 0; c < y.size(2); ++c) {
@@ -83,7 +83,8 @@ absl::Status ReferenceShortConvolution::Forward(
 absl::Status ReferenceShortConvolution::Backward(
     const ShortConvolutionInputs& inputs, ConstTensorView d_y,
     const ShortConvolutionGradients& gradients, TensorView, Stream&) {
-  RETURN_IF_ERROR(CheckShortConvolutionBackward(inputs, d_y, gradients));
+  RETURN_IF_ERROR(CheckShortConvolutionBackward(inputs, d_y, gradients,
+                                                kReferenceOperands));
   const int64_t kernel = inputs.weight.size(1);
   Zero(gradients.d_x);
   Zero(gradients.d_halo);

@@ -159,7 +159,8 @@ class ReferenceSoftmaxAttention : public SoftmaxAttention {
  public:
   absl::Status Forward(const SoftmaxAttentionInputs& inputs, TensorView o,
                        TensorView lse, TensorView, Stream&) override {
-    ASSIGN_OR_RETURN(const Sizes sizes, CheckSoftmaxForward(inputs, o, lse));
+    ASSIGN_OR_RETURN(const Sizes sizes,
+                     CheckSoftmaxForward(inputs, o, lse, kReferenceOperands));
     ForEachQuery(inputs, sizes, [&](const Query& query) {
       const std::vector<double> scores = Scores(inputs, sizes, query);
       const double log_sum = LogSumExp(scores);
@@ -174,7 +175,8 @@ class ReferenceSoftmaxAttention : public SoftmaxAttention {
                         const SoftmaxAttentionGradients& gradients, TensorView,
                         Stream&) override {
     ASSIGN_OR_RETURN(const Sizes sizes,
-                     CheckSoftmaxBackward(inputs, saved, d_o, gradients));
+                     CheckSoftmaxBackward(inputs, saved, d_o, gradients,
+                                          kReferenceOperands));
     GradientSums sums(inputs, sizes);
     ForEachQuery(inputs, sizes, [&](const Query& query) {
       sums.AddQuery(query, saved, d_o, gradients.d_q);

@@ -6,7 +6,7 @@
 
 namespace longspan::kernels {
 
-absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(BackendKind kind) {
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(BackendKind kind, int) {
   switch (kind) {
     case BackendKind::kReference:
       return CreateReferenceBackend();

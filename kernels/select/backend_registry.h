@@ -10,7 +10,9 @@
 
 namespace longspan::kernels {
 
-// kUnavailable, with the reason, for a backend that this build lacks.
-absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(BackendKind kind);
+// kUnavailable, with the reason, for a backend that this build lacks. `device`
+// is the ordinal among the devices of that kind; host backends take only 0.
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(BackendKind kind,
+                                                       int device = 0);
 
 }  // namespace longspan::kernels

@@ -141,7 +141,7 @@ std::vector<BadCall> ElementwiseCalls() {
          return ops.elementwise->Silu(m.F32({3, 4}), m.F32({4, 3}),
                                       *ops.stream);
        }},
-      {"SwiGluType", "SwiGlu: operand 0 is i32[3], needs type f32 or f64",
+      {"SwiGluType", "SwiGlu: operand 0 is i32[3], needs type f32",
        [](OpSet& ops, Memory& m) {
          return ops.elementwise->SwiGlu(m.I32({3}), m.I32({3}), m.I32({3}),
                                         *ops.stream);
@@ -168,7 +168,7 @@ std::vector<BadCall> ElementwiseCalls() {
              {m.F32({1, 3, 4}), m.F32({4, 4}), m.F32({1, 2, 4}), false, {}},
              m.F32({1, 3, 4}), *ops.stream);
        }},
-      {"ConvolutionDocumentsBatch", "documents need batch 1, got 2",
+      {"ConvolutionDocumentsBatch", "documents need batch 1, not 2",
        [](OpSet& ops, Memory& m) {
          return ops.short_convolution->Forward({m.F32({2, 3, 4}),
                                                 m.F32({4, 4}),
@@ -177,7 +177,7 @@ std::vector<BadCall> ElementwiseCalls() {
                                                 {m.positions.data(), 1}},
                                                m.F32({2, 3, 4}), *ops.stream);
        }},
-      {"ConvolutionDocumentsOrder", "document start 1 is 1, needs to be above",
+      {"ConvolutionDocumentsOrder", "document start 1 must be above",
        [](OpSet& ops, Memory& m) {
          return ops.short_convolution->Forward({m.F32({1, 3, 4}),
                                                 m.F32({4, 4}),
