@@ -10,7 +10,10 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+# An installed tree may bring its libraries (deploy/bundle). The old kind of
+# run path also serves the libraries' own needs, and what is opened later.
 set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib")
+add_link_options("$<$<LINK_LANGUAGE:C,CXX>:-Wl,--disable-new-dtags>")
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 include(GNUInstallDirs)
 

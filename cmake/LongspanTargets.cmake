@@ -9,10 +9,12 @@
 #     (cmake/LongspanThirdParty.cmake). TSAN is documentation: the library
 #     owns threads.
 #
-#   longspan_binary(NAME file SRCS ... [DEPS ...] [EXTERNAL ...] [NO_INSTALL])
+#   longspan_binary(NAME file SRCS ... [DEPS ...] [EXTERNAL ...]
+#                   [NO_INSTALL | BUNDLE])
 #     An executable build/<preset>/bin/<file>, installed into bin/. The target
 #     longspan_binaries builds all that are installed: build it before
-#     `cmake --install`.
+#     `cmake --install`. BUNDLE: only deploy/bundle takes it along; the target
+#     longspan_bundle builds all that travels.
 #
 #   longspan_test([NAME target] SRCS ... [DEPS ...] [EXTERNAL ...] [TSAN]
 #                 [RUNS binary...] [LABELS ...] [TIMEOUT seconds])
@@ -20,13 +22,20 @@
 #     the preset tsan. RUNS names the binaries it starts. The test runs in the
 #     source directory, with LONGSPAN_SOURCE_DIR and LONGSPAN_BINARY_DIR set.
 #
+#   longspan_cuda_test([NAME target] SRCS ... [DEPS ...] [EXTERNAL ...]
+#                      [TIMEOUT seconds])
+#     One source, two programs, where CUDA's kernels run: target, a test on the
+#     emulator in every preset, and target_gpu, of CUDA builds only, which
+#     travels in the bundle and is run by tests/gpu/run. DEPS names no backend.
+#
 #   longspan_script_test(NAME name COMMAND ... [RUNS binary...] [LABELS ...]
 #                        [TIMEOUT seconds] [PROCESSORS n])
 #     A test that is not a GoogleTest program; it counts as one test.
 #
-#     A test with the label e2e exists only without sanitizers (the preset
-#     release); the target longspan_e2e builds what such tests need. The label
-#     serial keeps other tests from running beside it.
+#     A test with the label e2e or bundle exists only without sanitizers (the
+#     preset release); the targets longspan_e2e and longspan_bundle build what
+#     such tests need. The label serial keeps other tests from running beside
+#     it.
 #
 #   longspan_proto(ROOT dir)
 #     Compiles every .proto beneath dir into `proto` (messages) and
@@ -100,7 +109,8 @@ function(longspan_library)
 endfunction()
 
 function(longspan_binary)
-  cmake_parse_arguments(ARG "NO_INSTALL" "NAME" "SRCS;DEPS;EXTERNAL" ${ARGN})
+  cmake_parse_arguments(ARG "NO_INSTALL;BUNDLE" "NAME" "SRCS;DEPS;EXTERNAL"
+    ${ARGN})
   longspan_directory_of_current(directory)
   longspan_targets_of(deps ${ARG_DEPS})
   longspan_record(${ARG_NAME} binary "${directory}" FILES ${ARG_SRCS}
@@ -114,10 +124,20 @@ function(longspan_binary)
     RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
   if(LONGSPAN_TSAN_ONLY)
     set_target_properties(${ARG_NAME} PROPERTIES EXCLUDE_FROM_ALL ON)
+  elseif(ARG_BUNDLE)
+    longspan_bundled(${ARG_NAME})
   elseif(NOT ARG_NO_INSTALL)
     add_dependencies(longspan_binaries ${ARG_NAME})
-    install(TARGETS ${ARG_NAME} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+    install(TARGETS ${ARG_NAME} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}"
+      COMPONENT programs)
   endif()
+endfunction()
+
+# A program that travels in the bundle, and is not installed otherwise.
+function(longspan_bundled name)
+  add_dependencies(longspan_bundle ${name})
+  install(TARGETS ${name} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}"
+    COMPONENT bundle EXCLUDE_FROM_ALL)
 endfunction()
 
 function(longspan_test_environment name)
@@ -136,7 +156,7 @@ endfunction()
 # no use for keeps its tests out of ctest, and out of the default build.
 function(longspan_wants_test out)
   set(wanted ON)
-  if("e2e" IN_LIST ARGN AND LONGSPAN_SANITIZE)
+  if(LONGSPAN_SANITIZE AND ("e2e" IN_LIST ARGN OR "bundle" IN_LIST ARGN))
     set(wanted OFF)
   endif()
   set(${out} ${wanted} PARENT_SCOPE)
@@ -144,6 +164,8 @@ endfunction()
 
 add_custom_target(longspan_e2e)
 add_custom_target(longspan_binaries)
+add_custom_target(longspan_bundle)
+add_dependencies(longspan_bundle longspan_binaries)
 
 function(longspan_test_properties name)
   cmake_parse_arguments(ARG "" "TIMEOUT;PROCESSORS" "LABELS" ${ARGN})
@@ -194,6 +216,30 @@ function(longspan_test)
     WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   longspan_test_properties(${name} TIMEOUT "${ARG_TIMEOUT}"
     LABELS ${ARG_LABELS})
+endfunction()
+
+function(longspan_cuda_test)
+  cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SRCS;DEPS;EXTERNAL" ${ARGN})
+  longspan_directory_of_current(directory)
+  string(REGEX REPLACE "^tests/" "" subject "${directory}")
+  longspan_targets_of(name "${subject}_test")
+  if(ARG_NAME)
+    set(name "${ARG_NAME}")
+  endif()
+  longspan_test(NAME ${name} SRCS ${ARG_SRCS} TIMEOUT "${ARG_TIMEOUT}"
+    DEPS ${ARG_DEPS} kernels_cuda_emulated EXTERNAL ${ARG_EXTERNAL})
+  if(NOT LONGSPAN_WITH_CUDA OR LONGSPAN_TSAN_ONLY)
+    return()
+  endif()
+  longspan_targets_of(deps ${ARG_DEPS})
+  add_executable(${name}_gpu EXCLUDE_FROM_ALL ${ARG_SRCS})
+  target_compile_options(${name}_gpu PRIVATE ${LONGSPAN_WARNINGS})
+  target_include_directories(${name}_gpu PRIVATE "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${name}_gpu PRIVATE ${deps} kernels_cuda
+    ${ARG_EXTERNAL} GTest::gmock GTest::gtest_main Threads::Threads)
+  set_target_properties(${name}_gpu PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+  longspan_bundled(${name}_gpu)
 endfunction()
 
 function(longspan_script_test)

@@ -17,9 +17,10 @@ CORES = str(os.cpu_count() or 1)
 
 
 class Suite:
-    """One preset: what to build in it, and which of its tests to run."""
+    """What to build in a preset, and which of its tests to run."""
 
-    def __init__(self, preset, build_target, ctest_arguments):
+    def __init__(self, preset, build_target, ctest_arguments, name=None):
+        self.name = name or preset
         self.preset = preset
         self.folder = os.path.join("build", preset)
         self.build_target = build_target
@@ -31,6 +32,7 @@ SUITES = (
     Suite("tsan", "all", ["-j", CORES]),
     # Real processes on real ports share the machine: one at a time.
     Suite("release", "longspan_e2e", ["-L", "^e2e$", "-j", "1"]),
+    Suite("release", "longspan_bundle", ["-L", "^bundle$"], "bundle"),
 )
 
 
@@ -87,7 +89,7 @@ def tests_of(suite, pattern):
 def count_cases(suite, name, ctest_passed, count):
     """Adds the cases of one ctest test."""
     path = os.path.join(suite.folder, "test-results", name + ".xml")
-    label = f"{suite.preset}: {name}"
+    label = f"{suite.name}: {name}"
     if not os.path.exists(path):  # a script, or it died
         if ctest_passed:
             count.passed += 1
@@ -125,24 +127,24 @@ def run_tests(suite, pattern):
 
 def build(suite, targets):
     """False if a target cannot be built; goes on with the others."""
-    say(f"-- {suite.preset}: build")
+    say(f"-- {suite.name}: build")
     return run(["cmake", "--build", suite.folder, "--target", *targets,
                 "--", "-k", "0"], quiet=CI or not sys.stdout.isatty()) == 0
 
 
 def run_suite(suite, pattern):
     count = Count()
-    say(f"-- {suite.preset}: configure")
+    say(f"-- {suite.name}: configure")
     if run(["cmake", "--preset", suite.preset], quiet=True) != 0:
-        count.fail(f"{suite.preset}: configure")
+        count.fail(f"{suite.name}: configure")
         return count
     tests = tests_of(suite, pattern)
     if not tests:
-        say(f"-- {suite.preset}: no test of that name")
+        say(f"-- {suite.name}: no test of that name")
         return count
     targets = sorted(set(tests.values())) if pattern else [suite.build_target]
     if not build(suite, targets):
-        count.fail(f"{suite.preset}: build")
+        count.fail(f"{suite.name}: build")
     count.add(run_tests(suite, pattern))
     return count
 
@@ -151,7 +153,7 @@ def list_tests():
     for suite in SUITES:
         if os.path.exists(os.path.join(suite.folder, "build.ninja")):
             for name in tests_of(suite, None):
-                say(f"{suite.preset}: {name}")
+                say(f"{suite.name}: {name}")
 
 
 def main(arguments):
@@ -168,7 +170,7 @@ def main(arguments):
         start = time.monotonic()
         count = run_suite(suite, pattern)
         seconds = time.monotonic() - start
-        summary.append(f"{suite.preset:<8} {seconds:6.0f} s   {count}")
+        summary.append(f"{suite.name:<8} {seconds:6.0f} s   {count}")
         total.add(count)
     if total.passed + total.failed == 0:
         total.fail("no test ran")

@@ -1,0 +1,139 @@
+"""Runs sections, each in a process group of its own and for a bounded time.
+
+A section is a program. It writes what it found to the file that
+LONGSPAN_SECTION_RESULT names (section.py does that), and its exit status says
+how it ended: 0 passed, NOT_RUN if the machine lacks what it needs, anything
+else failed. Whatever it does (fail, crash, hang, fill the disk with output),
+the next section runs.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+NOT_RUN = 3
+LOG_LIMIT_BYTES = 8 << 20
+GRACE_SECONDS = 3.0
+POLL_SECONDS = 0.05
+
+
+@dataclasses.dataclass
+class Section:
+    """A named program, and how many seconds it may take."""
+
+    name: str
+    command: list
+    limit_s: float
+    environment: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Outcome:
+    """How a section ended, and what it found until then."""
+
+    name: str
+    status: str  # passed, failed, crashed, timed out, not run
+    seconds: float
+    exit_status: int
+    note: str = ""
+    failures: list = dataclasses.field(default_factory=list)
+    tables: list = dataclasses.field(default_factory=list)
+
+    @property
+    def good(self):
+        return self.status in ("passed", "not run")
+
+
+def end_group(process):
+    """SIGTERM, then SIGKILL, to everything the section started."""
+    for number, seconds in ((signal.SIGTERM, GRACE_SECONDS),
+                            (signal.SIGKILL, GRACE_SECONDS)):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            process.poll()
+            try:
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def wait_bounded(process, log, limit_s):
+    """Why the section was ended, or "" if it ended by itself."""
+    end = time.monotonic() + limit_s
+    while process.poll() is None:
+        if time.monotonic() > end:
+            return f"not done after {limit_s:.0f} s"
+        if os.fstat(log.fileno()).st_size > LOG_LIMIT_BYTES:
+            return f"printed more than {LOG_LIMIT_BYTES >> 20} MiB"
+        time.sleep(POLL_SECONDS)
+    return ""
+
+
+def read_result(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def status_of(code, stopped):
+    if stopped:
+        return "timed out" if stopped.startswith("not done") else "failed"
+    if code < 0:
+        return "crashed"
+    return {0: "passed", NOT_RUN: "not run"}.get(code, "failed")
+
+
+def run_section(section, out, limit_s):
+    """Runs one section; its output is OUT/NAME.log."""
+    out = pathlib.Path(out)
+    result = out / f"{section.name}.result"
+    result.unlink(missing_ok=True)
+    environment = dict(os.environ, PYTHONUNBUFFERED="1", **section.environment,
+                       LONGSPAN_SECTION_RESULT=str(result),
+                       LONGSPAN_SECTION_SECONDS=str(limit_s))
+    begin = time.monotonic()
+    with open(out / f"{section.name}.log", "wb") as log:
+        try:
+            process = subprocess.Popen(
+                list(map(str, section.command)), stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, env=environment,
+                start_new_session=True)
+        except OSError as error:
+            return Outcome(section.name, "failed", 0.0, 127, str(error))
+        stopped = wait_bounded(process, log, limit_s)
+        end_group(process)  # what the section left behind, too
+        code = process.wait()
+    found = read_result(result)
+    result.unlink(missing_ok=True)
+    note = stopped or found.get("note", "")
+    if code < 0 and not stopped:
+        note = f"ended by {signal.Signals(-code).name}"
+    return Outcome(section.name, status_of(code, stopped),
+                   time.monotonic() - begin, code, note,
+                   found.get("failures", []), found.get("tables", []))
+
+
+def run_all(sections, out, total_s, on_outcome=lambda outcome: None):
+    """Runs sections in order until `total_s` is over; returns all outcomes."""
+    end = time.monotonic() + total_s
+    outcomes = []
+    for section in sections:
+        left = end - time.monotonic()
+        if left <= 0:
+            outcome = Outcome(section.name, "timed out", 0.0, 124,
+                              f"the {total_s:.0f} s of all sections are over")
+        else:
+            outcome = run_section(section, out, min(section.limit_s, left))
+        outcomes.append(outcome)
+        on_outcome(outcome)
+    return outcomes

@@ -1,0 +1,78 @@
+"""The quickstart's train and generate jobs on the GPU, as a user runs them.
+
+A real coordinator and one worker daemon with two ranks on the GPU.
+"""
+
+import math
+import re
+import sys
+
+import section
+
+sys.path.insert(0, str(section.TREE / "cli/python"))
+from local_cluster import LocalCluster  # noqa: E402
+
+TRAIN_SECONDS = 8
+RANKS = 2
+# Two ranks of one device: see section_nccl.py.
+ENVIRONMENT = {"NCCL_SOCKET_IFNAME": "lo", "NCCL_IB_DISABLE": "1",
+               "NCCL_P2P_DISABLE": "1", "NCCL_SHM_DISABLE": "1"}
+UNTRAINED = math.log(256)
+NEW_TOKENS = 200
+
+
+def job_text(name, **changes):
+    """A job of the quickstart on two ranks of backend cuda."""
+    text = (section.TREE / f"deploy/quickstart.d/{name}.yaml").read_text()
+    text = re.sub(r"resources: .*", "resources: {ranks: %d, backend: cuda}"
+                  % RANKS, text)
+    for key, value in changes.items():
+        text, count = re.subn(rf"(?m)^( *){key}: .*$", rf"\1{key}: {value}",
+                              text)
+        if count != 1:
+            raise ValueError(f"{name}.yaml has {count} lines with {key}")
+    return text
+
+
+def train(cluster, report, table):
+    job = cluster.submit(job_text("train", max_duration=f"{TRAIN_SECONDS}s"))
+    done = cluster.wait(job, timeout=section.seconds_left())
+    loss = done["progress"].get("loss", math.inf)
+    speed = done["progress"].get("tokens_per_second", 0)
+    table.add("train", done["state"], f"loss {loss:.3f}", f"{speed:.0f}")
+    if done["state"] != "SUCCEEDED":
+        report.fail(f"train: {done['state']}")
+    if not loss < UNTRAINED / 2:
+        report.fail(f"train: loss {loss:.3f}; untrained is {UNTRAINED:.3f}")
+    return job
+
+
+def generate(cluster, report, table, job):
+    code, text, said = cluster.command(
+        "generate", "--model-job", job, "--prompt", "LOVE, n.", "--backend",
+        "cuda", "--ranks", RANKS, "--max-new-tokens", NEW_TOKENS,
+        "--temperature", "0.7", "--seed", "1", check=False,
+        timeout=section.seconds_left())
+    print(text, said)
+    table.add("generate", f"exit {code}", f"{len(text.encode())} bytes", "")
+    if code != 0:
+        report.fail(f"generate: exit status {code}")
+    elif len(text) < NEW_TOKENS // 2:
+        report.fail(f"generate: only {len(text)} characters came back")
+
+
+def main():
+    report = section.Report()
+    table = report.table("jobs", ["job", "ended", "result", "tokens/s"])
+    with LocalCluster(section.bin_dir(), workers=1, device="cuda",
+                      slots=RANKS, environment=ENVIRONMENT) as cluster:
+        try:
+            print(cluster.command("workers")[1])
+            generate(cluster, report, table, train(cluster, report, table))
+        finally:
+            print(cluster.up_log())
+    report.end()
+
+
+if __name__ == "__main__":
+    main()
