@@ -37,6 +37,10 @@
 #     such tests need. The label serial keeps other tests from running beside
 #     it.
 #
+#   longspan_emulate_cuda(target...)
+#     These test programs get the emulated CUDA backend (the real kernels, run
+#     by tests/support/cuda_emulator) wherever they use kernels/select.
+#
 #   longspan_proto(ROOT dir)
 #     Compiles every .proto beneath dir into `proto` (messages) and
 #     `proto_grpc` (stubs of *_service.proto). Includes are relative to dir:
@@ -256,6 +260,10 @@ function(longspan_script_test)
     WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   longspan_test_properties(${ARG_NAME} TIMEOUT "${ARG_TIMEOUT}"
     PROCESSORS "${ARG_PROCESSORS}" LABELS ${ARG_LABELS})
+endfunction()
+
+function(longspan_emulate_cuda)
+  set_target_properties(${ARGN} PROPERTIES LONGSPAN_CUDA_EMULATED ON)
 endfunction()
 
 function(longspan_generated_library name)

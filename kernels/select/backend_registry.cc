@@ -2,19 +2,20 @@
 
 #include "absl/status/status.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cuda/cuda_backend.h"
 #include "kernels/reference/reference_backend.h"
 
 namespace longspan::kernels {
 
-absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(BackendKind kind, int) {
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(BackendKind kind,
+                                                       int device) {
   switch (kind) {
     case BackendKind::kReference:
       return CreateReferenceBackend();
     case BackendKind::kCpu:
       return CreateCpuBackend();
     case BackendKind::kCuda:
-      return absl::UnavailableError(
-          "this build has no CUDA backend; choose the backend cpu");
+      return cuda::CreateCudaBackend(device);
   }
   return absl::InvalidArgumentError("unknown backend kind");
 }

@@ -10,8 +10,8 @@
 
 namespace longspan::kernels {
 
-// kUnavailable, with the reason, for a backend that this build lacks. `device`
-// is the ordinal among the devices of that kind; host backends take only 0.
+// kUnavailable, with the reason, for a backend that this build lacks or that
+// finds no device here. `device` is the ordinal of a GPU; only kCuda asks.
 absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(BackendKind kind,
                                                        int device = 0);
 

@@ -1,0 +1,101 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <string>
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "kernels/cuda/cuda_memory.h"
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_stream.h"
+#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/runtime.h"
+
+namespace longspan::kernels::cuda {
+namespace {
+
+std::string Capability(const DeviceProperties& properties) {
+  return std::to_string(properties.major) + "." +
+         std::to_string(properties.minor);
+}
+
+class CudaBackend : public Backend {
+ public:
+  CudaBackend(int device, DeviceProperties properties)
+      : device_(device),
+        properties_(std::move(properties)),
+        memory_(device, properties_.memory_bytes) {}
+
+  std::string name() const override { return "cuda"; }
+  std::string instruction_set() const override {
+    return properties_.name + " (compute capability " +
+           Capability(properties_) + ")";
+  }
+
+  // Threads are the CPU backend's: a GPU stream has none.
+  absl::StatusOr<std::unique_ptr<Stream>> CreateStream(int threads) override {
+    if (threads < 1) {
+      return absl::InvalidArgumentError(
+          "a stream needs at least 1 thread, not " + std::to_string(threads));
+    }
+    return CudaStream::Create(device_, properties_);
+  }
+
+  DeviceMemory& memory() override { return memory_; }
+  int device() const override { return device_; }
+
+  LinearAttention& linear_attention() override { return *linear_attention_; }
+  SoftmaxAttention& softmax_attention() override { return *softmax_attention_; }
+  Dense& dense() override { return *dense_; }
+  CrossEntropy& cross_entropy() override { return *cross_entropy_; }
+  Elementwise& elementwise() override { return *elementwise_; }
+  ShortConvolution& short_convolution() override { return *short_convolution_; }
+  Optimizer& optimizer() override { return *optimizer_; }
+
+ private:
+  // Immutable after construction.
+  const int device_;
+  const DeviceProperties properties_;
+  CudaMemory memory_;
+  const std::unique_ptr<Gemm> gemm_ = CreateGemm();
+  const std::unique_ptr<LinearAttention> linear_attention_ =
+      CreateCudaLinearAttention();
+  const std::unique_ptr<SoftmaxAttention> softmax_attention_ =
+      CreateCudaSoftmaxAttention();
+  const std::unique_ptr<Dense> dense_ = CreateCudaDense(*gemm_);
+  const std::unique_ptr<CrossEntropy> cross_entropy_ =
+      CreateCudaCrossEntropy(*gemm_);
+  const std::unique_ptr<Elementwise> elementwise_ = CreateCudaElementwise();
+  const std::unique_ptr<ShortConvolution> short_convolution_ =
+      CreateCudaShortConvolution();
+  const std::unique_ptr<Optimizer> optimizer_ = CreateCudaOptimizer();
+};
+
+// The architectures of cmake/LongspanCuda.cmake; 8.0 code runs on all of 8.x.
+absl::Status CheckCapability(int device, const DeviceProperties& properties) {
+  if (properties.major == 8 ||
+      (properties.major == 9 && properties.minor == 0)) {
+    return absl::OkStatus();
+  }
+  return absl::UnimplementedError(
+      "CUDA device " + std::to_string(device) + ", " + properties.name +
+      ", has compute capability " + Capability(properties) +
+      "; this build has code for 8.x and 9.0");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(int device) {
+  ASSIGN_OR_RETURN(const int count, DeviceCount());
+  if (device < 0 || device >= count) {
+    return absl::UnavailableError("CUDA device " + std::to_string(device) +
+                                  " does not exist; this process sees " +
+                                  std::to_string(count));
+  }
+  ASSIGN_OR_RETURN(DeviceProperties properties, GetDeviceProperties(device));
+  RETURN_IF_ERROR(CheckCapability(device, properties));
+  RETURN_IF_ERROR(UseDevice(device));
+  return std::unique_ptr<Backend>(
+      std::make_unique<CudaBackend>(device, std::move(properties)));
+}
+
+}  // namespace longspan::kernels::cuda

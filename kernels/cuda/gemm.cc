@@ -1,0 +1,20 @@
+#include "kernels/cuda/gemm.h"
+
+#include <string>
+
+namespace longspan::kernels::cuda {
+
+absl::Status CheckGemmTypes(ConstTensorView a, ConstTensorView b,
+                            ConstTensorView c) {
+  const bool operands_agree = a.dtype() == b.dtype();
+  const bool narrow = a.dtype() == DType::kBF16 &&
+                      (c.dtype() == DType::kBF16 || c.dtype() == DType::kF32);
+  const bool full = a.dtype() == DType::kF32 && c.dtype() == DType::kF32;
+  if (operands_agree && (narrow || full)) return absl::OkStatus();
+  return absl::UnimplementedError(
+      std::string("cuda: MatMul of ") + DTypeName(a.dtype()) + " and " +
+      DTypeName(b.dtype()) + " to " + DTypeName(c.dtype()) +
+      "; it does bf16 x bf16 to bf16 or f32, and f32 x f32 to f32");
+}
+
+}  // namespace longspan::kernels::cuda

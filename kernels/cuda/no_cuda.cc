@@ -1,0 +1,12 @@
+#include "absl/status/status.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace longspan::kernels::cuda {
+
+absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(int) {
+  return absl::UnavailableError(
+      "this build has no CUDA backend; choose the backend cpu, or build with "
+      "the preset cuda");
+}
+
+}  // namespace longspan::kernels::cuda
