@@ -78,8 +78,8 @@ TEST(LaunchTest, BlocksComeInSeededRandomOrder) {
                                                        8, 9, 10, 11));
     orders.push_back(order);
   }
-  std::sort(orders.begin(), orders.end());
-  EXPECT_EQ(std::unique(orders.begin(), orders.end()), orders.end());
+  // 48 orders are possible, and the first may come again, but not always.
+  EXPECT_THAT(orders, ::testing::Contains(::testing::Ne(orders[0])));
 }
 
 class RecordingHooks : public LaunchHooks {

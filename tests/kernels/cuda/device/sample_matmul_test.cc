@@ -12,18 +12,14 @@
 #include "gtest/gtest.h"
 #include "kernels/cuda/device/bf16.h"
 #include "tests/support/cuda_emulator/emulator.h"
+#include "tests/support/cuda_emulator/fault_sweep.h"
 
 namespace longspan::kernels::cuda {
 namespace {
 
-using emulated::EmulatorOptions;
-using emulated::Fault;
-using emulated::FaultKind;
 using emulated::Primitive;
-using emulated::PrimitiveSite;
-using emulated::ScopedEmulatorOptions;
 
-constexpr uint64_t kOrders = 20;
+constexpr int kOrders = 20;
 
 class Problem {
  public:
@@ -78,10 +74,8 @@ class Problem {
 
 TEST(SampleMatmulTest, IsRightInEveryOrder) {
   const Problem problem(70, 72, 104);
-  for (uint64_t seed = 0; seed < kOrders; ++seed) {
-    const ScopedEmulatorOptions scope(EmulatorOptions{.seed = seed});
-    EXPECT_TRUE(problem.RunsRight()) << "seed " << seed;
-  }
+  EXPECT_EQ(
+      emulated::FailingOrders([&] { return problem.RunsRight(); }, kOrders), 0);
 }
 
 TEST(SampleMatmulTest, HandlesTheLastChunkOfEveryDimension) {
@@ -102,59 +96,31 @@ TEST(SampleMatmulTest, ItsSwizzleHasNoBankConflicts) {
   EXPECT_EQ(statistics.count(Primitive::kMmaBf16), 4 * 8 * 4);
 }
 
-// In how many of the orders the fault shows.
-int OrdersThatShow(const Problem& problem, const Fault& fault) {
-  int shown = 0;
-  for (uint64_t seed = 0; seed < kOrders; ++seed) {
-    EmulatorOptions options{
-        .seed = seed, .trap_copies_under_way = false, .print_failures = false};
-    options.fault = fault;
-    const ScopedEmulatorOptions scope(options);
-    shown += problem.RunsRight() ? 0 : 1;
-  }
-  return shown;
-}
-
-std::vector<PrimitiveSite> SitesOf(const Problem& problem) {
-  EmulatorOptions options;
-  options.record_sites = true;
-  const ScopedEmulatorOptions scope(options);
-  emulated::TakeSites();
-  EXPECT_TRUE(problem.RunsRight());
-  return emulated::TakeSites();
-}
-
-// What can be wrong with a use of a primitive.
-std::vector<FaultKind> FaultsOf(Primitive primitive) {
-  switch (primitive) {
-    case Primitive::kSyncBlock:
-      return {FaultKind::kDrop};
-    case Primitive::kCopyAsync:
-      return {FaultKind::kDrop, FaultKind::kFullCopy};
-    case Primitive::kCopyAsyncWait:
-      return {FaultKind::kDrop, FaultKind::kLateWait};
-    case Primitive::kLoadMatrix4:
-    case Primitive::kLoadMatrix4Transposed:
-      return {FaultKind::kSkew};
-    default:
-      return {};
-  }
-}
-
 TEST(SampleMatmulTest, EveryPlantedBugIsCaught) {
   const Problem problem(70, 72, 104);
-  int planted = 0;
-  for (const PrimitiveSite& site : SitesOf(problem)) {
-    for (FaultKind kind : FaultsOf(site.primitive)) {
-      EXPECT_GE(OrdersThatShow(problem, {kind, site.file, site.line}), 1)
-          << emulated::NameOf(site.primitive) << " on line " << site.line
-          << ", fault " << static_cast<int>(kind);
-      ++planted;
-    }
-  }
+  const auto planted =
+      emulated::SweepFaults([&] { return problem.RunsRight(); }, kOrders);
   // Two barriers, a wait (2), a copy (2), two matrix loads.
-  EXPECT_EQ(planted, 8);
-  emulated::TakeLaunchFailures();
+  EXPECT_EQ(planted.size(), 8u);
+  for (const emulated::PlantedFault& fault : planted) {
+    EXPECT_GT(fault.caught, 0) << fault;
+  }
+}
+
+// A case that looks at nothing notices nothing but launches that fail.
+TEST(FaultSweepTest, SaysWhichBugsACaseDoesNotNotice) {
+  const Problem problem(70, 72, 104);
+  const auto planted = emulated::SweepFaults(
+      [&] {
+        static_cast<void>(problem.RunsRight());
+        return true;
+      },
+      kOrders);
+  int unnoticed = 0;
+  for (const emulated::PlantedFault& fault : planted) {
+    unnoticed += fault.caught == 0 ? 1 : 0;
+  }
+  EXPECT_GE(unnoticed, 4);
 }
 
 }  // namespace

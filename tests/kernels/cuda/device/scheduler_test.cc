@@ -17,6 +17,7 @@ using emulated::kLaunchFailure;
 using emulated::ScopedEmulatorOptions;
 using emulated::TakeLaunchFailures;
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 constexpr int kThreads = 128;
@@ -247,7 +248,9 @@ TEST(FailureTest, LanesInDifferentCollectivesAreReported) {
 }
 
 TEST(FailureTest, WrongNamedBarriersAreReported) {
-  EXPECT_THAT(FailureOf(4), HasSubstr("another number of threads"));
+  // Whoever needs 96 meets others there, or waits when they have gone on.
+  EXPECT_THAT(FailureOf(4), AnyOf(HasSubstr("another number of threads"),
+                                  HasSubstr("threads that never come")));
   EXPECT_THAT(FailureOf(5), HasSubstr("barrier of 1 to 15"));
   EXPECT_THAT(FailureOf(6), HasSubstr("whole warps"));
 }
