@@ -30,17 +30,27 @@ std::string KernelName(const KernelLaunch& launch) {
   return TypeName(*launch.params) + " in " + launch.launched_by;
 }
 
+// The seed of this thread's next launch: the orders of a test follow from the
+// seed it sets, whatever ran before.
+uint64_t LaunchSeed(uint64_t seed) {
+  static thread_local uint64_t generation = 0;
+  static thread_local uint64_t ordinal = 0;
+  const uint64_t now = EmulatorState::Get().generation();
+  ordinal = now == generation ? ordinal + 1 : 0;
+  generation = now;
+  return RandomOrder::Mix(seed) + ordinal;
+}
+
 // A launch of this thread of the operating system.
 int RunLaunch(const KernelLaunch& launch) {
   static thread_local BlockScheduler scheduler;
-  static thread_local uint64_t ordinal = 0;
   EmulatorState& state = EmulatorState::Get();
   const EmulatorOptions options = state.options();
   LaunchHooks& hooks = state.hooks();
   hooks.BeginLaunch();
   const std::string failure = scheduler.Run(
       {launch.blocks, launch.threads, launch.shared_bytes, &launch.thread_body},
-      options, RandomOrder::Mix(options.seed) + ++ordinal);
+      options, LaunchSeed(options.seed));
   hooks.EndLaunch();
   const std::string name = KernelName(launch);
   state.AddStatistics(name, scheduler.statistics());

@@ -29,6 +29,12 @@ EmulatorOptions EmulatorState::options() const {
 void EmulatorState::set_options(const EmulatorOptions& options) {
   MutexLock lock(mu_);
   options_ = options;
+  ++generation_;
+}
+
+uint64_t EmulatorState::generation() const {
+  MutexLock lock(mu_);
+  return generation_;
 }
 
 LaunchHooks& EmulatorState::hooks() const {

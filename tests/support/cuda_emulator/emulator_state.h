@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
@@ -20,6 +21,8 @@ class EmulatorState {
   static EmulatorState& Get();
 
   EmulatorOptions options() const EXCLUDES(mu_);
+  // How often options have been set.
+  uint64_t generation() const EXCLUDES(mu_);
   void set_options(const EmulatorOptions& options) EXCLUDES(mu_);
   LaunchHooks& hooks() const EXCLUDES(mu_);
   void set_hooks(LaunchHooks* hooks) EXCLUDES(mu_);
@@ -39,6 +42,7 @@ class EmulatorState {
   mutable Mutex mu_;
   // Guarded by mu_.
   EmulatorOptions options_ GUARDED_BY(mu_);
+  uint64_t generation_ GUARDED_BY(mu_) = 0;
   LaunchHooks* hooks_ GUARDED_BY(mu_) = nullptr;
   std::map<std::string, LaunchStatistics> statistics_ GUARDED_BY(mu_);
   std::set<PrimitiveSite> sites_ GUARDED_BY(mu_);

@@ -82,6 +82,17 @@ TEST(LaunchTest, BlocksComeInSeededRandomOrder) {
   EXPECT_THAT(orders, ::testing::Contains(::testing::Ne(orders[0])));
 }
 
+TEST(LaunchTest, ASeedGivesTheSameOrderWhateverRanBefore) {
+  std::vector<std::vector<int64_t>> orders(2);
+  for (auto& order : orders) {
+    const emulated::ScopedEmulatorOptions scope({.seed = 7});
+    ASSERT_EQ(LaunchKernel(OrderKernel, {.blocks = 1000, .threads = 32},
+                           nullptr, OrderParams{&order}),
+              0);
+  }
+  EXPECT_EQ(orders[0], orders[1]);
+}
+
 class RecordingHooks : public LaunchHooks {
  public:
   int Submit(void* native_stream, std::function<int()> run) override {
