@@ -1,0 +1,68 @@
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "kernels/cuda/cuda_status.h"
+#include "kernels/select/backend_registry.h"
+#include "tests/kernels/cuda/host/host_test.h"
+
+namespace longspan::kernels::cuda {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+TEST(CudaBackend, IsChosenByTheLink) {
+  const auto backend = CreateBackend(BackendKind::kCuda, 3);
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  EXPECT_EQ((*backend)->name(), "cuda");
+  EXPECT_EQ((*backend)->device(), 3);
+  EXPECT_THAT((*backend)->instruction_set(),
+              AllOf(HasSubstr("emulated device 3"), HasSubstr("9.0")));
+  EXPECT_FALSE((*backend)->memory().host_accessible());
+}
+
+TEST(CudaBackend, RefusesDevicesThatAreNotThere) {
+  for (int device : {-1, 8}) {
+    const auto backend = CreateBackend(BackendKind::kCuda, device);
+    EXPECT_EQ(backend.status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_THAT(std::string(backend.status().message()),
+                AllOf(HasSubstr("device " + std::to_string(device)),
+                      HasSubstr("sees 8")));
+  }
+}
+
+TEST(CudaBackend, StreamsNeedAThread) {
+  const auto backend = CreateBackend(BackendKind::kCuda);
+  ASSERT_TRUE(backend.ok());
+  EXPECT_EQ((*backend)->CreateStream(0).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(CudaStatus, NamesTheCallAndWhatToDo) {
+  EXPECT_TRUE(StatusOfError(kSuccess, "a call").ok());
+  const absl::Status status =
+      StatusOfError(kErrorInsufficientDriver, "counting devices", "too old");
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("counting devices"), HasSubstr("35"),
+                    HasSubstr("too old"), HasSubstr("driver")));
+  EXPECT_EQ(StatusOfError(kErrorMemoryAllocation, "x").code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(StatusOfError(kErrorNoKernelImage, "x").code(),
+            absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(StatusOfError(kErrorIllegalAddress, "x").code(),
+            absl::StatusCode::kInternal);
+}
+
+TEST(CudaStatus, NamesTheLaunch) {
+  const absl::Status status =
+      LaunchStatus(kErrorInvalidValue, "FoldKernel",
+                   {.blocks = 7, .threads = 2048, .shared_bytes = 99});
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("FoldKernel"), HasSubstr("7 blocks"),
+                    HasSubstr("2048 threads"), HasSubstr("99 B")));
+}
+
+}  // namespace
+}  // namespace longspan::kernels::cuda
