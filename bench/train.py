@@ -17,7 +17,8 @@ sys.path.insert(0, str(ROOT / "cli/python"))
 
 from local_cluster import LocalCluster  # noqa: E402
 
-BINARIES = ROOT / "build/release/bin"
+BINARIES = ROOT / ("build/release/bin" if (ROOT / "CMakeLists.txt").exists()
+                   else "bin")
 JOB = ROOT / "deploy/quickstart.d/train.yaml"
 
 

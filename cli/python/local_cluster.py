@@ -60,7 +60,7 @@ class LocalCluster:
     """`longspan up` in a directory of its own, ended with the object."""
 
     def __init__(self, binaries, workers=2, threads=1, slots=1, roots=None,
-                 run_directory=None):
+                 run_directory=None, environment=None):
         self.binaries = pathlib.Path(binaries).resolve()
         self.workers = workers
         self.temporary = run_directory is None
@@ -70,7 +70,8 @@ class LocalCluster:
         self.address = f"127.0.0.1:{first}"
         self.metrics = [f"http://127.0.0.1:{first + 1 + i}/metrics"
                         for i in range(workers + 1)]
-        self.environment = dict(os.environ, LONGSPAN_COORDINATOR=self.address)
+        self.environment = dict(os.environ, **(environment or {}),
+                                LONGSPAN_COORDINATOR=self.address)
         roots = roots or {"corpus": ROOT / "deploy/corpus"}
         words = [str(self.binaries / "longspan"), "up",
                  f"--workers={workers}", f"--threads={threads}",
@@ -79,7 +80,7 @@ class LocalCluster:
         words += [f"--root={name}={path}" for name, path in roots.items()]
         self.log = open(self.run / "up.log", "wb")
         self.process = subprocess.Popen(
-            words, stdout=self.log, stderr=self.log,
+            words, stdout=self.log, stderr=self.log, env=self.environment,
             stdin=subprocess.DEVNULL, start_new_session=True)
         try:
             self.await_workers(workers)

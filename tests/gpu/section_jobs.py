@@ -64,8 +64,9 @@ def generate(cluster, report, table, job):
 def main():
     report = section.Report()
     table = report.table("jobs", ["job", "ended", "result", "tokens/s"])
-    with LocalCluster(section.bin_dir(), workers=1, device="cuda",
-                      slots=RANKS, environment=ENVIRONMENT) as cluster:
+    section.gpu_programs()  # a build without CUDA offers no such slots
+    with LocalCluster(section.bin_dir(), workers=1, slots=RANKS,
+                      environment=ENVIRONMENT) as cluster:
         try:
             print(cluster.command("workers")[1])
             generate(cluster, report, table, train(cluster, report, table))
