@@ -35,7 +35,7 @@
 #     A test with the label e2e or bundle exists only without sanitizers (the
 #     preset release); the targets longspan_e2e and longspan_bundle build what
 #     such tests need. The label serial keeps other tests from running beside
-#     it.
+#     it. What only nvcc can tell has the label cuda; longspan_cuda builds it.
 #
 #   longspan_emulate_cuda(target...)
 #     These test programs get the emulated CUDA backend (the real kernels, run
@@ -167,6 +167,7 @@ function(longspan_wants_test out)
 endfunction()
 
 add_custom_target(longspan_e2e)
+add_custom_target(longspan_cuda)
 add_custom_target(longspan_binaries)
 add_custom_target(longspan_bundle)
 add_dependencies(longspan_bundle longspan_binaries)
@@ -215,6 +216,9 @@ function(longspan_test)
   endif()
   if("e2e" IN_LIST ARG_LABELS)
     add_dependencies(longspan_e2e ${name})
+  endif()
+  if("cuda" IN_LIST ARG_LABELS)
+    add_dependencies(longspan_cuda ${name})
   endif()
   add_test(NAME ${name} COMMAND ${name}
     WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")

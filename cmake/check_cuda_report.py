@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Reads the machine code of the CUDA kernels: registers, spills, MMAs.
+
+usage: check_cuda_report.py CUOBJDUMP LIBRARY SOURCE_DIR REPORT
+
+Writes one table per architecture to REPORT and prints it. Fails when
+  - a kernel uses local memory (spilled registers, indexed arrays) and is not
+    in MAY_SPILL below;
+  - a .cu file that multiplies on the matrix units (MmaBf16, in it or in what
+    it includes) has no kernel with an HMMA instruction;
+  - the architectures do not have the same kernels.
+"""
+
+import collections
+import os
+import re
+import subprocess
+import sys
+
+# Kernels that run once per step or less and may use local memory.
+MAY_SPILL = ()
+COUNTED = ("HMMA", "LDSM", "LDGSTS", "LDL", "STL")
+INCLUDE = re.compile(r'^#include "(kernels/cuda/[^"]+)"', re.M)
+# Internal linkage: the mangled name carries the source's file name.
+SOURCE = re.compile(r"_GLOBAL__N__[0-9a-f]+_\d+_(\w+?)_cu_")
+USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
+
+
+class Kernel:
+    def __init__(self):
+        self.registers = self.stack = self.shared = self.local = 0
+        self.counts = collections.Counter()
+
+    def spills(self):
+        return bool(self.stack or self.local or self.counts["LDL"]
+                    or self.counts["STL"])
+
+
+def dump(cuobjdump, flag, library):
+    result = subprocess.run([cuobjdump, flag, library], capture_output=True,
+                            text=True, check=False)
+    if result.returncode != 0:
+        sys.exit(f"{cuobjdump} {flag}: {result.stderr}")
+    return result.stdout.splitlines()
+
+
+def read_usage(lines, kernels):
+    architecture = name = None
+    for line in lines:
+        if line.startswith("arch = "):
+            architecture = line.split("=")[1].strip()
+        elif line.startswith(" Function "):
+            name = line.split()[1].rstrip(":")
+        else:
+            found = USAGE.search(line)
+            if found and name:
+                kernel = kernels[(architecture, name)]
+                (kernel.registers, kernel.stack, kernel.shared,
+                 kernel.local) = map(int, found.groups())
+
+
+def read_code(lines, kernels):
+    architecture = kernel = None
+    instruction = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z0-9]+)")
+    for line in lines:
+        if line.startswith("arch = "):
+            architecture, kernel = line.split("=")[1].strip(), None
+        elif "Function : " in line:
+            kernel = kernels[(architecture, line.split(":")[1].strip())]
+        elif kernel is not None:
+            found = instruction.search(line)
+            if found and found.group(1) in COUNTED:
+                kernel.counts[found.group(1)] += 1
+
+
+def plain_names(names):
+    """Mangled name -> 'file: Kernel<arguments>'."""
+    text = subprocess.run(["c++filt"], input="\n".join(names), text=True,
+                          capture_output=True, check=True).stdout
+    plain = {}
+    for name, line in zip(names, text.splitlines()):
+        line = line.split("(longspan::")[0]
+        line = re.sub(r"longspan::kernels::cuda::|\(anonymous namespace\)::|"
+                      r"_GLOBAL__N__\w+::|\bvoid |\(.*\)$", "", line)
+        source = SOURCE.search(name)
+        plain[name] = f"{source.group(1) if source else '?'}: {line}"
+    return plain
+
+
+def multiplies(source, path, seen):
+    """Whether a file of kernels/cuda calls MmaBf16, or what it includes."""
+    full = os.path.join(source, path)
+    if path in seen or not os.path.exists(full) or "/device/" in path:
+        return False
+    seen.add(path)
+    with open(full, encoding="utf-8") as file:
+        text = file.read()
+    return "MmaBf16(" in text or any(
+        multiplies(source, name, seen) for name in INCLUDE.findall(text))
+
+
+def table(architecture, kernels, plain):
+    lines = [f"## {architecture}", "",
+             "| kernel | registers | stack B | shared B | "
+             + " | ".join(COUNTED) + " |",
+             "|---" * (4 + len(COUNTED)) + "|"]
+    for (where, name), kernel in sorted(
+            kernels.items(), key=lambda item: plain[item[0][1]]):
+        if where == architecture:
+            counts = " | ".join(str(kernel.counts[c]) for c in COUNTED)
+            lines.append(f"| {plain[name]} | {kernel.registers} | "
+                         f"{kernel.stack} | {kernel.shared} | {counts} |")
+    return lines
+
+
+def problems(kernels, plain, source):
+    found = []
+    architectures = sorted({where for where, _ in kernels})
+    for where, name in kernels:
+        short = plain[name].split(": ")[1].split("<")[0]
+        if kernels[(where, name)].spills() and short not in MAY_SPILL:
+            found.append(f"{where} {plain[name]}: uses local memory")
+        found += [f"{other} lacks {plain[name]}" for other in architectures
+                  if (other, name) not in kernels]
+    folder = os.path.join(source, "kernels", "cuda")
+    for file in sorted(os.listdir(folder)):
+        if not file.endswith(".cu") or not multiplies(
+                source, "kernels/cuda/" + file, set()):
+            continue
+        for where in architectures:
+            if not any(k.counts["HMMA"] for (a, n), k in kernels.items()
+                       if a == where and plain[n].startswith(file[:-3] + ":")):
+                found.append(f"{where} {file}: no kernel has an HMMA")
+    return found
+
+
+def main():
+    if len(sys.argv) != 5:
+        sys.exit(__doc__)
+    cuobjdump, library, source, report = sys.argv[1:]
+    kernels = collections.defaultdict(Kernel)
+    read_usage(dump(cuobjdump, "-res-usage", library), kernels)
+    read_code(dump(cuobjdump, "-sass", library), kernels)
+    if not kernels:
+        sys.exit(f"{library} has no kernel")
+    plain = plain_names(sorted({name for _, name in kernels}))
+    lines = []
+    for architecture in sorted({where for where, _ in kernels}):
+        lines += table(architecture, kernels, plain) + [""]
+    with open(report, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines))
+    print("\n".join(lines))
+    found = problems(dict(kernels), plain, source)
+    print("\n".join(found))
+    print(f"{len(kernels)} kernels, {len(found)} problems")
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()
