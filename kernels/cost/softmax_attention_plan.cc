@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cost/cuda_softmax_attention_plan.h"
 #include "kernels/cost/vector_pad.h"
 
 namespace longspan::kernels {
@@ -44,6 +45,9 @@ int64_t SoftmaxAttentionWorkspaceBytes(bool backward,
                                        const SoftmaxAttentionShape& shape,
                                        BackendKind backend, int threads) {
   if (backend == BackendKind::kReference) return 0;
+  if (backend == BackendKind::kCuda) {
+    return CudaSoftmaxAttentionWorkspaceBytes(backward, shape);
+  }
   const SoftmaxAttentionPlan plan = PlanSoftmaxAttention(backward, shape);
   const int64_t active =
       std::min<int64_t>(threads, Tasks(backward, shape, plan));

@@ -9,6 +9,7 @@
 //   LONGSPAN_KERNEL(threads, blocks)  a kernel: at most `threads` a block, at
 //                                     least `blocks` blocks resident per SM
 //   LONGSPAN_UNROLL                   before a loop with a constant count
+//   LONGSPAN_NO_UNROLL                before a loop that is to stay one
 //   LONGSPAN_CUDA_NATIVE              1 in the native form, else 0
 //
 // A kernel takes one struct by value and returns nothing:
@@ -22,10 +23,12 @@
 #define LONGSPAN_KERNEL(threads, blocks) \
   __global__ void __launch_bounds__(threads, blocks)
 #define LONGSPAN_UNROLL _Pragma("unroll")
+#define LONGSPAN_NO_UNROLL _Pragma("unroll 1")
 #else
 #define LONGSPAN_CUDA_NATIVE 0
 #define LONGSPAN_DEVICE inline
 #define LONGSPAN_HOST_DEVICE inline
 #define LONGSPAN_KERNEL(threads, blocks) void
 #define LONGSPAN_UNROLL
+#define LONGSPAN_NO_UNROLL
 #endif

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "common/base/check.h"
+#include "kernels/api/bfloat16.h"
 
 namespace longspan::kernels {
 namespace {
@@ -74,9 +75,13 @@ std::vector<double> ToDoubles(const ConstTensorView& view) {
   if (view.is_null()) return values;
   values.reserve(view.element_count());
   ForEachOffset(view, [&](int64_t offset) {
-    values.push_back(view.dtype() == DType::kF64
-                         ? view.data_as<double>()[offset]
-                         : view.data_as<float>()[offset]);
+    if (view.dtype() == DType::kF64) {
+      values.push_back(view.data_as<double>()[offset]);
+    } else if (view.dtype() == DType::kBF16) {
+      values.push_back(ToFloat(view.data_as<BFloat16>()[offset]));
+    } else {
+      values.push_back(view.data_as<float>()[offset]);
+    }
   });
   return values;
 }
@@ -87,6 +92,9 @@ void FromDoubles(const std::vector<double>& values, const TensorView& view) {
   ForEachOffset(view, [&](int64_t offset) {
     if (view.dtype() == DType::kF64) {
       view.data_as<double>()[offset] = values[n++];
+    } else if (view.dtype() == DType::kBF16) {
+      view.data_as<BFloat16>()[offset] =
+          ToBFloat16(static_cast<float>(values[n++]));
     } else {
       view.data_as<float>()[offset] = static_cast<float>(values[n++]);
     }

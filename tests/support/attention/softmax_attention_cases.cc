@@ -159,7 +159,7 @@ SoftmaxAttentionResults SoftmaxAttentionProblem::Run(SoftmaxAttention& op,
         SoftmaxAttentionWorkspaceBytes(backward, shape(), backend, threads));
   };
   HostTensor o(dtype_, {c.batch, c.query_tokens, c.heads, c.head_dim});
-  HostTensor lse(dtype_, {c.batch, c.heads, c.query_tokens});
+  HostTensor lse(AccumulatorOf(dtype_), {c.batch, c.heads, c.query_tokens});
   LONGSPAN_CHECK_OK(op.Forward(inputs_, o.view(), lse.view(),
                                workspace(false).view(), stream));
   HostTensor d_q(dtype_, {c.batch, c.query_tokens, c.heads, c.head_dim});

@@ -1,0 +1,2 @@
+// The kernels for the emulator.
+#include "kernels/cuda/softmax_attention_backward_keys.cu"
