@@ -1,2 +1,0 @@
-// The kernels for the emulator.
-#include "kernels/cuda/softmax_attention_backward_keys.cu"

@@ -1,2 +1,0 @@
-// The host side that needs no device.
-#include "kernels/cuda/softmax_attention_call.cc"
