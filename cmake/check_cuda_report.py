@@ -17,17 +17,20 @@ import re
 import subprocess
 import sys
 
-# Kernels that run once per step or less and may use local memory.
-MAY_SPILL = ()
+# Not hot, and a few spilled registers are the better choice: f32 operands held
+# as two planes of bf16 (the second template argument is 2).
+MAY_SPILL = re.compile(
+    r": (SoftmaxForwardKernel<256, 2|BackwardKeysKernel<128, 2),")
 COUNTED = ("HMMA", "LDSM", "LDGSTS", "LDL", "STL")
 INCLUDE = re.compile(r'^#include "(kernels/cuda/[^"]+)"', re.M)
-# Internal linkage: the mangled name carries the source's file name.
-SOURCE = re.compile(r"_GLOBAL__N__[0-9a-f]+_\d+_(\w+?)_cu_")
+# The object file of a kernel, named after its source.
+MEMBER = re.compile(r"^member .*?([\w-]+)\.(?:cu\.)?o:$")
 USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
 
 
 class Kernel:
     def __init__(self):
+        self.source = "?"
         self.registers = self.stack = self.shared = self.local = 0
         self.counts = collections.Counter()
 
@@ -46,8 +49,12 @@ def dump(cuobjdump, flag, library):
 
 def read_usage(lines, kernels):
     architecture = name = None
+    source = "?"
     for line in lines:
-        if line.startswith("arch = "):
+        member = MEMBER.match(line)
+        if member:
+            source = member.group(1)
+        elif line.startswith("arch = "):
             architecture = line.split("=")[1].strip()
         elif line.startswith(" Function "):
             name = line.split()[1].rstrip(":")
@@ -55,6 +62,7 @@ def read_usage(lines, kernels):
             found = USAGE.search(line)
             if found and name:
                 kernel = kernels[(architecture, name)]
+                kernel.source = source
                 (kernel.registers, kernel.stack, kernel.shared,
                  kernel.local) = map(int, found.groups())
 
@@ -73,17 +81,28 @@ def read_code(lines, kernels):
                 kernel.counts[found.group(1)] += 1
 
 
-def plain_names(names):
+def without_parameters(name):
+    """Cuts the parameter list, which ends the name."""
+    depth = 0
+    for i in range(len(name) - 1, -1, -1):
+        depth += (name[i] == ")") - (name[i] == "(")
+        if depth == 0:
+            return name[:i] if name.endswith(")") else name
+    return name
+
+
+def plain_names(kernels):
     """Mangled name -> 'file: Kernel<arguments>'."""
+    sources = {name: kernel.source for (_, name), kernel in kernels.items()}
+    names = sorted(sources)
     text = subprocess.run(["c++filt"], input="\n".join(names), text=True,
                           capture_output=True, check=True).stdout
     plain = {}
     for name, line in zip(names, text.splitlines()):
-        line = line.split("(longspan::")[0]
         line = re.sub(r"longspan::kernels::cuda::|\(anonymous namespace\)::|"
-                      r"_GLOBAL__N__\w+::|\bvoid |\(.*\)$", "", line)
-        source = SOURCE.search(name)
-        plain[name] = f"{source.group(1) if source else '?'}: {line}"
+                      r"_GLOBAL__N__\w+::|^void ", "",
+                      without_parameters(line))
+        plain[name] = f"{sources[name]}: {line}"
     return plain
 
 
@@ -117,8 +136,8 @@ def problems(kernels, plain, source):
     found = []
     architectures = sorted({where for where, _ in kernels})
     for where, name in kernels:
-        short = plain[name].split(": ")[1].split("<")[0]
-        if kernels[(where, name)].spills() and short not in MAY_SPILL:
+        if (kernels[(where, name)].spills()
+                and not MAY_SPILL.search(plain[name])):
             found.append(f"{where} {plain[name]}: uses local memory")
         found += [f"{other} lacks {plain[name]}" for other in architectures
                   if (other, name) not in kernels]
@@ -143,7 +162,7 @@ def main():
     read_code(dump(cuobjdump, "-sass", library), kernels)
     if not kernels:
         sys.exit(f"{library} has no kernel")
-    plain = plain_names(sorted({name for _, name in kernels}))
+    plain = plain_names(kernels)
     lines = []
     for architecture in sorted({where for where, _ in kernels}):
         lines += table(architecture, kernels, plain) + [""]

@@ -122,6 +122,80 @@ class IncludesTest(TreeCase):
                     target("worker/model", ["gone.cc"]))
 
 
+# What cuobjdump prints, for a kernel `{name}` of fold.cu.
+USAGE = """
+member lib.a:fold.cu.o:
+arch = {arch}
+ Function {name}:
+  REG:40 STACK:{stack} SHARED:0 LOCAL:0 CONSTANT[0]:400 TEXTURE:0
+"""
+CODE = """
+arch = {arch}
+\t\tFunction : {name}
+        /*0010*/              @!P0 {instruction} R1, R2 ;
+"""
+
+
+class CudaReportTest(TreeCase):
+    """The report over a disassembler that prints what a test says."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("kernels/cuda/fold.cu", "void F() {}\n")
+
+    def report(self, *kernels):
+        """Kernels are (architecture, name, stack, instruction)."""
+        usage = code = ""
+        for arch, name, stack, instruction in kernels:
+            usage += USAGE.format(arch=arch, name=name, stack=stack)
+            code += CODE.format(arch=arch, name=name, instruction=instruction)
+        self.write("-res-usage", usage)
+        self.write("-sass", code)
+        tool = os.path.join(self.root, "cuobjdump")
+        self.write("cuobjdump", f'#!/bin/sh\ncat "{self.root}/$1"\n')
+        os.chmod(tool, 0o755)
+        result = subprocess.run(
+            [sys.executable,
+             os.path.join(SOURCE, "cmake", "check_cuda_report.py"), tool,
+             "lib.a", self.root, os.path.join(self.root, "report.md")],
+            capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout
+
+    def both(self, stack=0, instruction="FADD"):
+        return self.report(("sm_80", "_Z4Foldv", stack, instruction),
+                           ("sm_90a", "_Z4Foldv", stack, instruction))
+
+    def test_good_kernels_pass(self):
+        status, text = self.both()
+        self.assertEqual(status, 0, text)
+        self.assertIn("| fold: Fold | 40 |", text)
+
+    def test_spills(self):
+        for stack, instruction in ((16, "FADD"), (0, "STL"), (0, "LDL")):
+            status, text = self.both(stack, instruction)
+            self.assertEqual(status, 1)
+            self.assertIn("sm_80 fold: Fold: uses local memory", text)
+
+    def test_matrix_kernel_without_matrix_instructions(self):
+        self.write("kernels/cuda/tile.h", "MmaBf16(d, a, b);\n")
+        self.write("kernels/cuda/fold.cu",
+                   '#include "kernels/cuda/tile.h"\nvoid F() {}\n')
+        status, text = self.both()
+        self.assertEqual(status, 1)
+        self.assertIn("sm_90a fold.cu: no kernel has an HMMA", text)
+        status, text = self.both(instruction="HMMA.16816.F32.BF16")
+        self.assertEqual(status, 0, text)
+
+    def test_kernel_that_one_architecture_lacks(self):
+        status, text = self.report(("sm_80", "_Z4Foldv", 0, "FADD"),
+                                   ("sm_90a", "_Z4Scanv", 0, "FADD"))
+        self.assertEqual(status, 1)
+        self.assertIn("sm_90a lacks fold: Fold", text)
+
+    def test_no_kernel(self):
+        self.assertNotEqual(self.report()[0], 0)
+
+
 class TextTest(TreeCase):
     def expect(self, message, path, text):
         self.write(path, text)
