@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cost/cuda_linear_attention_plan.h"
 #include "kernels/cost/vector_pad.h"
 
 namespace longspan::kernels {
@@ -85,6 +86,9 @@ int64_t LinearAttentionWorkspaceBytes(LinearAttentionStage stage,
                                       const LinearAttentionShape& shape,
                                       BackendKind backend, int threads) {
   if (backend == BackendKind::kReference) return 0;
+  if (backend == BackendKind::kCuda) {
+    return CudaLinearAttentionWorkspaceBytes(stage, shape);
+  }
   const LinearAttentionPlan plan = PlanLinearAttention(stage, shape, threads);
   const int64_t tasks = shape.batch * CeilDiv(shape.heads, plan.heads_together);
   const int64_t active = std::min<int64_t>(threads, tasks);

@@ -49,7 +49,9 @@ void FillGates(Gates gates, int64_t tokens, int64_t heads,
 
 LinearAttentionProblem::LinearAttentionProblem(const LinearAttentionCase& c,
                                                DType dtype, uint64_t seed)
-    : case_(c), dtype_(dtype) {
+    : case_(c),
+      dtype_(dtype),
+      sum_dtype_(dtype == DType::kBF16 ? DType::kF32 : dtype) {
   const int64_t key_width = c.heads * c.key_dim;
   const int64_t value_width = c.heads * c.value_dim;
   if (c.fused_projection) {
@@ -73,19 +75,19 @@ LinearAttentionProblem::LinearAttentionProblem(const LinearAttentionCase& c,
   d_o_ = Uniform(seed * 16 + 4, -1.0, 1.0, dtype,
                  {c.batch, c.tokens, c.heads, c.value_dim});
   if (c.has_initial_state) {
-    initial_state_ = Uniform(seed * 16 + 5, -1.0, 1.0, dtype,
+    initial_state_ = Uniform(seed * 16 + 5, -1.0, 1.0, sum_dtype_,
                              {c.batch, c.heads, c.key_dim, c.value_dim});
   }
   if (c.has_final_gradient) {
-    d_final_state_ = Uniform(seed * 16 + 6, -1.0, 1.0, dtype,
+    d_final_state_ = Uniform(seed * 16 + 6, -1.0, 1.0, sum_dtype_,
                              {c.batch, c.heads, c.key_dim, c.value_dim});
   }
   if (c.transition == Transition::kScalar) {
-    log_gate_ = HostTensor(dtype, {c.batch, c.tokens, c.heads});
+    log_gate_ = HostTensor(sum_dtype_, {c.batch, c.tokens, c.heads});
     FillGates(c.gates, c.tokens, c.heads, log_gate_.view());
   }
   if (c.transition == Transition::kConstant) {
-    log_decay_ = HostTensor(dtype, {c.heads});
+    log_decay_ = HostTensor(sum_dtype_, {c.heads});
     FillGates(c.gates, 1, c.heads, log_decay_.view());
   }
   inputs_ = {c.transition,
@@ -96,7 +98,8 @@ LinearAttentionProblem::LinearAttentionProblem(const LinearAttentionCase& c,
              log_gate_.view(),
              log_decay_.view(),
              {case_.document_starts.data(),
-              static_cast<int64_t>(case_.document_starts.size())}};
+              static_cast<int64_t>(case_.document_starts.size()),
+              case_.document_starts.data()}};
 }
 
 LinearAttentionProblem::Range LinearAttentionProblem::Tokens(
@@ -132,8 +135,8 @@ void LinearAttentionProblem::RunForward(LinearAttention& op, Stream& stream,
                                         Passes passes,
                                         LinearAttentionResults& results) const {
   const LinearAttentionCase& c = case_;
-  HostTensor state(dtype_, {c.batch, c.heads, c.key_dim, c.value_dim});
-  HostTensor decay(dtype_, {c.batch, c.heads});
+  HostTensor state(sum_dtype_, {c.batch, c.heads, c.key_dim, c.value_dim});
+  HostTensor decay(sum_dtype_, {c.batch, c.heads});
   HostTensor workspace = HostTensor::Workspace(LinearAttentionWorkspaceBytes(
       Stage::kSummarise, shape(), backend, threads));
   LONGSPAN_CHECK_OK(op.Summarise(inputs_, {state.view(), decay.view()},
@@ -142,7 +145,8 @@ void LinearAttentionProblem::RunForward(LinearAttention& op, Stream& stream,
   results.summary_log_decay = decay.ToDoubles();
 
   HostTensor o(dtype_, {c.batch, c.tokens, c.heads, c.value_dim});
-  HostTensor final_state(dtype_, {c.batch, c.heads, c.key_dim, c.value_dim});
+  HostTensor final_state(sum_dtype_,
+                         {c.batch, c.heads, c.key_dim, c.value_dim});
   workspace = HostTensor::Workspace(LinearAttentionWorkspaceBytes(
       Stage::kOutputs, shape(), backend, threads));
   const auto run = [&](ChunkTerms terms) {
@@ -164,7 +168,7 @@ void LinearAttentionProblem::RunBackward(
     LinearAttention& op, Stream& stream, BackendKind backend, int threads,
     Passes passes, LinearAttentionResults& results) const {
   const LinearAttentionCase& c = case_;
-  HostTensor d_state(dtype_, {c.batch, c.heads, c.key_dim, c.value_dim});
+  HostTensor d_state(sum_dtype_, {c.batch, c.heads, c.key_dim, c.value_dim});
   HostTensor workspace = HostTensor::Workspace(LinearAttentionWorkspaceBytes(
       Stage::kSummariseBackward, shape(), backend, threads));
   LONGSPAN_CHECK_OK(op.SummariseBackward(inputs_, d_o_.view(), d_state.view(),
@@ -176,9 +180,10 @@ void LinearAttentionProblem::RunBackward(
   HostTensor d_v(dtype_, {c.batch, c.tokens, c.heads, c.value_dim});
   HostTensor d_log_gate, d_initial;
   if (c.transition == Transition::kScalar) {
-    d_log_gate = HostTensor(dtype_, {c.batch, c.tokens, c.heads});
+    d_log_gate = HostTensor(sum_dtype_, {c.batch, c.tokens, c.heads});
   }
-  d_initial = HostTensor(dtype_, {c.batch, c.heads, c.key_dim, c.value_dim});
+  d_initial =
+      HostTensor(sum_dtype_, {c.batch, c.heads, c.key_dim, c.value_dim});
   workspace = HostTensor::Workspace(LinearAttentionWorkspaceBytes(
       Stage::kGradients, shape(), backend, threads));
   const auto run = [&](ChunkTerms terms) {

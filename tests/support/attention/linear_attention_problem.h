@@ -70,6 +70,7 @@ class LinearAttentionProblem {
 
   const LinearAttentionCase case_;
   const DType dtype_;
+  const DType sum_dtype_;  // of states and gates
   HostTensor fused_, q_buffer_, k_buffer_, v_buffer_;
   HostTensor log_gate_, log_decay_, initial_state_, d_o_, d_final_state_;
   TensorView q_, k_, v_;
