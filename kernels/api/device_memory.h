@@ -33,6 +33,10 @@ class DeviceMemory {
   virtual absl::Status CopyToHost(const void* device, void* host, int64_t bytes,
                                   Stream& stream) = 0;
 
+  // Between two places of this memory, which do not overlap.
+  virtual absl::Status Copy(const void* from, void* to, int64_t bytes,
+                            Stream& stream) = 0;
+
   // Whether host code may use the pointers directly.
   virtual bool host_accessible() const = 0;
 

@@ -14,7 +14,7 @@ namespace {
 // Above this, huge pages save page faults and address translation.
 constexpr int64_t kHugePageBytes = 8 << 20;
 
-absl::Status Copy(const void* from, void* to, int64_t bytes) {
+absl::Status CopyBytes(const void* from, void* to, int64_t bytes) {
   if (bytes > 0 && from != to) std::memcpy(to, from, bytes);
   return absl::OkStatus();
 }
@@ -46,12 +46,17 @@ void HostMemory::Free(void* data, int64_t bytes) {
 
 absl::Status HostMemory::CopyToDevice(const void* host, void* device,
                                       int64_t bytes, Stream&) {
-  return Copy(host, device, bytes);
+  return CopyBytes(host, device, bytes);
 }
 
 absl::Status HostMemory::CopyToHost(const void* device, void* host,
                                     int64_t bytes, Stream&) {
-  return Copy(device, host, bytes);
+  return CopyBytes(device, host, bytes);
+}
+
+absl::Status HostMemory::Copy(const void* from, void* to, int64_t bytes,
+                              Stream&) {
+  return CopyBytes(from, to, bytes);
 }
 
 int64_t HostMemory::total_bytes() const {

@@ -16,6 +16,8 @@ class HostMemory : public DeviceMemory {
                             Stream& stream) override;
   absl::Status CopyToHost(const void* device, void* host, int64_t bytes,
                           Stream& stream) override;
+  absl::Status Copy(const void* from, void* to, int64_t bytes,
+                    Stream& stream) override;
   bool host_accessible() const override { return true; }
   int64_t used_bytes() const override { return used_; }
   int64_t high_water_bytes() const override { return high_water_; }

@@ -14,6 +14,16 @@ namespace longspan::kernels {
 
 class Stream;
 
+// A point in a stream.
+class Event {
+ public:
+  virtual ~Event() = default;
+
+  // True once everything that the stream had been given before Record() has
+  // finished. Never blocks; from any thread. An error is the device's.
+  virtual absl::StatusOr<bool> Passed() const = 0;
+};
+
 // A recorded sequence of ops that runs as one, on the operands whose addresses
 // were recorded.
 class Graph {
@@ -35,6 +45,11 @@ class Stream {
   // What is submitted here from now on starts after everything submitted to
   // `other` so far. Does not block.
   virtual absl::Status WaitFor(Stream& other);
+
+  // The point that the stream has reached; and the same for a point of a
+  // stream of this backend.
+  virtual absl::StatusOr<std::unique_ptr<Event>> Record();
+  virtual absl::Status WaitFor(const Event& event);
 
   // Between these two, ops are recorded instead of run; Synchronize and copies
   // to or from host memory are not allowed. An error in between, or

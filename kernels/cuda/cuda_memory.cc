@@ -85,6 +85,13 @@ absl::Status CudaMemory::CopyToHost(const void* device, void* host,
                          CudaStream::Of(stream).native_handle());
 }
 
+absl::Status CudaMemory::Copy(const void* from, void* to, int64_t bytes,
+                              Stream& stream) {
+  if (bytes == 0) return absl::OkStatus();
+  return CopyBytesOnDevice(from, to, bytes,
+                           CudaStream::Of(stream).native_handle());
+}
+
 int64_t CudaMemory::used_bytes() const {
   MutexLock lock(mu_);
   return used_bytes_;

@@ -27,6 +27,8 @@ class CudaMemory : public DeviceMemory {
                             Stream& stream) override;
   absl::Status CopyToHost(const void* device, void* host, int64_t bytes,
                           Stream& stream) override;
+  absl::Status Copy(const void* from, void* to, int64_t bytes,
+                    Stream& stream) override;
   bool host_accessible() const override { return false; }
   int64_t used_bytes() const override;
   int64_t high_water_bytes() const override;

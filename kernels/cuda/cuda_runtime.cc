@@ -152,6 +152,13 @@ absl::Status WaitForNativeEvent(void* stream, void* event) {
                "waiting for an event");
 }
 
+absl::StatusOr<bool> NativeEventPassed(void* event) {
+  const cudaError_t state = cudaEventQuery(EventOf(event));
+  if (state == cudaErrorNotReady) return false;
+  RETURN_IF_ERROR(Check(state, "asking for an event"));
+  return true;
+}
+
 absl::StatusOr<double> MillisecondsBetween(void* start, void* end) {
   RETURN_IF_ERROR(
       Check(cudaEventSynchronize(EventOf(end)), "waiting for an event"));

@@ -1,6 +1,7 @@
 #include "kernels/cuda/cuda_stream.h"
 
 #include <memory>
+#include <utility>
 
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
@@ -18,6 +19,22 @@ class CudaGraph : public Graph {
   }
 
  private:
+  void* const handle_;
+};
+
+class CudaEvent : public Event {
+ public:
+  CudaEvent(int device, void* handle) : device_(device), handle_(handle) {}
+  ~CudaEvent() override { DestroyNativeEvent(handle_); }
+
+  absl::StatusOr<bool> Passed() const override {
+    RETURN_IF_ERROR(UseDevice(device_));
+    return NativeEventPassed(handle_);
+  }
+  void* handle() const { return handle_; }
+
+ private:
+  const int device_;
   void* const handle_;
 };
 
@@ -63,6 +80,21 @@ absl::Status CudaStream::WaitFor(Stream& other) {
   RETURN_IF_ERROR(UseDevice(device_));
   RETURN_IF_ERROR(RecordNativeEvent(marker_, other.native_handle()));
   return WaitForNativeEvent(handle_, marker_);
+}
+
+absl::StatusOr<std::unique_ptr<Event>> CudaStream::Record() {
+  RETURN_IF_ERROR(UseDevice(device_));
+  ASSIGN_OR_RETURN(void* const handle, CreateNativeEvent(/*timed=*/false));
+  auto event = std::make_unique<CudaEvent>(device_, handle);
+  RETURN_IF_ERROR(RecordNativeEvent(handle, handle_));
+  return std::unique_ptr<Event>(std::move(event));
+}
+
+absl::Status CudaStream::WaitFor(const Event& event) {
+  const auto* const cuda_event = dynamic_cast<const CudaEvent*>(&event);
+  LONGSPAN_CHECK(cuda_event != nullptr) << "an event of another backend";
+  RETURN_IF_ERROR(UseDevice(device_));
+  return WaitForNativeEvent(handle_, cuda_event->handle());
 }
 
 absl::Status CudaStream::BeginCapture() {

@@ -30,6 +30,8 @@ class CudaStream : public Stream {
 
   absl::Status Synchronize() override;
   absl::Status WaitFor(Stream& other) override;
+  absl::StatusOr<std::unique_ptr<Event>> Record() override;
+  absl::Status WaitFor(const Event& event) override;
   bool can_capture() const override { return true; }
   absl::Status BeginCapture() override;
   absl::StatusOr<std::unique_ptr<Graph>> EndCapture() override;

@@ -60,6 +60,8 @@ absl::StatusOr<void*> CreateNativeEvent(bool timed);
 void DestroyNativeEvent(void* event);
 absl::Status RecordNativeEvent(void* event, void* stream);
 absl::Status WaitForNativeEvent(void* stream, void* event);
+// Whether the stream has reached the event. Does not block; any thread.
+absl::StatusOr<bool> NativeEventPassed(void* event);
 // From `start` to `end`, both timed and both reached (blocks for `end`).
 absl::StatusOr<double> MillisecondsBetween(void* start, void* end);
 

@@ -117,6 +117,16 @@ absl::Status CheckSendReceive(int rank, int size, ConstTensorView send, int to,
   return absl::OkStatus();
 }
 
+absl::Status FinishOnHost(kernels::Stream* after) {
+  if (after == nullptr) return absl::OkStatus();
+  if (after->native_handle() != nullptr) {
+    return absl::InvalidArgumentError(
+        "a group of CPU ranks was given device memory; ranks on CUDA devices "
+        "exchange over NCCL");
+  }
+  return after->Synchronize();
+}
+
 std::string DescribeOperation(const char* operation, int64_t bytes,
                               const TrafficTag& tag) {
   std::string text = absl::StrCat(operation, " of ", bytes, " bytes for ",

@@ -19,6 +19,10 @@ absl::Status CheckAllReduce(kernels::TensorView buffer);
 absl::Status CheckSendReceive(int rank, int size, kernels::ConstTensorView send,
                               int to, kernels::TensorView receive, int from);
 
+// Groups of CPU ranks read and write operands themselves: what `after` (may be
+// null) was given must have finished. kInvalidArgument for a device's stream.
+absl::Status FinishOnHost(kernels::Stream* after);
+
 // "AllGather of 64 bytes for state_exchange forward, layer 3".
 std::string DescribeOperation(const char* operation, int64_t bytes,
                               const TrafficTag& tag);

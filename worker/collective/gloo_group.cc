@@ -40,15 +40,18 @@ class GlooGroup : public ProcessGroup {
   int size() const override { return mesh_->size(); }
   std::unique_ptr<Work> AllGather(ConstTensorView send,
                                   absl::Span<const TensorView> receive,
-                                  TrafficTag tag) override;
+                                  TrafficTag tag,
+                                  kernels::Stream* after) override;
   std::unique_ptr<Work> ReduceScatter(absl::Span<const ConstTensorView> send,
-                                      TensorView receive,
-                                      TrafficTag tag) override;
+                                      TensorView receive, TrafficTag tag,
+                                      kernels::Stream* after) override;
   std::unique_ptr<Work> AllReduce(TensorView buffer, Reduction reduction,
-                                  TrafficTag tag) override;
+                                  TrafficTag tag,
+                                  kernels::Stream* after) override;
   std::unique_ptr<Work> SendReceive(ConstTensorView send, int to,
                                     TensorView receive, int from,
-                                    TrafficTag tag) override;
+                                    TrafficTag tag,
+                                    kernels::Stream* after) override;
   void Abort(absl::Status reason) override { mesh_->Break(std::move(reason)); }
   void SetTimeout(absl::Duration timeout) override { timeout_ = timeout; }
   TransferCounters counters() const override { return recorder_.Snapshot(); }
@@ -195,8 +198,10 @@ void GlooGroup::ReturnScratch(std::vector<char> scratch) {
 
 std::unique_ptr<Work> GlooGroup::AllGather(ConstTensorView send,
                                            absl::Span<const TensorView> receive,
-                                           TrafficTag tag) {
+                                           TrafficTag tag,
+                                           kernels::Stream* after) {
   absl::Status checked = CheckAllGather(rank(), size(), send, receive);
+  if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
   auto work = NewWork("AllGather", PayloadBytes(send), tag);
   GlooExchange* exchange = work->exchange();
@@ -217,9 +222,10 @@ std::unique_ptr<Work> GlooGroup::AllGather(ConstTensorView send,
 }
 
 std::unique_ptr<Work> GlooGroup::ReduceScatter(
-    absl::Span<const ConstTensorView> send, TensorView receive,
-    TrafficTag tag) {
+    absl::Span<const ConstTensorView> send, TensorView receive, TrafficTag tag,
+    kernels::Stream* after) {
   absl::Status checked = CheckReduceScatter(rank(), size(), send, receive);
+  if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
   auto work = NewWork("ReduceScatter", PayloadBytes(receive), tag);
   GlooExchange* exchange = work->exchange();
@@ -244,9 +250,10 @@ std::unique_ptr<Work> GlooGroup::ReduceScatter(
 }
 
 std::unique_ptr<Work> GlooGroup::AllReduce(TensorView buffer,
-                                           Reduction reduction,
-                                           TrafficTag tag) {
+                                           Reduction reduction, TrafficTag tag,
+                                           kernels::Stream* after) {
   absl::Status checked = CheckAllReduce(buffer);
+  if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
   auto work = NewWork("AllReduce", PayloadBytes(buffer), tag);
   return AllReducesWhole(PayloadBytes(buffer), size())
@@ -320,9 +327,11 @@ std::unique_ptr<Work> GlooGroup::SplitAllReduce(std::unique_ptr<GlooWork> work,
 
 std::unique_ptr<Work> GlooGroup::SendReceive(ConstTensorView send, int to,
                                              TensorView receive, int from,
-                                             TrafficTag tag) {
+                                             TrafficTag tag,
+                                             kernels::Stream* after) {
   absl::Status checked =
       CheckSendReceive(rank(), size(), send, to, receive, from);
+  if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
   auto work =
       NewWork("SendReceive", PayloadBytes(send) + PayloadBytes(receive), tag);

@@ -11,6 +11,15 @@
 // sizes: kAborted (Abort), kDeadlineExceeded, kUnavailable (peer gone),
 // kInvalidArgument (sizes that do not fit).
 //
+// Order. With a stream `after`, operands are memory of the backend that made
+// the stream: a collective sees what the stream had been given before the call,
+// and ops that are submitted to the stream after Wait() see its result. Groups
+// of CPU ranks synchronise `after` during the call and block in Wait(); NCCL
+// only orders streams, so Wait() does not block and results hold if the
+// stream's next synchronisation and a later call on the group succeed
+// (nccl_group.h). Without a stream operands are host memory on every kind of
+// group, and hold the result when Wait() returns.
+//
 // Reductions add in rank order, so results depend on rank numbers only and are
 // bit-identical on all ranks. A group of size 1 moves nothing.
 //
@@ -26,6 +35,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "kernels/api/stream.h"
 #include "kernels/api/tensor_view.h"
 
 namespace longspan::worker {
@@ -56,7 +66,9 @@ struct TransferCounts {
   int64_t launches = 0;
   int64_t bytes_sent = 0;
   int64_t bytes_received = 0;
-  absl::Duration wait_time;  // time spent blocked in Wait(): exposed time
+  // Time the host spent in Wait(): the exposed time of CPU ranks. NCCL's waits
+  // happen on the device and are not in it.
+  absl::Duration wait_time;
 };
 using TransferCounters = std::map<TrafficTag, TransferCounts>;
 
@@ -81,23 +93,25 @@ class ProcessGroup {
   // copied. All views contiguous.
   virtual std::unique_ptr<Work> AllGather(
       kernels::ConstTensorView send,
-      absl::Span<const kernels::TensorView> receive, TrafficTag tag) = 0;
+      absl::Span<const kernels::TensorView> receive, TrafficTag tag,
+      kernels::Stream* after = nullptr) = 0;
 
   // receive = sum over ranks r, in rank order, of r's send[rank()]. f32, f64.
   virtual std::unique_ptr<Work> ReduceScatter(
       absl::Span<const kernels::ConstTensorView> send,
-      kernels::TensorView receive, TrafficTag tag) = 0;
+      kernels::TensorView receive, TrafficTag tag,
+      kernels::Stream* after = nullptr) = 0;
 
   // In place; f32, f64 or i64.
   virtual std::unique_ptr<Work> AllReduce(kernels::TensorView buffer,
-                                          Reduction reduction,
-                                          TrafficTag tag) = 0;
+                                          Reduction reduction, TrafficTag tag,
+                                          kernels::Stream* after = nullptr) = 0;
 
   // Point to point, both optional (null view: nothing). `to` and `from` are
   // ranks; used for halos.
-  virtual std::unique_ptr<Work> SendReceive(kernels::ConstTensorView send,
-                                            int to, kernels::TensorView receive,
-                                            int from, TrafficTag tag) = 0;
+  virtual std::unique_ptr<Work> SendReceive(
+      kernels::ConstTensorView send, int to, kernels::TensorView receive,
+      int from, TrafficTag tag, kernels::Stream* after = nullptr) = 0;
 
   absl::Status Barrier();
 

@@ -106,15 +106,18 @@ class ThreadGroup : public ProcessGroup {
   int size() const override { return world_->size(); }
   std::unique_ptr<Work> AllGather(ConstTensorView send,
                                   absl::Span<const TensorView> receive,
-                                  TrafficTag tag) override;
+                                  TrafficTag tag,
+                                  kernels::Stream* after) override;
   std::unique_ptr<Work> ReduceScatter(absl::Span<const ConstTensorView> send,
-                                      TensorView receive,
-                                      TrafficTag tag) override;
+                                      TensorView receive, TrafficTag tag,
+                                      kernels::Stream* after) override;
   std::unique_ptr<Work> AllReduce(TensorView buffer, Reduction reduction,
-                                  TrafficTag tag) override;
+                                  TrafficTag tag,
+                                  kernels::Stream* after) override;
   std::unique_ptr<Work> SendReceive(ConstTensorView send, int to,
                                     TensorView receive, int from,
-                                    TrafficTag tag) override;
+                                    TrafficTag tag,
+                                    kernels::Stream* after) override;
   void Abort(absl::Status reason) override { world_->Break(reason); }
   void SetTimeout(absl::Duration timeout) override { timeout_ = timeout; }
   TransferCounters counters() const override { return recorder_.Snapshot(); }
@@ -200,9 +203,10 @@ std::unique_ptr<Work> ThreadGroup::Collective(const char* name, int64_t bytes,
 }
 
 std::unique_ptr<Work> ThreadGroup::AllGather(
-    ConstTensorView send, absl::Span<const TensorView> receive,
-    TrafficTag tag) {
+    ConstTensorView send, absl::Span<const TensorView> receive, TrafficTag tag,
+    kernels::Stream* after) {
   absl::Status checked = CheckAllGather(rank_, size(), send, receive);
+  if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
   int64_t received = 0;
   for (const TensorView& view : receive) received += PayloadBytes(view);
@@ -212,9 +216,10 @@ std::unique_ptr<Work> ThreadGroup::AllGather(
 }
 
 std::unique_ptr<Work> ThreadGroup::ReduceScatter(
-    absl::Span<const ConstTensorView> send, TensorView receive,
-    TrafficTag tag) {
+    absl::Span<const ConstTensorView> send, TensorView receive, TrafficTag tag,
+    kernels::Stream* after) {
   absl::Status checked = CheckReduceScatter(rank_, size(), send, receive);
+  if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
   int64_t sent = -PayloadBytes(receive);
   for (const ConstTensorView& view : send) sent += PayloadBytes(view);
@@ -226,8 +231,10 @@ std::unique_ptr<Work> ThreadGroup::ReduceScatter(
 
 std::unique_ptr<Work> ThreadGroup::AllReduce(TensorView buffer,
                                              Reduction reduction,
-                                             TrafficTag tag) {
+                                             TrafficTag tag,
+                                             kernels::Stream* after) {
   absl::Status checked = CheckAllReduce(buffer);
+  if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
   const int64_t bytes = AllReduceBytesSent(
       buffer.element_count(), BytesPerElement(buffer.dtype()), rank_, size());
@@ -240,9 +247,11 @@ std::unique_ptr<Work> ThreadGroup::AllReduce(TensorView buffer,
 
 std::unique_ptr<Work> ThreadGroup::SendReceive(ConstTensorView send, int to,
                                                TensorView receive, int from,
-                                               TrafficTag tag) {
+                                               TrafficTag tag,
+                                               kernels::Stream* after) {
   absl::Status checked =
       CheckSendReceive(rank_, size(), send, to, receive, from);
+  if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
   auto work = std::make_unique<ThreadWork>(
       this,

@@ -118,10 +118,11 @@ absl::Duration OrDefault(const google::protobuf::Duration& from,
 
 absl::StatusOr<std::unique_ptr<ProcessGroup>> Connect(
     const internal::ExecutorAssignment& message, kernels::BackendKind kind,
-    int ranks, RendezvousStore& store) {
+    kernels::Backend* backend, int ranks, RendezvousStore& store) {
   const v1::Assignment& assignment = message.assignment();
   if (kind == kernels::BackendKind::kCuda) {
     NcclGroupOptions options = {.rank = assignment.rank(), .size = ranks};
+    options.backend = backend;
     options.key_prefix = KeyPrefix(assignment.key());
     options.connect_timeout =
         OrDefault(assignment.rendezvous_timeout(), options.connect_timeout);
@@ -163,8 +164,9 @@ absl::StatusOr<RankSetup> SetUpRank(const internal::ExecutorAssignment& message,
   ASSIGN_OR_RETURN(setup.backend, kernels::CreateBackend(context.backend_kind));
   ASSIGN_OR_RETURN(setup.stream, setup.backend->CreateStream(context.threads));
   if (mesh.sequence_ranks() > 1) {
-    ASSIGN_OR_RETURN(setup.group, Connect(message, context.backend_kind,
-                                          mesh.sequence_ranks(), store));
+    ASSIGN_OR_RETURN(setup.group,
+                     Connect(message, context.backend_kind, setup.backend.get(),
+                             mesh.sequence_ranks(), store));
   }
   context.backend = setup.backend.get();
   context.stream = setup.stream.get();

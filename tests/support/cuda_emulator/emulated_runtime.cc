@@ -221,6 +221,9 @@ absl::Status RecordNativeEvent(void* event, void* stream) {
   return absl::OkStatus();
 }
 
+// Work has finished when its call returns.
+absl::StatusOr<bool> NativeEventPassed(void*) { return true; }
+
 // Waiting for an event of a capture joins the capture; when its origin waits
 // for a stream that joined, that stream's work is accounted for.
 absl::Status WaitForNativeEvent(void* stream, void* event) {
@@ -290,3 +293,15 @@ void DestroyNativeGraph(void* graph) {
 }
 
 }  // namespace longspan::kernels::cuda
+
+// The hook of the fake NCCL (tests/support/fake_nccl/README.md). Programs that
+// open it export their symbols.
+extern "C" void longspan_emulated_enqueue(void* stream, void (*run)(void*),
+                                          void* context) {
+  namespace emulated = longspan::kernels::cuda::emulated;
+  emulated::SubmitWork(stream, [run, context] {
+    const emulated::DeviceAccess access;
+    run(context);
+    return 0;
+  });
+}

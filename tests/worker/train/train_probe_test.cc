@@ -23,21 +23,21 @@ class CountingGroup final : public ProcessGroup {
   int size() const override { return 2; }
   std::unique_ptr<Work> AllGather(kernels::ConstTensorView,
                                   absl::Span<const kernels::TensorView>,
-                                  TrafficTag) override {
+                                  TrafficTag, kernels::Stream*) override {
     return nullptr;
   }
   std::unique_ptr<Work> ReduceScatter(
       absl::Span<const kernels::ConstTensorView>, kernels::TensorView,
-      TrafficTag) override {
+      TrafficTag, kernels::Stream*) override {
     return nullptr;
   }
-  std::unique_ptr<Work> AllReduce(kernels::TensorView, Reduction,
-                                  TrafficTag) override {
+  std::unique_ptr<Work> AllReduce(kernels::TensorView, Reduction, TrafficTag,
+                                  kernels::Stream*) override {
     return nullptr;
   }
   std::unique_ptr<Work> SendReceive(kernels::ConstTensorView, int,
-                                    kernels::TensorView, int,
-                                    TrafficTag) override {
+                                    kernels::TensorView, int, TrafficTag,
+                                    kernels::Stream*) override {
     return nullptr;
   }
   void Abort(absl::Status) override {}
