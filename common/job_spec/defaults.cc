@@ -1,5 +1,7 @@
 #include "common/job_spec/defaults.h"
 
+#include <string>
+
 #include "common/job_spec/model_spec_from_proto.h"
 #include "longspan/v1/job.pb.h"
 
@@ -7,9 +9,9 @@ namespace longspan {
 namespace {
 
 template <typename Spec>
-void ResolveRun(Spec* spec) {
+void ResolveRun(const std::string& backend, Spec* spec) {
   if (spec->precision() == v1::PRECISION_UNSPECIFIED) {
-    spec->set_precision(v1::F32);
+    spec->set_precision(backend == "cuda" ? v1::BF16 : v1::F32);
   }
   if (spec->sequence_parallel() == v1::SEQUENCE_PARALLEL_UNSPECIFIED) {
     spec->set_sequence_parallel(v1::LASP2);
@@ -36,7 +38,7 @@ void ResolveSchedule(v1::ScheduleSpec* schedule) {
   if (!schedule->has_decay_ratio()) schedule->set_decay_ratio(0.2);
 }
 
-void ResolveTrain(v1::TrainSpec* train) {
+void ResolveTrain(const std::string& backend, v1::TrainSpec* train) {
   ResolveModel(train->mutable_model());
   if (train->batch_size() == 0) train->set_batch_size(1);
   ResolveOptimizer(train->mutable_optimizer());
@@ -44,20 +46,20 @@ void ResolveTrain(v1::TrainSpec* train) {
   v1::CheckpointSpec* checkpoint = train->mutable_checkpoint();
   if (checkpoint->keep_last() == 0) checkpoint->set_keep_last(2);
   if (train->report_interval() == 0) train->set_report_interval(10);
-  ResolveRun(train);
+  ResolveRun(backend, train);
 }
 
-void ResolveGenerate(v1::GenerateSpec* generate) {
+void ResolveGenerate(const std::string& backend, v1::GenerateSpec* generate) {
   v1::SamplingSpec* sampling = generate->mutable_sampling();
   if (!sampling->has_temperature()) sampling->set_temperature(1.0);
   if (!sampling->has_top_p()) sampling->set_top_p(1.0);
   if (generate->piece_length() == 0) generate->set_piece_length(65536);
-  ResolveRun(generate);
+  ResolveRun(backend, generate);
 }
 
-void ResolveEvaluate(v1::EvaluateSpec* evaluate) {
+void ResolveEvaluate(const std::string& backend, v1::EvaluateSpec* evaluate) {
   if (evaluate->piece_length() == 0) evaluate->set_piece_length(8192);
-  ResolveRun(evaluate);
+  ResolveRun(backend, evaluate);
 }
 
 }  // namespace
@@ -69,11 +71,11 @@ void ResolveDefaults(v1::JobSpec* spec) {
   if (resources->backend().empty()) resources->set_backend("cpu");
   switch (spec->kind_case()) {
     case v1::JobSpec::kTrain:
-      return ResolveTrain(spec->mutable_train());
+      return ResolveTrain(resources->backend(), spec->mutable_train());
     case v1::JobSpec::kEvaluate:
-      return ResolveEvaluate(spec->mutable_evaluate());
+      return ResolveEvaluate(resources->backend(), spec->mutable_evaluate());
     case v1::JobSpec::kGenerate:
-      return ResolveGenerate(spec->mutable_generate());
+      return ResolveGenerate(resources->backend(), spec->mutable_generate());
     case v1::JobSpec::KIND_NOT_SET:
       return;
   }

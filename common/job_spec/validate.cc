@@ -27,6 +27,7 @@ class Validator {
     CheckName(spec.name());
     CheckResources(spec.resources());
     CheckEnvironment(spec);
+    CheckPrecision(spec);
     switch (spec.kind_case()) {
       case v1::JobSpec::kTrain:
         return CheckTrain(spec.train(), spec.resources().ranks());
@@ -68,6 +69,26 @@ class Validator {
                "'", backend, "' is not a backend",
                closest ? absl::StrCat("; did you mean '", *closest, "'?") : "",
                " (choices: cpu, cuda)"));
+  }
+
+  // A backend computes in some types only.
+  void CheckPrecision(const v1::JobSpec& spec) {
+    const std::string& backend = spec.resources().backend();
+    const auto check = [&](const std::string& path, v1::Precision precision) {
+      if (backend == "cuda" && precision == v1::F64) {
+        Report(path, "f64 runs on the backend cpu; cuda has bf16 and f32");
+      }
+      if (backend != "cuda" && precision == v1::BF16) {
+        Report(path, "bf16 runs on the backend cuda; cpu has f32 and f64");
+      }
+    };
+    if (spec.has_train()) check("train.precision", spec.train().precision());
+    if (spec.has_evaluate()) {
+      check("evaluate.precision", spec.evaluate().precision());
+    }
+    if (spec.has_generate()) {
+      check("generate.precision", spec.generate().precision());
+    }
   }
 
   void CheckEnvironment(const v1::JobSpec& spec) {

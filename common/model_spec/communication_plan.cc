@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/model_spec/parameter_layout.h"
+#include "common/model_spec/precision.h"
 
 namespace longspan {
 namespace {
@@ -32,17 +33,20 @@ class Planner {
 
  private:
   void Add(TransferKind kind, TransferDirection direction, int layer,
-           int64_t launches, int64_t sent, int64_t received) {
-    const int64_t unit = shape_.element_bytes;
+           int64_t launches, int64_t sent, int64_t received, int64_t unit) {
     transfers_.push_back(
         {kind, direction, layer, launches, sent * unit, received * unit});
   }
 
-  // AllGather of `count` elements per rank.
+  // Bytes of an activation and of a sum.
+  int64_t unit() const { return shape_.element_bytes; }
+  int64_t wide() const { return AccumulatorBytes(shape_.element_bytes); }
+
+  // AllGather of `count` sums per rank.
   void AddGather(TransferKind kind, TransferDirection direction, int layer,
                  int64_t count) {
     const int64_t moved = (ranks_ - 1) * count;
-    Add(kind, direction, layer, 1, moved, moved);
+    Add(kind, direction, layer, 1, moved, moved, wide());
   }
 
   void PlanStates(int layer) {
@@ -63,10 +67,10 @@ class Planner {
     const int64_t own = shape_.ranges[rank_].size() * width;
     const int64_t others = shape_.ranges.back().end * width - own;
     Add(TransferKind::kKeyValueExchange, TransferDirection::kForward, layer, 1,
-        (ranks_ - 1) * own, others);
+        (ranks_ - 1) * own, others, unit());
     if (!shape_.backward) return;
     Add(TransferKind::kKeyValueExchange, TransferDirection::kBackward, layer, 1,
-        others, (ranks_ - 1) * own);
+        others, (ranks_ - 1) * own, wide());
   }
 
   void PlanHalo(int layer) {
@@ -82,7 +86,7 @@ class Planner {
     }
     if (shape_.backward && calls > 0) {
       Add(TransferKind::kConvolutionHalo, TransferDirection::kBackward, layer,
-          calls, received, sent);
+          calls, received, sent, unit());
     }
     const int64_t tail = shape_.carries_state ? (kernel - 1) * width : 0;
     const bool last = rank_ == ranks_ - 1;
@@ -91,13 +95,12 @@ class Planner {
     const int64_t launches = calls + (tail > 0 ? 1 : 0);
     if (launches == 0) return;
     Add(TransferKind::kConvolutionHalo, TransferDirection::kForward, layer,
-        launches, sent, received);
+        launches, sent, received, unit());
   }
 
   void PlanGradients() {
     const int64_t count = LayoutParameters(spec_).total + kGradientTail;
-    const int64_t bytes =
-        AllReduceBytes(count, shape_.element_bytes, rank_, ranks_);
+    const int64_t bytes = AllReduceBytes(count, wide(), rank_, ranks_);
     transfers_.push_back({TransferKind::kGradientSync, TransferDirection::kNone,
                           -1, 1, bytes, bytes});
   }

@@ -7,6 +7,7 @@
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/model_state_spec.h"
 #include "common/model_spec/parameter_layout.h"
+#include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
 #include "common/model_spec/row_block.h"
 #include "kernels/cost/workspace.h"
@@ -25,10 +26,15 @@ int64_t RoundUp(int64_t bytes) {
 // the worker does.
 class BufferList {
  public:
-  explicit BufferList(int64_t element_bytes) : unit_(element_bytes) {}
+  explicit BufferList(int64_t element_bytes)
+      : unit_(element_bytes), wide_(AccumulatorBytes(element_bytes)) {}
 
   BufferList& Add(const char* name, int64_t elements) {
     return AddBytes(name, elements * unit_);
+  }
+  // Of the type of sums.
+  BufferList& AddWide(const char* name, int64_t elements) {
+    return AddBytes(name, elements * wide_);
   }
   BufferList& AddBytes(const char* name, int64_t bytes) {
     if (bytes > 0) buffers_.push_back({name, RoundUp(bytes)});
@@ -38,6 +44,7 @@ class BufferList {
 
  private:
   const int64_t unit_;
+  const int64_t wide_;
   std::vector<Buffer> buffers_;
 };
 
@@ -48,10 +55,12 @@ class Planner {
         shape_(shape),
         widths_(LinearProjectionWidths(spec.linear)),
         unit_(shape.element_bytes),
+        wide_(AccumulatorBytes(shape.element_bytes)),
         ranks_(static_cast<int64_t>(shape.ranges.size())),
         tokens_(shape.ranges[shape.rank].size()),
         rows_(shape.batch * tokens_),
-        block_rows_(std::min(rows_, RowBlockSize(spec))),
+        block_rows_(
+            std::min(rows_, RowBlockSize(spec.hidden_size, shape.backend))),
         piece_tokens_(shape.ranges.back().end) {}
 
   MemoryPlan Plan() {
@@ -74,10 +83,11 @@ class Planner {
 
   void PlanPersistent(MemoryPlan& plan) const {
     const int64_t total = LayoutParameters(spec_).total;
-    plan.parameter_bytes = total * unit_;
+    plan.parameter_bytes = total * wide_;
+    if (unit_ < wide_) plan.parameter_bytes += total * unit_;  // compute copy
     if (train()) {
-      plan.gradient_bytes = (total + kGradientTail) * unit_;
-      plan.moment_bytes = 2 * total * unit_;
+      plan.gradient_bytes = (total + kGradientTail) * wide_;
+      plan.moment_bytes = 2 * total * wide_;
       plan.transport_bytes = ReductionScratch(total + kGradientTail);
     }
     if (shape_.carries_state) {
@@ -92,9 +102,9 @@ class Planner {
   // or their parts of the range that this rank adds.
   int64_t ReductionScratch(int64_t count) const {
     const int ranks = static_cast<int>(ranks_);
-    const int64_t sent = AllReduceBytes(count, unit_, shape_.rank, ranks);
-    const bool whole = sent == (ranks_ - 1) * count * unit_;
-    return whole ? sent : (ranks_ - 1) * (count / ranks_ + 1) * unit_;
+    const int64_t sent = AllReduceBytes(count, wide_, shape_.rank, ranks);
+    const bool whole = sent == (ranks_ - 1) * count * wide_;
+    return whole ? sent : (ranks_ - 1) * (count / ranks_ + 1) * wide_;
   }
 
   StateCapacity Capacity() const {
@@ -108,7 +118,7 @@ class Planner {
     const int64_t streams = train() ? spec_.layer_count + 1 : 2;
     for (int64_t i = 0; i < streams; ++i) list.Add("x", rows_ * hidden());
     if (train()) list.Add("hidden", rows_ * hidden());
-    list.Add("rstd", rows_);
+    list.AddWide("rstd", rows_);
     if (train()) list.Add("d_hidden", rows_ * hidden());
     return list.Take();
   }
@@ -116,10 +126,10 @@ class Planner {
   std::vector<Buffer> Head() const {
     BufferList list = List();
     if (shape_.mode == RunMode::kGenerate) {
-      list.Add("logits", shape_.batch * spec_.vocabulary_size);
+      list.AddWide("logits", shape_.batch * spec_.vocabulary_size);
       return list.Take();
     }
-    if (shape_.mode == RunMode::kEvaluate) list.Add("nll", rows_);
+    if (shape_.mode == RunMode::kEvaluate) list.AddWide("nll", rows_);
     list.AddBytes("workspace", kernels::CrossEntropyWorkspaceBytes(
                                    rows_, hidden(), spec_.vocabulary_size,
                                    unit_, shape_.backend, shape_.threads));
@@ -143,14 +153,14 @@ class Planner {
   // Block buffers around those of the mixer.
   BufferList BlockTape() const {
     BufferList list = List();
-    list.Add("mixer_input", rows_ * hidden()).Add("mixer_rstd", rows_);
+    list.Add("mixer_input", rows_ * hidden()).AddWide("mixer_rstd", rows_);
     return list;
   }
   std::vector<Buffer> FinishTape(BufferList list) const {
     const int64_t inner = spec_.mlp.intermediate_size;
     list.Add("middle", rows_ * hidden())
         .Add("mlp_input", rows_ * hidden())
-        .Add("mlp_rstd", rows_)
+        .AddWide("mlp_rstd", rows_)
         .Add("gate_up", rows_ * 2 * inner)
         .Add("mlp_hidden", rows_ * inner);
     return list.Take();
@@ -200,13 +210,13 @@ class Planner {
     if (linear.feature_map != FeatureMap::kIdentity) {
       list.Add("features", rows_ * 2 * widths_.key);
     }
-    list.Add("log_gate", rows_ * widths_.decay);
+    list.AddWide("log_gate", rows_ * widths_.decay);
     if (ranks_ > 1) {
-      list.Add("entering", MemoryCount());
-      list.Add("decays", ranks_ * DecayCount());
+      list.AddWide("entering", MemoryCount());
+      list.AddWide("decays", ranks_ * DecayCount());
     }
     list.Add("o", rows_ * widths_.value)
-        .Add("o_rstd", rows_ * linear.heads)
+        .AddWide("o_rstd", rows_ * linear.heads)
         .Add("normed", rows_ * widths_.value);
     return FinishTape(std::move(list));
   }
@@ -216,9 +226,9 @@ class Planner {
     if (convolves()) list.Add("halo_staging", HaloStagingCount());
     if (ranks_ > 1) {
       const int64_t travelling = widths_.decay > 0 ? DecayCount() : 0;
-      list.Add("gathered", ranks_ * (MemoryCount() + travelling));
+      list.AddWide("gathered", ranks_ * (MemoryCount() + travelling));
     }
-    if (shape_.carries_state) list.Add("leaving", MemoryCount());
+    if (shape_.carries_state) list.AddWide("leaving", MemoryCount());
     int64_t workspace = AttentionWorkspace(LinearAttentionStage::kOutputs);
     if (ranks_ > 1) {
       workspace = std::max(
@@ -235,7 +245,7 @@ class Planner {
     if (spec_.linear.feature_map != FeatureMap::kIdentity) {
       list.Add("d_features", rows_ * 2 * widths_.key);
     }
-    return list.Add("d_log_gate", rows_ * widths_.decay).Take();
+    return list.AddWide("d_log_gate", rows_ * widths_.decay).Take();
   }
 
   std::vector<Buffer> LinearOutputBackward() const {
@@ -251,8 +261,8 @@ class Planner {
     BufferList list = List();
     list.AddBytes("workspace", LinearBackwardWorkspace());
     if (ranks_ > 1) {
-      list.Add("gathered", ranks_ * MemoryCount());
-      list.Add("d_leaving", MemoryCount());
+      list.AddWide("gathered", ranks_ * MemoryCount());
+      list.AddWide("d_leaving", MemoryCount());
     }
     if (convolves() && ranks_ > 1) {
       list.Add("d_halo", HaloCount()).Add("halo_staging", HaloStagingCount());
@@ -307,7 +317,8 @@ class Planner {
     if (!shape_.carries_state) {
       list.Add("key_value", shape_.batch * piece_tokens_ * KeyValueWidth());
     }
-    list.Add("o", rows_ * QueryWidth()).Add("lse", rows_ * spec_.softmax.heads);
+    list.Add("o", rows_ * QueryWidth())
+        .AddWide("lse", rows_ * spec_.softmax.heads);
     return FinishTape(std::move(list));
   }
 
@@ -328,10 +339,17 @@ class Planner {
   }
 
   std::vector<Buffer> SoftmaxMixBackward() const {
-    return List()
-        .AddBytes("workspace", SoftmaxWorkspace(true))
-        .Add("kv_staging", StagingCount())
-        .Take();
+    BufferList list = List();
+    list.AddBytes("workspace", SoftmaxWorkspace(true));
+    if (unit_ == wide_) {
+      list.Add("kv_staging", StagingCount());
+    } else if (ranks_ > 1) {
+      // Gradients are summed over ranks in the wide type.
+      list.AddWide("kv_staging",
+                   shape_.batch * piece_tokens_ * KeyValueWidth());
+      list.AddWide("d_own_sum", rows_ * KeyValueWidth());
+    }
+    return list.Take();
   }
 
   int64_t SoftmaxWorkspace(bool backward) const {
@@ -376,7 +394,8 @@ class Planner {
   const ModelSpec& spec_;
   const RunShape& shape_;
   const ProjectionWidths widths_;
-  const int64_t unit_;
+  const int64_t unit_;  // bytes of an activation
+  const int64_t wide_;  // bytes of a sum
   const int64_t ranks_;
   const int64_t tokens_;  // of this rank, per batch element
   const int64_t rows_;

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/model_spec/memory_plan.h"
+#include "common/model_spec/precision.h"
 
 namespace longspan {
 namespace {
@@ -15,6 +17,12 @@ StateTensorInfo MakeInfo(std::string name, std::vector<int64_t> shape) {
 }
 
 }  // namespace
+
+int64_t StateTensorInfo::Bytes(int64_t element_bytes) const {
+  const int64_t bytes =
+      count * (accumulates ? AccumulatorBytes(element_bytes) : element_bytes);
+  return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
+}
 
 int64_t KeyValueRows(const ModelSpec& spec, const StateCapacity& capacity) {
   if (spec.softmax.window == 0) return capacity.context_tokens;
@@ -36,6 +44,7 @@ std::vector<StateTensorInfo> LayerStateTensors(const ModelSpec& spec,
   std::vector<StateTensorInfo> tensors = {
       MakeInfo(prefix + "memory",
                {batch, linear.heads, linear.key_dim, linear.value_dim})};
+  tensors[0].accumulates = true;
   if (linear.short_convolution > 0) {
     const int64_t channels =
         linear.heads * (2 * linear.key_dim + linear.value_dim);
@@ -47,13 +56,13 @@ std::vector<StateTensorInfo> LayerStateTensors(const ModelSpec& spec,
 
 int64_t StateBytes(const ModelSpec& spec, const StateCapacity& capacity,
                    int64_t element_bytes) {
-  int64_t count = 0;
+  int64_t bytes = 0;
   for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
     for (const auto& info : LayerStateTensors(spec, layer, capacity)) {
-      count += info.count;
+      bytes += info.Bytes(element_bytes);
     }
   }
-  return count * element_bytes;
+  return bytes;
 }
 
 }  // namespace longspan

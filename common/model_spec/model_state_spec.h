@@ -21,6 +21,11 @@ struct StateTensorInfo {
   std::string name;  // "model.layers.0.memory"
   std::vector<int64_t> shape;
   int64_t count = 0;
+  // Of the type of sums (f32 beside bf16) instead of that of activations.
+  bool accumulates = false;
+
+  // Where the activations have `element_bytes`, rounded up to kBufferAlignment.
+  int64_t Bytes(int64_t element_bytes) const;
 };
 
 // How much a state must hold.
@@ -37,7 +42,7 @@ std::vector<StateTensorInfo> LayerStateTensors(const ModelSpec& spec,
 // Rows of the key/value tensor of a softmax layer.
 int64_t KeyValueRows(const ModelSpec& spec, const StateCapacity& capacity);
 
-// Bytes of the states of all layers.
+// Bytes of the states of all layers, one tensor after the other.
 int64_t StateBytes(const ModelSpec& spec, const StateCapacity& capacity,
                    int64_t element_bytes);
 

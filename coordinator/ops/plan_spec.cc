@@ -91,6 +91,7 @@ std::optional<ModelSpec> FindModel(Core& core, const std::string& uri)
 }
 
 int64_t BytesOf(v1::Precision precision) {
+  if (precision == v1::BF16) return 2;
   return precision == v1::F64 ? 8 : 4;
 }
 

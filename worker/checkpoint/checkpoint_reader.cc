@@ -1,7 +1,6 @@
 #include "worker/checkpoint/checkpoint_reader.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -33,24 +32,37 @@ bool Overlap(const SlicePlace& a, const std::vector<int64_t>& a_shape,
   return true;
 }
 
-// Copies the rows of a slice to their places in the whole tensor.
-void CopySlice(const char* from, const std::vector<int64_t>& shape,
-               const SlicePlace& place, int64_t width, char* to) {
-  const size_t rank = shape.size();
-  const int64_t row = rank == 0 ? 1 : shape[rank - 1];
+// Elements that lie side by side in both the slice and the whole tensor.
+int64_t RunOf(const std::vector<int64_t>& shape, const SlicePlace& place) {
+  int64_t run = 1;
+  for (size_t dim = shape.size(); dim-- > 0;) {
+    run *= shape[dim];
+    if (shape[dim] != place.global_shape[dim]) break;
+  }
+  return run;
+}
+
+// Copies a slice to its place in the whole tensor `out`, run by run.
+absl::Status CopySlice(const char* from, const std::vector<int64_t>& shape,
+                       const SlicePlace& place, kernels::TensorView out,
+                       const Transfer& transfer) {
+  const int64_t width = kernels::BytesPerElement(out.dtype());
+  const kernels::TensorView flat = out.Reshape({out.element_count()});
   const int64_t count = CountOf(shape);
-  if (count == 0) return;
-  for (int64_t first = 0; first < count; first += row) {
+  const int64_t run = RunOf(shape, place);
+  for (int64_t first = 0; first < count; first += run) {
     int64_t rest = first;
     int64_t target = 0;
     int64_t stride = 1;
-    for (size_t dim = rank; dim-- > 0;) {
+    for (size_t dim = shape.size(); dim-- > 0;) {
       target += (place.offset[dim] + rest % shape[dim]) * stride;
       rest /= shape[dim];
       stride *= place.global_shape[dim];
     }
-    std::memcpy(to + target * width, from + first * width, row * width);
+    RETURN_IF_ERROR(transfer.Upload(from + first * width,
+                                    flat.Slice(0, target, target + run)));
   }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -160,7 +172,8 @@ absl::StatusOr<std::vector<int64_t>> CheckpointReader::Shape(
 }
 
 absl::Status CheckpointReader::Read(std::string_view name,
-                                    kernels::TensorView out) const {
+                                    kernels::TensorView out,
+                                    const Transfer& transfer) const {
   ASSIGN_OR_RETURN(const std::vector<int64_t> shape, Shape(name));
   const std::vector<Slice>& slices = tensors_.find(name)->second;
   const std::string& dtype = slices[0].entry->dtype;
@@ -171,9 +184,8 @@ absl::Status CheckpointReader::Read(std::string_view name,
         absl::StrJoin(shape, ", "), "], wanted is ", out.DebugString()));
   }
   for (const Slice& slice : slices) {
-    CopySlice(slice.shard->Bytes(*slice.entry).data(), slice.entry->shape,
-              slice.place, kernels::BytesPerElement(out.dtype()),
-              static_cast<char*>(out.data()));
+    RETURN_IF_ERROR(CopySlice(slice.shard->Bytes(*slice.entry).data(),
+                              slice.entry->shape, slice.place, out, transfer));
   }
   return absl::OkStatus();
 }

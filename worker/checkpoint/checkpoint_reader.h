@@ -35,7 +35,8 @@ class CheckpointReader {
   absl::StatusOr<std::vector<int64_t>> Shape(std::string_view name) const;
 
   // The whole tensor into `out`, contiguous, of its type and global shape.
-  absl::Status Read(std::string_view name, kernels::TensorView out) const;
+  absl::Status Read(std::string_view name, kernels::TensorView out,
+                    const Transfer& transfer = Transfer()) const;
 
  private:
   struct Slice {

@@ -83,13 +83,17 @@ absl::StatusOr<SlicePlace> SliceFromJson(std::string_view json,
   return place;
 }
 
-std::string DigestOf(absl::Span<const CheckpointTensor> tensors) {
+absl::StatusOr<std::string> DigestOf(absl::Span<const CheckpointTensor> tensors,
+                                     const Transfer& transfer) {
   Sha256 digest;
   for (const CheckpointTensor& tensor : tensors) {
     digest.Update(
         absl::StrCat(tensor.name, " ", tensor.data.DebugString(), "\n"));
-    digest.Update(tensor.data.data(),
-                  static_cast<size_t>(tensor.data.byte_count()));
+    RETURN_IF_ERROR(
+        transfer.ForEachPiece(tensor.data, [&](std::string_view bytes) {
+          digest.Update(bytes.data(), bytes.size());
+          return absl::OkStatus();
+        }));
   }
   return digest.HexDigest();
 }

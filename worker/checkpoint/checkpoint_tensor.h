@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/api/tensor_view.h"
+#include "worker/tensor/transfer.h"
 
 namespace longspan::worker {
 
@@ -43,6 +44,7 @@ absl::StatusOr<SlicePlace> SliceFromJson(std::string_view json,
 
 // SHA-256 over names, types, shapes and bytes of the tensors in their order:
 // equal on all ranks that hold equal parameters.
-std::string DigestOf(absl::Span<const CheckpointTensor> tensors);
+absl::StatusOr<std::string> DigestOf(absl::Span<const CheckpointTensor> tensors,
+                                     const Transfer& transfer = Transfer());
 
 }  // namespace longspan::worker

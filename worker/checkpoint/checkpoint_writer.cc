@@ -104,7 +104,7 @@ absl::Status WriteManifest(const std::string& directory,
 
 absl::StatusOr<ShardRecord> WriteShard(
     const CheckpointTarget& target, int64_t index, int64_t count,
-    absl::Span<const CheckpointTensor> tensors) {
+    absl::Span<const CheckpointTensor> tensors, const Transfer& transfer) {
   SafetensorsHeader header;
   header.metadata["format"] = "pt";
   std::map<std::string, kernels::ConstTensorView> data;
@@ -122,9 +122,9 @@ absl::StatusOr<ShardRecord> WriteShard(
                    DurableFile::Create(directory + "/" + record.file));
   RETURN_IF_ERROR(file.Write(head));
   for (const SafetensorsEntry& entry : header.tensors) {
-    RETURN_IF_ERROR(
-        file.Write({static_cast<const char*>(data[entry.name].data()),
-                    static_cast<size_t>(entry.end - entry.begin)}));
+    RETURN_IF_ERROR(transfer.ForEachPiece(
+        data[entry.name],
+        [&file](std::string_view bytes) { return file.Write(bytes); }));
   }
   RETURN_IF_ERROR(file.Finish());
   record.bytes = file.bytes();

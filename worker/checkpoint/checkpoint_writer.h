@@ -30,7 +30,8 @@ struct CheckpointTarget {
 // contiguous, a name twice or a slice outside its tensor.
 absl::StatusOr<ShardRecord> WriteShard(
     const CheckpointTarget& target, int64_t index, int64_t count,
-    absl::Span<const CheckpointTensor> tensors);
+    absl::Span<const CheckpointTensor> tensors,
+    const Transfer& transfer = Transfer());
 
 // Makes the checkpoint visible; manifest.shards lists all of them. Files in the
 // temporary directory that are not listed are removed. Returns the path. If the

@@ -36,7 +36,7 @@ class EvaluateExecutorJob final : public ExecutorJob {
                                     parts_.assignment->assignment().model_uri(),
                                     spec_.model().step()));
     parts_.memory->Restart();
-    ASSIGN_OR_RETURN(model_, LoadModel(*checkpoint, parts_.context.dtype));
+    ASSIGN_OR_RETURN(model_, LoadModel(*checkpoint, parts_.context));
     return absl::OkStatus();
   }
 

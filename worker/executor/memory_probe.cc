@@ -33,11 +33,18 @@ void MemoryProbe::Restart() {
   before_ = ReadStatusBytes("VmRSS");
 }
 
+void MemoryProbe::Watch(const kernels::DeviceMemory* memory) {
+  const bool host = memory == nullptr || memory->host_accessible();
+  device_ = host ? nullptr : memory;
+}
+
 int64_t MemoryProbe::used() const {
+  if (device_ != nullptr) return device_.load()->used_bytes();
   return std::max<int64_t>(0, ReadStatusBytes("VmRSS") - before_);
 }
 
 int64_t MemoryProbe::peak() const {
+  if (device_ != nullptr) return device_.load()->high_water_bytes();
   return std::max<int64_t>(0, ReadStatusBytes("VmHWM") - before_);
 }
 

@@ -8,7 +8,10 @@
 // whose record is cleared then where the kernel allows it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+
+#include "kernels/api/device_memory.h"
 
 namespace longspan::worker {
 
@@ -18,11 +21,16 @@ class MemoryProbe {
 
   void Restart();
 
+  // From now on, what the backend has allocated, if that is not host memory.
+  // `memory` must outlive the probe or a Watch(nullptr).
+  void Watch(const kernels::DeviceMemory* memory);
+
   int64_t used() const;  // bytes, at least 0
   int64_t peak() const;
 
  private:
   int64_t before_ = 0;
+  std::atomic<const kernels::DeviceMemory*> device_{nullptr};
 };
 
 // Makes the allocator's share of resident memory follow what is in use: large

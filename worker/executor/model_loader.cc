@@ -58,10 +58,10 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenCheckpoint(
 }
 
 absl::StatusOr<LoadedModel> LoadModel(const CheckpointReader& checkpoint,
-                                      kernels::DType dtype) {
+                                      const RankContext& context) {
   LoadedModel loaded = {.path = checkpoint.path()};
   ASSIGN_OR_RETURN(loaded.spec, SpecOf(checkpoint));
-  ASSIGN_OR_RETURN(loaded.parameters, Parameters::Create(loaded.spec, dtype,
+  ASSIGN_OR_RETURN(loaded.parameters, Parameters::Create(context, loaded.spec,
                                                          /*with_gradients=*/
                                                          false));
   RETURN_IF_ERROR(ReadParameters(checkpoint, *loaded.parameters));

@@ -7,11 +7,11 @@
 
 #include "absl/status/statusor.h"
 #include "common/model_spec/model_spec.h"
-#include "kernels/api/tensor_view.h"
 #include "worker/checkpoint/checkpoint_reader.h"
 #include "worker/executor/root_uri.h"
 #include "worker/model/model.h"
 #include "worker/model/parameters.h"
+#include "worker/parallel/rank_context.h"
 
 namespace longspan::v1 {
 class ModelSource;
@@ -36,8 +36,8 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenCheckpoint(
     const Roots& roots, const std::string& uri, int64_t step);
 
 // Reads the parameters in the type they were trained in; kFailedPrecondition
-// when that is not `dtype`.
+// when that is not the context's for parameters.
 absl::StatusOr<LoadedModel> LoadModel(const CheckpointReader& checkpoint,
-                                      kernels::DType dtype);
+                                      const RankContext& context);
 
 }  // namespace longspan::worker

@@ -38,18 +38,19 @@ RunSettings SettingsOf(const v1::JobSpec& spec) {
   return {};
 }
 
-absl::StatusOr<kernels::DType> TypeOf(v1::Precision precision) {
-  switch (precision) {
-    case v1::PRECISION_UNSPECIFIED:
-    case v1::F32:
-      return kernels::DType::kF32;
-    case v1::F64:
-      return kernels::DType::kF64;
-    default:
-      return absl::UnimplementedError(
-          absl::StrCat("precision ", static_cast<int>(precision),
-                       "; this worker knows f32 and f64"));
+absl::StatusOr<kernels::DType> TypeOf(v1::Precision precision,
+                                      kernels::BackendKind backend) {
+  const bool cuda = backend == kernels::BackendKind::kCuda;
+  if (precision == v1::PRECISION_UNSPECIFIED) {
+    precision = cuda ? v1::BF16 : v1::F32;
   }
+  if (precision == v1::F32) return kernels::DType::kF32;
+  if (precision == v1::F64 && !cuda) return kernels::DType::kF64;
+  if (precision == v1::BF16 && cuda) return kernels::DType::kBF16;
+  return absl::UnimplementedError(absl::StrCat(
+      "precision ", v1::Precision_Name(precision), " on the backend ",
+      cuda ? "cuda, which knows BF16 and F32"
+           : "cpu, which knows F32 and F64"));
 }
 
 absl::StatusOr<kernels::BackendKind> KindOf(const std::string& name) {
@@ -158,8 +159,9 @@ absl::StatusOr<RankSetup> SetUpRank(const internal::ExecutorAssignment& message,
 
   RankSetup setup;
   RankContext& context = setup.context;
-  ASSIGN_OR_RETURN(context.dtype, TypeOf(settings.precision));
   ASSIGN_OR_RETURN(context.backend_kind, KindOf(spec.resources().backend()));
+  ASSIGN_OR_RETURN(context.dtype,
+                   TypeOf(settings.precision, context.backend_kind));
   context.threads = std::max(message.threads(), 1);
   ASSIGN_OR_RETURN(setup.backend, kernels::CreateBackend(context.backend_kind));
   ASSIGN_OR_RETURN(setup.stream, setup.backend->CreateStream(context.threads));

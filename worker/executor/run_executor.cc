@@ -72,6 +72,7 @@ absl::Status RunAssignment(const internal::ExecutorAssignment& message,
   AgentRendezvous store(link, assignment);
 
   ASSIGN_OR_RETURN(const RankSetup rank, SetUpRank(message, store));
+  memory.Watch(&rank.backend->memory());
   const auto run = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(
         const std::unique_ptr<ExecutorJob> job,
@@ -96,6 +97,7 @@ absl::Status RunAssignment(const internal::ExecutorAssignment& message,
   };
   const absl::Status status = run();
   reporter.Flush();
+  memory.Watch(nullptr);  // the backend goes before the reporter
   // The other ranks must not wait for one that will not come.
   if (!status.ok() && rank.group != nullptr) rank.group->Abort(status);
   return status;

@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "worker/model/model.h"
 #include "worker/parallel/rank_context.h"
+#include "worker/tensor/upload_buffer.h"
 
 namespace longspan::worker {
 
@@ -29,6 +30,7 @@ class Decoder {
   Model& model_;
   const RankContext context_;
   ModelState& state_;
+  UploadBuffer ids_;
   std::vector<double> logits_;
 };
 

@@ -51,7 +51,6 @@ TensorView AllocateNormWorkspace(const RankContext& context,
 
 Block::Block(const ModelSpec& spec, int layer, const Parameters& parameters)
     : hidden_size_(spec.hidden_size),
-      row_block_(RowBlockSize(spec)),
       mixer_norm_(
           MakeNorm(spec, Prefix(layer) + "attn_norm.weight", parameters)),
       mixer_(MakeMixer(spec, layer, parameters)),
@@ -67,17 +66,17 @@ BlockTape Block::AllocateTape(const RankContext& context,
   };
   BlockTape tape;
   tape.mixer_input = stream("mixer_input");
-  tape.mixer_rstd = arena.Allocate("mixer_rstd", context.dtype, {rows});
+  tape.mixer_rstd = arena.Allocate("mixer_rstd", context.accumulator(), {rows});
   tape.mixer = mixer_->AllocateTape(context, pass);
   tape.middle = stream("middle");
   tape.mlp_input = stream("mlp_input");
-  tape.mlp_rstd = arena.Allocate("mlp_rstd", context.dtype, {rows});
+  tape.mlp_rstd = arena.Allocate("mlp_rstd", context.accumulator(), {rows});
   tape.mlp = mlp_.AllocateTape(context, rows);
   return tape;
 }
 
-RowRange Block::RowsFrom(int64_t begin, int64_t rows) const {
-  return {begin, std::min(begin + row_block_, rows)};
+int64_t Block::RowBlock(const RankContext& context) const {
+  return RowBlockSize(hidden_size_, context.backend_kind);
 }
 
 // ---- Forward ---------------------------------------------------------------
@@ -86,13 +85,16 @@ absl::Status Block::Forward(const RankContext& context, const LayerPass& pass,
                             ConstTensorView x, LayerState* state,
                             BlockTape& tape, TensorView z) {
   const int64_t count = x.size(0);
+  const int64_t block = RowBlock(context);
   RETURN_IF_ERROR(mixer_->Prepare(context, pass, state, tape.mixer));
-  for (int64_t row = 0; row < count; row += row_block_) {
-    RETURN_IF_ERROR(ProjectRows(context, pass, RowsFrom(row, count), x, tape));
+  for (int64_t row = 0; row < count; row += block) {
+    RETURN_IF_ERROR(ProjectRows(
+        context, pass, RowRange{row, std::min(row + block, count)}, x, tape));
   }
   RETURN_IF_ERROR(mixer_->Mix(context, pass, state, tape.mixer));
-  for (int64_t row = 0; row < count; row += row_block_) {
-    RETURN_IF_ERROR(OutputRows(context, RowsFrom(row, count), x, tape, z));
+  for (int64_t row = 0; row < count; row += block) {
+    RETURN_IF_ERROR(OutputRows(
+        context, RowRange{row, std::min(row + block, count)}, x, tape, z));
   }
   return absl::OkStatus();
 }
@@ -128,15 +130,18 @@ absl::Status Block::Backward(const RankContext& context, const LayerPass& pass,
                              ConstTensorView x, BlockTape& tape, TensorView d) {
   const ArenaScope scratch(*context.arena);
   const int64_t count = x.size(0);
+  const int64_t block = RowBlock(context);
   MixerGradients gradients = mixer_->AllocateGradients(context, pass);
-  for (int64_t row = 0; row < count; row += row_block_) {
+  for (int64_t row = 0; row < count; row += block) {
     RETURN_IF_ERROR(
-        OutputRowsBackward(context, RowsFrom(row, count), tape, gradients, d));
+        OutputRowsBackward(context, RowRange{row, std::min(row + block, count)},
+                           tape, gradients, d));
   }
   RETURN_IF_ERROR(mixer_->MixBackward(context, pass, tape.mixer, gradients));
-  for (int64_t row = 0; row < count; row += row_block_) {
-    RETURN_IF_ERROR(ProjectRowsBackward(context, RowsFrom(row, count), x, tape,
-                                        gradients, d));
+  for (int64_t row = 0; row < count; row += block) {
+    RETURN_IF_ERROR(ProjectRowsBackward(
+        context, RowRange{row, std::min(row + block, count)}, x, tape,
+        gradients, d));
   }
   return absl::OkStatus();
 }

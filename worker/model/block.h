@@ -60,10 +60,9 @@ class Block {
                                    kernels::ConstTensorView x, BlockTape& tape,
                                    MixerGradients& gradients,
                                    kernels::TensorView d);
-  RowRange RowsFrom(int64_t begin, int64_t rows) const;
+  int64_t RowBlock(const RankContext& context) const;
 
   const int64_t hidden_size_;
-  const int64_t row_block_;
   Norm mixer_norm_;
   std::unique_ptr<Mixer> mixer_;
   Norm mlp_norm_;

@@ -34,7 +34,7 @@ LinearWeight InputProjection(const LinearAttentionSpec& spec, int layer,
                              const Parameters& parameters) {
   const std::string first = Prefix(layer) + "q_proj.weight";
   const std::string last = Prefix(layer) + LastProjection(spec);
-  return LinearWeight(parameters.PackedValue(first, last),
+  return LinearWeight(parameters.PackedCompute(first, last),
                       parameters.PackedGradient(first, last));
 }
 
@@ -61,16 +61,10 @@ Transition TransitionOf(LinearMixer mixer) {
 }
 
 // The constant log decays as an operand of the kernels.
-Tensor DecayOperand(const std::vector<double>& decays, kernels::DType dtype) {
-  auto operand = Tensor::Create(dtype, static_cast<int64_t>(decays.size()));
+Tensor DecayOperand(const std::vector<double>& decays,
+                    const Parameters& parameters) {
+  absl::StatusOr<Tensor> operand = parameters.Constant(decays);
   LONGSPAN_CHECK_OK(operand);
-  for (size_t h = 0; h < decays.size(); ++h) {
-    if (dtype == kernels::DType::kF64) {
-      operand->view().data_as<double>()[h] = decays[h];
-    } else {
-      operand->view().data_as<float>()[h] = static_cast<float>(decays[h]);
-    }
-  }
   return *std::move(operand);
 }
 
@@ -91,11 +85,11 @@ LinearAttentionLayer::LinearAttentionLayer(const ModelSpec& spec, int layer,
       widths_(LinearProjectionWidths(spec.linear)),
       layer_(layer),
       log_decays_(LogDecays(spec.linear.mixer, spec.linear.heads)),
-      log_decay_operand_(DecayOperand(log_decays_, parameters.dtype())),
+      log_decay_operand_(DecayOperand(log_decays_, parameters)),
       project_in_(InputProjection(spec.linear, layer, parameters)),
       qkv_(spec.linear, layer, Prefix(layer), parameters),
       norm_(OutputNorm(spec, layer, parameters)),
-      project_out_(parameters.Value(Prefix(layer) + "o_proj.weight"),
+      project_out_(parameters.Compute(Prefix(layer) + "o_proj.weight"),
                    parameters.Gradient(Prefix(layer) + "o_proj.weight")) {
   if (!gated()) return;
   decay_bias_ = parameters.Value(Prefix(layer) + "gk_proj.bias");
@@ -112,6 +106,10 @@ MixerTape LinearAttentionLayer::AllocateTape(const RankContext& context,
                         std::initializer_list<int64_t> shape) {
     return context.arena->Allocate(name, context.dtype, shape);
   };
+  const auto take_wide = [&](const char* name,
+                             std::initializer_list<int64_t> shape) {
+    return context.arena->Allocate(name, context.accumulator(), shape);
+  };
   Tape tape;
   tape.packed = take("packed", {batch, tokens, widths_.stride()});
   if (qkv_.convolves() && (gang || pass.carries_state)) {
@@ -124,14 +122,14 @@ MixerTape LinearAttentionLayer::AllocateTape(const RankContext& context,
   if (spec_.feature_map == FeatureMap::kSilu) {
     tape.features = take("features", {batch, tokens, 2 * widths_.key});
   }
-  if (gated()) tape.log_gate = take("log_gate", {batch, tokens, heads});
+  if (gated()) tape.log_gate = take_wide("log_gate", {batch, tokens, heads});
   if (gang) {
     tape.entering =
-        take("entering", {batch, heads, spec_.key_dim, spec_.value_dim});
-    tape.decays = take("decays", {context.ranks(), batch, heads});
+        take_wide("entering", {batch, heads, spec_.key_dim, spec_.value_dim});
+    tape.decays = take_wide("decays", {context.ranks(), batch, heads});
   }
   tape.o = take("o", {batch, tokens, heads, spec_.value_dim});
-  tape.o_rstd = take("o_rstd", {batch * tokens, heads});
+  tape.o_rstd = take_wide("o_rstd", {batch * tokens, heads});
   tape.normed = take("normed", {batch * tokens, widths_.value});
   return tape;
 }
@@ -229,8 +227,9 @@ absl::Status LinearAttentionLayer::Decode(const RankContext& context,
                                           const Tape& tape) const {
   const TensorView slots = context.arena->Allocate(
       "slots", kernels::DType::kI32, {pass.shard->batch()});
-  int32_t* slot = slots.data_as<int32_t>();
-  std::iota(slot, slot + pass.shard->batch(), 0);
+  std::vector<int32_t> own(pass.shard->batch());  // text b has state b
+  std::iota(own.begin(), own.end(), 0);
+  RETURN_IF_ERROR(context.transfer().Upload(own.data(), slots));
   return context.backend->linear_attention().Decode(
       Operands(pass, tape), slots, state->memory, tape.o, *context.stream);
 }
@@ -243,8 +242,9 @@ absl::Status LinearAttentionLayer::RecurAlone(const RankContext& context,
   TensorView entering, leaving;
   if (state != nullptr) {
     entering = state->memory;
-    leaving = context.arena->Allocate(
-        "leaving", context.dtype, {m.batch, m.heads, m.key_dim, m.value_dim});
+    leaving =
+        context.arena->Allocate("leaving", context.accumulator(),
+                                {m.batch, m.heads, m.key_dim, m.value_dim});
   }
   const TensorView workspace = context.arena->AllocateWorkspace(
       "workspace", ForwardWorkspaceBytes(context, pass));
@@ -265,7 +265,7 @@ absl::Status LinearAttentionLayer::RecurInGang(const RankContext& context,
   const LinearAttentionInputs operands = Operands(pass, tape);
   const MemoryShape m = Memory(pass);
   const TensorView gathered = context.arena->Allocate(
-      "gathered", context.dtype,
+      "gathered", context.accumulator(),
       {context.ranks(), SummaryBuffer::RowCount(m, gated())});
   const TensorView workspace = context.arena->AllocateWorkspace(
       "workspace", ForwardWorkspaceBytes(context, pass));
@@ -287,7 +287,7 @@ absl::Status LinearAttentionLayer::RecurInGang(const RankContext& context,
 
   // The state that enters this rank, and what it adds.
   RETURN_IF_ERROR(exchange.Wait());
-  RETURN_IF_ERROR(KeepDecays(pass, exchange, tape));
+  RETURN_IF_ERROR(KeepDecays(context, pass, exchange, tape));
   RETURN_IF_ERROR(exchange.FoldBefore(tape.decays, entering, tape.entering));
   if (!first) {
     RETURN_IF_ERROR(op.Outputs(operands, tape.entering, ChunkTerms::kInterChunk,
@@ -299,12 +299,16 @@ absl::Status LinearAttentionLayer::RecurInGang(const RankContext& context,
 
 // The decays of all ranks: those that travelled, or those that every rank
 // knows.
-absl::Status LinearAttentionLayer::KeepDecays(const LayerPass& pass,
+absl::Status LinearAttentionLayer::KeepDecays(const RankContext& context,
+                                              const LayerPass& pass,
                                               const StateExchange& exchange,
                                               const Tape& tape) const {
   if (gated()) return exchange.KeepDecays(tape.decays);
-  FillConstantDecays(*pass.shard, log_decays_, tape.decays);
-  return absl::OkStatus();
+  std::vector<double> decays(tape.decays.element_count());
+  FillConstantDecays(*pass.shard, log_decays_,
+                     TensorView(decays.data(), kernels::DType::kF64,
+                                {tape.decays.element_count()}));
+  return context.transfer().UploadNumbers(decays, tape.decays);
 }
 
 // The state that leaves the last rank, on every rank.
@@ -314,8 +318,9 @@ absl::Status LinearAttentionLayer::LeaveState(const RankContext& context,
                                               const Tape& tape,
                                               LayerState& state) const {
   const MemoryShape m = Memory(pass);
-  const TensorView leaving = context.arena->Allocate(
-      "leaving", context.dtype, {m.batch, m.heads, m.key_dim, m.value_dim});
+  const TensorView leaving =
+      context.arena->Allocate("leaving", context.accumulator(),
+                              {m.batch, m.heads, m.key_dim, m.value_dim});
   RETURN_IF_ERROR(exchange.FoldAll(tape.decays, state.memory, leaving));
   return context.backend->elementwise().Copy(leaving, state.memory,
                                              *context.stream);
@@ -340,7 +345,10 @@ MixerGradients LinearAttentionLayer::AllocateGradients(
   if (spec_.feature_map == FeatureMap::kSilu) {
     d.d_features = take("d_features", {batch, tokens, 2 * widths_.key});
   }
-  if (gated()) d.d_log_gate = take("d_log_gate", {batch, tokens, spec_.heads});
+  if (gated()) {
+    d.d_log_gate = context.arena->Allocate("d_log_gate", context.accumulator(),
+                                           {batch, tokens, spec_.heads});
+  }
   return d;
 }
 
@@ -417,9 +425,10 @@ absl::Status LinearAttentionLayer::RecurBackwardInGang(
   const kernels::LinearAttentionGradients d_operands = OperandGradients(d);
   const MemoryShape m = Memory(pass);
   const TensorView gathered = context.arena->Allocate(
-      "gathered", context.dtype, {context.ranks(), m.state_count()});
-  const TensorView d_leaving = context.arena->Allocate(
-      "d_leaving", context.dtype, {m.batch, m.heads, m.key_dim, m.value_dim});
+      "gathered", context.accumulator(), {context.ranks(), m.state_count()});
+  const TensorView d_leaving =
+      context.arena->Allocate("d_leaving", context.accumulator(),
+                              {m.batch, m.heads, m.key_dim, m.value_dim});
   const bool last = context.rank() == context.ranks() - 1;
 
   // What this range's outputs want of the state that entered it.

@@ -73,7 +73,8 @@ class LinearAttentionLayer : public Mixer {
                           LayerState* state, const Tape& tape) const;
   absl::Status RecurInGang(const RankContext& context, const LayerPass& pass,
                            LayerState* state, const Tape& tape) const;
-  absl::Status KeepDecays(const LayerPass& pass, const StateExchange& exchange,
+  absl::Status KeepDecays(const RankContext& context, const LayerPass& pass,
+                          const StateExchange& exchange,
                           const Tape& tape) const;
   absl::Status LeaveState(const RankContext& context, const LayerPass& pass,
                           StateExchange& exchange, const Tape& tape,

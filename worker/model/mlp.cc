@@ -11,11 +11,11 @@ using Write = LinearWeight::Write;
 Mlp::Mlp(const ModelSpec& spec, const std::string& prefix,
          const Parameters& parameters)
     : intermediate_size_(spec.mlp.intermediate_size),
-      gate_up_(parameters.PackedValue(prefix + ".gate_proj.weight",
-                                      prefix + ".up_proj.weight"),
+      gate_up_(parameters.PackedCompute(prefix + ".gate_proj.weight",
+                                        prefix + ".up_proj.weight"),
                parameters.PackedGradient(prefix + ".gate_proj.weight",
                                          prefix + ".up_proj.weight")),
-      down_(parameters.Value(prefix + ".down_proj.weight"),
+      down_(parameters.Compute(prefix + ".down_proj.weight"),
             parameters.Gradient(prefix + ".down_proj.weight")) {}
 
 MlpTape Mlp::AllocateTape(const RankContext& context, int64_t rows) const {

@@ -13,11 +13,13 @@ namespace {
 using kernels::ConstTensorView;
 using kernels::TensorView;
 
-TensorView AllocatePositions(const RankContext& context,
-                             const SequenceShard& shard) {
-  const TensorView positions = context.arena->Allocate(
-      "positions", kernels::DType::kI64, {shard.tokens()});
-  shard.FillPositions(positions);
+absl::StatusOr<TensorView> PositionsOf(const RankContext& context,
+                                       const ModelInput& input) {
+  if (!input.positions.is_null()) return input.positions;
+  const int64_t tokens = input.shard->tokens();
+  const TensorView positions =
+      context.arena->Allocate("positions", kernels::DType::kI64, {tokens});
+  RETURN_IF_ERROR(UploadPositions(context, *input.shard, positions));
   return positions;
 }
 
@@ -27,13 +29,21 @@ const char* HeadName(const ModelSpec& spec) {
 
 }  // namespace
 
+absl::Status UploadPositions(const RankContext& context,
+                             const SequenceShard& shard, TensorView positions) {
+  std::vector<int64_t> host(shard.tokens());
+  shard.FillPositions(
+      TensorView(host.data(), kernels::DType::kI64, {shard.tokens()}));
+  return context.transfer().Upload(host.data(), positions);
+}
+
 Model::Model(const ModelSpec& spec, const Parameters& parameters)
     : spec_(spec),
-      embedding_(parameters.Value("model.embeddings.weight"),
+      embedding_(parameters.Compute("model.embeddings.weight"),
                  parameters.Gradient("model.embeddings.weight")),
       norm_(parameters.Value("model.norm.weight"),
             parameters.Gradient("model.norm.weight"), spec.norm_epsilon),
-      head_(parameters.Value(HeadName(spec)),
+      head_(parameters.Compute(HeadName(spec)),
             parameters.Gradient(HeadName(spec))) {
   LONGSPAN_CHECK(Validate(spec).empty()) << "the spec is not valid";
   for (int layer = 0; layer < spec.layer_count; ++layer) {
@@ -55,6 +65,11 @@ absl::Status Model::CheckInput(const RankContext& context,
         absl::StrCat(input.ids.element_count(), " token ids for ", shard.rows(),
                      " tokens of this rank"));
   }
+  if (!context.transfer().direct() && !shard.piece().document_starts.empty()) {
+    return absl::UnimplementedError(
+        absl::StrCat("packed documents on the backend ",
+                     context.backend->name(), "; this model runs them on cpu"));
+  }
   if (state == nullptr) return absl::OkStatus();
   if (state->position() != shard.piece().first_position ||
       state->capacity().batch != shard.batch()) {
@@ -66,28 +81,30 @@ absl::Status Model::CheckInput(const RankContext& context,
   return absl::OkStatus();
 }
 
-void Model::AllocateTape(const RankContext& context, const ModelInput& input,
-                         ModelTape& tape) const {
+absl::Status Model::AllocateTape(const RankContext& context,
+                                 const ModelInput& input,
+                                 ModelTape& tape) const {
   const int64_t rows = input.shard->rows();
   const auto stream = [&](const char* name) {
     return context.arena->Allocate(name, context.dtype,
                                    {rows, spec_.hidden_size});
   };
-  tape.positions = AllocatePositions(context, *input.shard);
+  ASSIGN_OR_RETURN(tape.positions, PositionsOf(context, input));
   tape.x.clear();
   for (int64_t i = 0; i <= spec_.layer_count; ++i) {
     tape.x.push_back(stream("x"));
   }
   tape.hidden = stream("hidden");
-  tape.rstd = context.arena->Allocate("rstd", context.dtype, {rows});
+  tape.rstd = context.arena->Allocate("rstd", context.accumulator(), {rows});
   tape.d_hidden = stream("d_hidden");
+  return absl::OkStatus();
 }
 
 absl::Status Model::ForwardKeepingTape(const RankContext& context,
                                        const ModelInput& input,
                                        ModelTape& tape) {
   RETURN_IF_ERROR(CheckInput(context, input, nullptr));
-  AllocateTape(context, input, tape);
+  RETURN_IF_ERROR(AllocateTape(context, input, tape));
   const LayerPass pass = {input.shard, tape.positions};
   RETURN_IF_ERROR(embedding_.Forward(context, input.ids, tape.x[0]));
   tape.blocks.clear();
@@ -131,12 +148,12 @@ absl::StatusOr<TensorView> Model::Forward(const RankContext& context,
   RETURN_IF_ERROR(CheckInput(context, input, state));
   Arena& arena = *context.arena;
   const int64_t rows = input.shard->rows();
-  const LayerPass pass = {input.shard, AllocatePositions(context, *input.shard),
-                          state != nullptr};
+  ASSIGN_OR_RETURN(const TensorView positions, PositionsOf(context, input));
+  const LayerPass pass = {input.shard, positions, state != nullptr};
   TensorView x = arena.Allocate("x", context.dtype, {rows, spec_.hidden_size});
   TensorView next =
       arena.Allocate("x", context.dtype, {rows, spec_.hidden_size});
-  const TensorView rstd = arena.Allocate("rstd", context.dtype, {rows});
+  const TensorView rstd = arena.Allocate("rstd", context.accumulator(), {rows});
   RETURN_IF_ERROR(embedding_.Forward(context, input.ids, x));
   for (size_t l = 0; l < blocks_.size(); ++l) {
     const ArenaScope layer(arena);

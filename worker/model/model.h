@@ -40,7 +40,14 @@ namespace longspan::worker {
 struct ModelInput {
   kernels::ConstTensorView ids;  // [M] i32, M = B * n, batch-major
   const SequenceShard* shard = nullptr;
+  // [n] i64, filled by UploadPositions. Null: the model makes them in the
+  // arena, which a step that is recorded as a graph must not do.
+  kernels::TensorView positions = {};
 };
+
+absl::Status UploadPositions(const RankContext& context,
+                             const SequenceShard& shard,
+                             kernels::TensorView positions);
 
 // Everything backward needs, as views into the arena. Owned by the caller and
 // reused from step to step.
@@ -84,8 +91,8 @@ class Model {
  private:
   absl::Status CheckInput(const RankContext& context, const ModelInput& input,
                           const ModelState* state) const;
-  void AllocateTape(const RankContext& context, const ModelInput& input,
-                    ModelTape& tape) const;
+  absl::Status AllocateTape(const RankContext& context, const ModelInput& input,
+                            ModelTape& tape) const;
 
   const ModelSpec spec_;
   Embedding embedding_;

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "common/model_spec/model_state_spec.h"
 #include "kernels/api/tensor_view.h"
+#include "worker/parallel/rank_context.h"
 #include "worker/tensor/tensor.h"
 
 namespace longspan::worker {
@@ -35,8 +36,8 @@ class ModelState {
  public:
   // An empty text.
   static absl::StatusOr<std::unique_ptr<ModelState>> Create(
-      const ModelSpec& spec, const StateCapacity& capacity,
-      kernels::DType dtype);
+      const RankContext& context, const ModelSpec& spec,
+      const StateCapacity& capacity);
 
   // Tokens seen so far: the position of the next one.
   int64_t position() const { return position_; }
@@ -45,7 +46,7 @@ class ModelState {
   LayerState& layer(int64_t layer) { return layers_[layer]; }
 
   // Back to an empty text.
-  void Reset();
+  absl::Status Reset();
 
   // All tensors by name (for session files and boundary states).
   struct NamedTensor {
@@ -55,8 +56,9 @@ class ModelState {
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
 
  private:
-  ModelState() = default;
+  explicit ModelState(const RankContext& context) : context_(context) {}
 
+  const RankContext context_;
   StateCapacity capacity_;
   Tensor storage_;
   std::vector<NamedTensor> tensors_;

@@ -1,6 +1,7 @@
 #include "worker/model/parameters.h"
 
-#include <cstring>
+#include <algorithm>
+#include <vector>
 
 #include "absl/memory/memory.h"
 #include "common/base/check.h"
@@ -22,20 +23,25 @@ uint32_t HashName(std::string_view name) {
   return hash;
 }
 
-template <typename T>
-void Fill(const ParameterInfo& info, uint64_t seed, T* out) {
+// Elements that are made on the host at a time.
+constexpr int64_t kPieceElements = 1 << 20;
+
+// Elements [first, first + numbers.size()) of a parameter.
+void Fill(const ParameterInfo& info, uint64_t seed, int64_t first,
+          std::vector<double>& numbers) {
   const RandomKey key = {seed, RandomPurpose::kParameterInit,
                          HashName(info.name)};
-  for (int64_t i = 0; i < info.count; ++i) {
+  for (size_t i = 0; i < numbers.size(); ++i) {
     switch (info.initial) {
       case InitialValue::kNormal:
-        out[i] = static_cast<T>(info.standard_deviation * RandomNormal(key, i));
+        numbers[i] = info.standard_deviation *
+                     RandomNormal(key, first + static_cast<int64_t>(i));
         break;
       case InitialValue::kZero:
-        out[i] = 0;
+        numbers[i] = 0.0;
         break;
       case InitialValue::kOne:
-        out[i] = 1;
+        numbers[i] = 1.0;
         break;
     }
   }
@@ -58,27 +64,50 @@ const ParameterInfo& Require(const ParameterLayout& layout,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Parameters>> Parameters::Create(
-    const ModelSpec& spec, kernels::DType dtype, bool with_gradients) {
-  auto parameters = absl::WrapUnique(new Parameters());
+    const RankContext& context, const ModelSpec& spec, bool with_gradients) {
+  auto parameters = absl::WrapUnique(new Parameters(context));
   parameters->layout_ = LayoutParameters(spec);
   const int64_t total = parameters->layout_.total;
-  ASSIGN_OR_RETURN(parameters->values_, Tensor::Create(dtype, total));
+  kernels::DeviceMemory& memory = context.backend->memory();
+  const kernels::DType dtype = context.accumulator();
+  ASSIGN_OR_RETURN(parameters->values_, Tensor::Create(memory, dtype, total));
+  if (context.dtype != dtype) {
+    ASSIGN_OR_RETURN(parameters->compute_,
+                     Tensor::Create(memory, context.dtype, total));
+  }
   if (with_gradients) {
     ASSIGN_OR_RETURN(parameters->gradients_,
-                     Tensor::Create(dtype, total + kGradientTail));
+                     Tensor::Create(memory, dtype, total + kGradientTail));
   }
   return parameters;
 }
 
-void Parameters::Initialize(uint64_t seed) {
+absl::Status Parameters::Initialize(uint64_t seed) {
   for (const ParameterInfo& info : layout_.parameters) {
-    const TensorView value = values_.View(info.offset, {info.count});
-    if (dtype() == kernels::DType::kF64) {
-      Fill(info, seed, value.data_as<double>());
-    } else {
-      Fill(info, seed, value.data_as<float>());
+    for (int64_t done = 0; done < info.count; done += kPieceElements) {
+      std::vector<double> numbers(std::min(kPieceElements, info.count - done));
+      Fill(info, seed, done, numbers);
+      RETURN_IF_ERROR(transfer().UploadNumbers(
+          numbers, values_.View(info.offset + done,
+                                {static_cast<int64_t>(numbers.size())})));
     }
   }
+  return RefreshCompute();
+}
+
+absl::Status Parameters::RefreshCompute() const {
+  if (compute_.empty()) return absl::OkStatus();
+  return context_.backend->elementwise().Copy(values_.view(), compute_.view(),
+                                              *context_.stream);
+}
+
+absl::StatusOr<Tensor> Parameters::Constant(
+    absl::Span<const double> numbers) const {
+  ASSIGN_OR_RETURN(Tensor tensor,
+                   Tensor::Create(context_.backend->memory(), dtype(),
+                                  static_cast<int64_t>(numbers.size())));
+  RETURN_IF_ERROR(transfer().UploadNumbers(numbers, tensor.view()));
+  return tensor;
 }
 
 TensorView Parameters::gradients() const {
@@ -89,8 +118,22 @@ TensorView Parameters::tail() const {
   return gradients_.View(layout_.total, {kGradientTail});
 }
 
-void Parameters::ZeroGradients() {
-  std::memset(gradients_.view().data(), 0, gradients_.bytes());
+absl::Status Parameters::ZeroGradients() {
+  return context_.backend->elementwise().SetZero(gradients_.view(),
+                                                 *context_.stream);
+}
+
+TensorView Parameters::compute() const {
+  return compute_.empty() ? TensorView() : compute_.view();
+}
+
+TensorView Parameters::Compute(std::string_view name) const {
+  return Shaped(ComputeTensor(), Require(layout_, name));
+}
+
+TensorView Parameters::PackedCompute(std::string_view first,
+                                     std::string_view last) const {
+  return Packed(ComputeTensor(), first, last);
 }
 
 TensorView Parameters::Value(std::string_view name) const {

@@ -21,7 +21,7 @@ using Write = LinearWeight::Write;
 LinearWeight Projection(const Parameters& parameters, int layer,
                         const char* first, const char* last) {
   const std::string prefix = absl::StrCat("model.layers.", layer, ".attn.");
-  return LinearWeight(parameters.PackedValue(prefix + first, prefix + last),
+  return LinearWeight(parameters.PackedCompute(prefix + first, prefix + last),
                       parameters.PackedGradient(prefix + first, prefix + last));
 }
 
@@ -61,7 +61,9 @@ MixerTape SoftmaxAttentionLayer::AllocateTape(const RankContext& context,
   }
   tape.o =
       take("o", {shard.batch(), shard.tokens(), spec_.heads, spec_.head_dim});
-  tape.lse = take("lse", {shard.batch(), spec_.heads, shard.tokens()});
+  tape.lse =
+      context.arena->Allocate("lse", context.accumulator(),
+                              {shard.batch(), spec_.heads, shard.tokens()});
   return tape;
 }
 
@@ -273,8 +275,7 @@ absl::Status SoftmaxAttentionLayer::MixBackward(
       *context.stream));
   if (context.ranks() > 1) {
     KvExchange exchange(context, layer_, *pass.shard, width_);
-    RETURN_IF_ERROR(exchange.ScatterGradients(d.d_key_value, d.d_own,
-                                              AllocateStaging(context, pass)));
+    RETURN_IF_ERROR(exchange.ScatterGradients(d.d_key_value, d.d_own));
   }
   return Rotate(context, pass, /*inverse=*/true, d.d_q, d.d_own);
 }

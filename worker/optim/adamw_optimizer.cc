@@ -14,8 +14,6 @@ namespace {
 using kernels::DType;
 using kernels::TensorView;
 
-constexpr int64_t kAlignment = 64;
-
 TensorView Flat(const TensorView& view) {
   return view.Reshape({view.element_count()});
 }
@@ -38,75 +36,57 @@ absl::Status CheckParameter(const OptimizedParameter& parameter) {
   return absl::OkStatus();
 }
 
-TensorView AlignedWorkspace(std::vector<char>& memory) {
-  const auto address = reinterpret_cast<uintptr_t>(memory.data());
-  const uintptr_t gap = (kAlignment - address % kAlignment) % kAlignment;
-  return TensorView(memory.data() + gap, DType::kU8,
-                    {static_cast<int64_t>(memory.size()) - kAlignment});
-}
-
 }  // namespace
 
 absl::StatusOr<AdamWOptimizer> AdamWOptimizer::Create(
     std::vector<OptimizedParameter> parameters, const AdamWSettings& settings,
     kernels::BackendKind backend, kernels::Optimizer& ops,
-    kernels::Stream& stream) {
+    kernels::DeviceMemory& memory, kernels::Stream& stream) {
+  int64_t elements = 0;
   for (const OptimizedParameter& parameter : parameters) {
     RETURN_IF_ERROR(CheckParameter(parameter));
+    elements += parameter.value.element_count();
   }
-  return AdamWOptimizer(std::move(parameters), settings, backend, ops, stream);
+  AdamWOptimizer optimizer(std::move(parameters), settings, ops, stream);
+  ASSIGN_OR_RETURN(optimizer.workspace_,
+                   Tensor::Create(memory, DType::kU8,
+                                  kernels::SumOfSquaresWorkspaceBytes(
+                                      elements, backend, 1)));
+  return optimizer;
 }
 
 AdamWOptimizer::AdamWOptimizer(std::vector<OptimizedParameter> parameters,
                                const AdamWSettings& settings,
-                               kernels::BackendKind backend,
                                kernels::Optimizer& ops, kernels::Stream& stream)
     : parameters_(std::move(parameters)),
       options_(settings.adamw),
       clip_norm_(settings.clip_norm),
       ops_(&ops),
       stream_(&stream) {
-  int64_t elements = 0;
   for (const OptimizedParameter& parameter : parameters_) {
-    tensors_.push_back({Flat(parameter.value), Flat(parameter.gradient),
-                        Flat(parameter.first_moment),
-                        Flat(parameter.second_moment),
-                        parameter.decays ? settings.weight_decay : 0.0});
+    tensors_.push_back(
+        {Flat(parameter.value), Flat(parameter.gradient),
+         Flat(parameter.first_moment), Flat(parameter.second_moment),
+         parameter.decays ? settings.weight_decay : 0.0,
+         parameter.compute.is_null() ? TensorView() : Flat(parameter.compute)});
     gradients_.push_back(Flat(parameter.gradient));
-    elements += parameter.value.element_count();
   }
-  workspace_.resize(kernels::SumOfSquaresWorkspaceBytes(elements, backend, 1) +
-                    kAlignment);
 }
 
-absl::StatusOr<double> AdamWOptimizer::GradientSumOfSquares() {
-  double sum = 0.0;
-  RETURN_IF_ERROR(ops_->SumOfSquares(gradients_,
-                                     TensorView(&sum, DType::kF64, {1}),
-                                     AlignedWorkspace(workspace_), *stream_));
-  RETURN_IF_ERROR(stream_->Synchronize());
-  return sum;
+absl::Status AdamWOptimizer::Submit(const UpdateScalars& scalars) {
+  RETURN_IF_ERROR(ops_->SumOfSquares(gradients_, scalars.sum_of_squares,
+                                     workspace_.view(), *stream_));
+  RETURN_IF_ERROR(ops_->ClipFactor(scalars.sum_of_squares, clip_norm_,
+                                   scalars.clip_factor, *stream_));
+  return ops_->AdamW(tensors_,
+                     {scalars.learning_rate, scalars.clip_factor, scalars.step},
+                     options_, *stream_);
 }
 
-absl::StatusOr<UpdateResult> AdamWOptimizer::Update(double learning_rate,
-                                                    double sum_of_squares) {
+UpdateResult AdamWOptimizer::Finish(double sum_of_squares) {
   const ClipDecision decision = DecideClip(sum_of_squares, clip_norm_);
-  const UpdateResult result = {decision.gradient_norm, decision.clip_factor,
-                               decision.skip};
-  if (decision.skip) {
-    ++skipped_;
-    return result;
-  }
-  auto rate = static_cast<float>(learning_rate);
-  auto clip = static_cast<float>(decision.clip_factor);
-  int64_t step = updates_ + 1;
-  const kernels::AdamWScalars scalars = {TensorView(&rate, DType::kF32, {1}),
-                                         TensorView(&clip, DType::kF32, {1}),
-                                         TensorView(&step, DType::kI64, {1})};
-  RETURN_IF_ERROR(ops_->AdamW(tensors_, scalars, options_, *stream_));
-  RETURN_IF_ERROR(stream_->Synchronize());
-  updates_ = step;
-  return result;
+  ++(decision.skip ? skipped_ : updates_);
+  return {decision.gradient_norm, decision.clip_factor, decision.skip};
 }
 
 void AdamWOptimizer::Restore(int64_t updates, int64_t skipped) {

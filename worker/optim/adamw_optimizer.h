@@ -12,10 +12,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/api/device_memory.h"
 #include "kernels/api/optimizer.h"
 #include "kernels/api/stream.h"
 #include "kernels/api/tensor_view.h"
 #include "kernels/cost/backend_kind.h"
+#include "worker/tensor/tensor.h"
 
 namespace longspan::worker {
 
@@ -28,6 +30,17 @@ struct OptimizedParameter {
   kernels::TensorView first_moment;
   kernels::TensorView second_moment;
   bool decays = false;  // rank 2 or more
+  // Receives the new value rounded to bf16; may be null.
+  kernels::TensorView compute = {};
+};
+
+// What changes from step to step, in the memory of the backend, so that an
+// update needs no host number and can be replayed.
+struct UpdateScalars {
+  kernels::ConstTensorView learning_rate;  // [1] f32
+  kernels::ConstTensorView step;           // [1] i64: next_step()
+  kernels::TensorView sum_of_squares;      // [1] f64, written
+  kernels::TensorView clip_factor;         // [1] f32, written
 };
 
 struct AdamWSettings {
@@ -44,21 +57,22 @@ struct UpdateResult {
 
 class AdamWOptimizer {
  public:
-  // `ops` and `stream` must outlive the optimiser. kInvalidArgument names the
-  // parameter whose views do not match.
+  // `ops`, `memory` and `stream` must outlive the optimiser. kInvalidArgument
+  // names the parameter whose views do not match.
   static absl::StatusOr<AdamWOptimizer> Create(
       std::vector<OptimizedParameter> parameters, const AdamWSettings& settings,
       kernels::BackendKind backend, kernels::Optimizer& ops,
-      kernels::Stream& stream);
+      kernels::DeviceMemory& memory, kernels::Stream& stream);
 
-  // The squared global norm of the gradients as they are now.
-  absl::StatusOr<double> GradientSumOfSquares();
+  // Submits one update: the squared global norm of the gradients, the clip
+  // factor, and new values. All ranks must hold the same gradients.
+  absl::Status Submit(const UpdateScalars& scalars);
+  // What the update did, given its sum of squares, after the stream has been
+  // synchronised. A step whose norm is not finite has changed nothing but
+  // skipped().
+  UpdateResult Finish(double sum_of_squares);
 
-  // One update. `sum_of_squares` must be the same on all ranks. A step whose
-  // norm is not finite changes nothing but skipped().
-  absl::StatusOr<UpdateResult> Update(double learning_rate,
-                                      double sum_of_squares);
-
+  int64_t next_step() const { return updates_ + 1; }
   // Updates made (the t of the bias correction) and steps skipped.
   int64_t updates() const { return updates_; }
   int64_t skipped() const { return skipped_; }
@@ -71,8 +85,8 @@ class AdamWOptimizer {
 
  private:
   AdamWOptimizer(std::vector<OptimizedParameter> parameters,
-                 const AdamWSettings& settings, kernels::BackendKind backend,
-                 kernels::Optimizer& ops, kernels::Stream& stream);
+                 const AdamWSettings& settings, kernels::Optimizer& ops,
+                 kernels::Stream& stream);
 
   // Immutable after construction.
   std::vector<OptimizedParameter> parameters_;
@@ -83,7 +97,7 @@ class AdamWOptimizer {
   std::vector<kernels::AdamWTensor> tensors_;
   std::vector<kernels::ConstTensorView> gradients_;
 
-  std::vector<char> workspace_;
+  Tensor workspace_;
   int64_t updates_ = 0;
   int64_t skipped_ = 0;
 };

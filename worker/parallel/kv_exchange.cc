@@ -27,7 +27,9 @@ TensorView KvExchange::Parcel(TensorView rows, TensorView staging,
                               int rank) const {
   const TokenRange range = shard_.ranges()[rank];
   const int64_t batch = shard_.batch();
-  if (batch == 1) return Rows(rows, rank).Reshape({range.size() * width_});
+  if (staging.is_null()) {
+    return Rows(rows, rank).Reshape({range.size() * width_});
+  }
   return staging.Slice(0, batch * range.begin * width_,
                        batch * range.end * width_);
 }
@@ -63,12 +65,23 @@ absl::Status KvExchange::Gather(TensorView rows, TensorView staging) {
   return absl::OkStatus();
 }
 
-absl::Status KvExchange::ScatterGradients(TensorView d_rows, TensorView d_own,
-                                          TensorView staging) {
+absl::Status KvExchange::ScatterGradients(TensorView d_rows, TensorView d_own) {
+  const bool narrow = context_.dtype != context_.accumulator();
+  const int64_t rows = shard_.batch() * shard_.piece().tokens;
+  TensorView staging;
+  TensorView sum = d_own;
+  if (narrow || shard_.batch() > 1) {
+    staging = context_.arena->Allocate("kv_staging", context_.accumulator(),
+                                       {rows * width_});
+  }
+  if (narrow) {
+    sum = context_.arena->Allocate("d_own_sum", context_.accumulator(),
+                                   {d_own.size(0), d_own.size(1), width_});
+  }
   std::vector<ConstTensorView> parcels;
   for (int r = 0; r < context_.ranks(); ++r) {
     const TensorView parcel = Parcel(d_rows, staging, r);
-    if (shard_.batch() > 1) {
+    if (!staging.is_null()) {
       const TensorView from = Rows(d_rows, r);
       RETURN_IF_ERROR(
           CopyRows(from, parcel.Reshape({from.size(0), from.size(1), width_})));
@@ -76,10 +89,12 @@ absl::Status KvExchange::ScatterGradients(TensorView d_rows, TensorView d_own,
     parcels.push_back(parcel);
   }
   RETURN_IF_ERROR(context_.stream->Synchronize());
-  return context_.group
-      ->ReduceScatter(parcels, d_own.Reshape({d_own.element_count()}),
-                      {Traffic::kKvExchange, Direction::kBackward, layer_})
-      ->Wait();
+  RETURN_IF_ERROR(
+      context_.group
+          ->ReduceScatter(parcels, sum.Reshape({sum.element_count()}),
+                          {Traffic::kKvExchange, Direction::kBackward, layer_})
+          ->Wait());
+  return narrow ? CopyRows(sum, d_own) : absl::OkStatus();
 }
 
 }  // namespace longspan::worker

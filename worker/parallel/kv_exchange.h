@@ -6,7 +6,7 @@
 //
 // Rows interleave key and value per token, [tokens, 2, Hkv * D], so that one
 // transfer carries both. With batch 1 the transfer goes straight into place;
-// larger batches are staged and copied.
+// larger batches, and gradients in bf16, are staged and copied.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ class KvExchange {
   KvExchange(const RankContext& context, int layer, const SequenceShard& shard,
              int64_t width);
 
-  // Elements of the staging buffer that Forward or Backward needs: none for
-  // batch 1 or a single rank.
+  // Elements of the staging buffer that Gather needs: none for batch 1 or a
+  // single rank.
   static int64_t StagingCount(const SequenceShard& shard, int64_t width);
 
   // `rows` [B, N, width] of the piece, strided in B; this rank's rows,
@@ -33,15 +33,17 @@ class KvExchange {
   absl::Status Gather(kernels::TensorView rows, kernels::TensorView staging);
 
   // `d_rows` [B, N, width]: this rank's contribution to every row. `d_own`
-  // [B, n, width] contiguous: the sum over ranks of this rank's rows.
+  // [B, n, width] contiguous: the sum over ranks of this rank's rows. bf16
+  // gradients travel and are summed in f32, and are rounded once. Staging
+  // comes from the context's arena.
   absl::Status ScatterGradients(kernels::TensorView d_rows,
-                                kernels::TensorView d_own,
-                                kernels::TensorView staging);
+                                kernels::TensorView d_own);
 
  private:
   // Rank r's rows, [B, n_r, width].
   kernels::TensorView Rows(kernels::TensorView rows, int rank) const;
-  // Where rank r's rows lie for the transfer, flat.
+  // Where rank r's rows lie for the transfer, flat: in place if there is no
+  // staging.
   kernels::TensorView Parcel(kernels::TensorView rows,
                              kernels::TensorView staging, int rank) const;
   absl::Status CopyRows(kernels::ConstTensorView from,

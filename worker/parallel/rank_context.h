@@ -9,6 +9,7 @@
 #include "kernels/cost/backend_kind.h"
 #include "worker/collective/process_group.h"
 #include "worker/tensor/arena.h"
+#include "worker/tensor/transfer.h"
 
 namespace longspan::worker {
 
@@ -16,16 +17,19 @@ struct RankContext {
   kernels::Backend* backend = nullptr;
   kernels::Stream* stream = nullptr;
   Arena* arena = nullptr;
-  ProcessGroup* group = nullptr;                // null: a single rank
-  kernels::DType dtype = kernels::DType::kF32;  // of parameters, activations
-                                                // and states: f32 or f64
+  ProcessGroup* group = nullptr;  // null: a single rank
+  // Of activations: f32, f64 or bf16. Parameters, states, gates and sums have
+  // accumulator().
+  kernels::DType dtype = kernels::DType::kF32;
   // As the stream was created; decide workspace sizes.
   kernels::BackendKind backend_kind = kernels::BackendKind::kCpu;
   int threads = 1;
 
   int rank() const { return group == nullptr ? 0 : group->rank(); }
   int ranks() const { return group == nullptr ? 1 : group->size(); }
+  kernels::DType accumulator() const { return kernels::AccumulatorOf(dtype); }
   int64_t element_bytes() const { return kernels::BytesPerElement(dtype); }
+  Transfer transfer() const { return Transfer(&backend->memory(), stream); }
 };
 
 }  // namespace longspan::worker

@@ -14,9 +14,10 @@ constexpr int64_t kAlignment = 64;
 
 }  // namespace
 
-absl::StatusOr<Arena> Arena::Create(int64_t bytes) {
-  ASSIGN_OR_RETURN(Pages pages, Pages::Map(bytes));
-  return Arena(std::move(pages));
+absl::StatusOr<Arena> Arena::Create(kernels::DeviceMemory& memory,
+                                    int64_t bytes) {
+  ASSIGN_OR_RETURN(DeviceBuffer buffer, DeviceBuffer::Allocate(memory, bytes));
+  return Arena(std::move(buffer));
 }
 
 kernels::TensorView Arena::Allocate(std::string_view name, kernels::DType dtype,
@@ -38,7 +39,7 @@ void* Arena::Take(std::string_view name, int64_t bytes) {
       << "buffer '" << std::string(name) << "' of " << bytes
       << " bytes does not fit: " << used_ << " of the planned " << capacity()
       << " bytes are in use";
-  void* data = static_cast<std::byte*>(pages_.data()) + used_;
+  void* data = static_cast<std::byte*>(buffer_.data()) + used_;
   used_ += rounded;
   high_water_ = std::max(high_water_, used_);
   if (recording_on_) recording_.push_back({std::string(name), rounded});

@@ -3,9 +3,8 @@
 //
 // The size is the planner's prediction (common/model_spec/memory_plan.h).
 // Asking for more is a broken invariant, not an error value: it means that
-// plan and code disagree, and the process aborts naming the buffer. Pages are
-// touched on first use, so resident memory is the high-water mark. Contents
-// are not cleared between steps. Not thread-safe.
+// plan and code disagree, and the process aborts naming the buffer. The memory
+// is the backend's. Contents are not cleared between steps. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/api/tensor_view.h"
-#include "worker/tensor/pages.h"
+#include "worker/tensor/device_buffer.h"
 
 namespace longspan::worker {
 
@@ -24,7 +23,8 @@ class Arena {
  public:
   using Mark = int64_t;
 
-  static absl::StatusOr<Arena> Create(int64_t bytes);
+  static absl::StatusOr<Arena> Create(kernels::DeviceMemory& memory,
+                                      int64_t bytes);
 
   // A contiguous buffer, aligned and rounded up to 64 bytes. `name` is the
   // buffer's name in the memory plan.
@@ -37,7 +37,7 @@ class Arena {
   // Frees everything allocated since `mark`.
   void Release(Mark mark);
 
-  int64_t capacity() const { return pages_.bytes(); }
+  int64_t capacity() const { return buffer_.bytes(); }
   int64_t high_water() const { return high_water_; }
 
   // For tests: the names and rounded sizes of all allocations since the call.
@@ -49,10 +49,10 @@ class Arena {
   const std::vector<Allocation>& recording() const { return recording_; }
 
  private:
-  explicit Arena(Pages pages) : pages_(std::move(pages)) {}
+  explicit Arena(DeviceBuffer buffer) : buffer_(std::move(buffer)) {}
   void* Take(std::string_view name, int64_t bytes);
 
-  Pages pages_;
+  DeviceBuffer buffer_;
   int64_t used_ = 0;
   int64_t high_water_ = 0;
   bool recording_on_ = false;

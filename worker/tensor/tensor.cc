@@ -8,10 +8,12 @@
 
 namespace longspan::worker {
 
-absl::StatusOr<Tensor> Tensor::Create(kernels::DType dtype, int64_t count) {
+absl::StatusOr<Tensor> Tensor::Create(kernels::DeviceMemory& memory,
+                                      kernels::DType dtype, int64_t count) {
   Tensor tensor;
-  ASSIGN_OR_RETURN(tensor.pages_,
-                   Pages::Map(count * kernels::BytesPerElement(dtype)));
+  ASSIGN_OR_RETURN(
+      tensor.buffer_,
+      DeviceBuffer::Allocate(memory, count * kernels::BytesPerElement(dtype)));
   tensor.dtype_ = dtype;
   tensor.count_ = count;
   return tensor;
@@ -19,7 +21,7 @@ absl::StatusOr<Tensor> Tensor::Create(kernels::DType dtype, int64_t count) {
 
 kernels::TensorView Tensor::View(int64_t offset,
                                  std::initializer_list<int64_t> shape) const {
-  auto* data = static_cast<std::byte*>(pages_.data()) +
+  auto* data = static_cast<std::byte*>(buffer_.data()) +
                offset * kernels::BytesPerElement(dtype_);
   kernels::TensorView view(data, dtype_, shape);
   LONGSPAN_CHECK(offset >= 0 && offset + view.element_count() <= count_)

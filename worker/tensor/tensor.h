@@ -6,20 +6,21 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/api/tensor_view.h"
-#include "worker/tensor/pages.h"
+#include "worker/tensor/device_buffer.h"
 
 namespace longspan::worker {
 
-// A flat, zero-initialised, page-aligned buffer. Movable; views into it stay
-// valid as long as the tensor (or what it was moved into) lives.
+// A flat, zero-initialised buffer in the memory of a backend. Movable; views
+// into it stay valid as long as the tensor (or what it was moved into) lives.
 class Tensor {
  public:
-  static absl::StatusOr<Tensor> Create(kernels::DType dtype, int64_t count);
+  static absl::StatusOr<Tensor> Create(kernels::DeviceMemory& memory,
+                                       kernels::DType dtype, int64_t count);
 
   Tensor() = default;
 
   kernels::TensorView view() const {
-    return kernels::TensorView(pages_.data(), dtype_, {count_});
+    return kernels::TensorView(buffer_.data(), dtype_, {count_});
   }
   // Elements [offset, offset + product of shape) in the given shape.
   kernels::TensorView View(int64_t offset,
@@ -27,11 +28,11 @@ class Tensor {
 
   bool empty() const { return count_ == 0; }
   int64_t count() const { return count_; }
-  int64_t bytes() const { return pages_.bytes(); }
+  int64_t bytes() const { return buffer_.bytes(); }
   kernels::DType dtype() const { return dtype_; }
 
  private:
-  Pages pages_;
+  DeviceBuffer buffer_;
   kernels::DType dtype_ = kernels::DType::kF32;
   int64_t count_ = 0;
 };

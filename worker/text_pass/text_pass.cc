@@ -14,12 +14,6 @@ using kernels::ConstTensorView;
 using kernels::DType;
 using kernels::TensorView;
 
-template <typename T>
-void CopyTo(ConstTensorView from, std::vector<double>& to) {
-  const T* values = from.data_as<T>();
-  to.assign(values, values + from.element_count());
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TextPass>> TextPass::Create(
@@ -53,8 +47,10 @@ absl::Status TextPass::Allocate() {
       .context_tokens = std::max<int64_t>(options_.context_tokens, 1),
       .piece_tokens = std::max<int64_t>(longest, 1)};
   ASSIGN_OR_RETURN(state_,
-                   ModelState::Create(model_.spec(), capacity, context_.dtype));
-  ASSIGN_OR_RETURN(Arena arena, Arena::Create(ArenaBytes()));
+                   ModelState::Create(context_, model_.spec(), capacity));
+  kernels::DeviceMemory& memory = context_.backend->memory();
+  ASSIGN_OR_RETURN(loss_, Tensor::Create(memory, DType::kF64, 1));
+  ASSIGN_OR_RETURN(Arena arena, Arena::Create(memory, ArenaBytes()));
   arena_ = std::make_unique<Arena>(std::move(arena));
   context_.arena = arena_.get();
   return absl::OkStatus();
@@ -104,10 +100,10 @@ absl::StatusOr<PieceScores> TextPass::RunPiece() {
   targets_.resize(shard.tokens());
   RETURN_IF_ERROR(
       text_.Read(begin, absl::MakeSpan(ids_), absl::MakeSpan(targets_)));
+  ASSIGN_OR_RETURN(const ConstTensorView ids,
+                   Upload(TokenUse::kIds, ids_, ids_buffer_));
   const ArenaScope scope(*arena_);
-  const ModelInput input = {
-      .ids = ConstTensorView(ids_.data(), DType::kI32, {shard.tokens()}),
-      .shard = &shard};
+  const ModelInput input = {.ids = ids, .shard = &shard};
   ASSIGN_OR_RETURN(const TensorView hidden,
                    model_.Forward(context_, input, state_.get()));
   PieceScores scores = {.first_position = begin + 1};
@@ -117,22 +113,24 @@ absl::StatusOr<PieceScores> TextPass::RunPiece() {
   return scores;
 }
 
+absl::StatusOr<ConstTensorView> TextPass::Upload(
+    TokenUse use, const std::vector<int32_t>& tokens, UploadBuffer& buffer) {
+  return UploadTokens(context_, model_.spec().vocabulary_size, use,
+                      ConstTensorView(tokens.data(), DType::kI32,
+                                      {static_cast<int64_t>(tokens.size())}),
+                      buffer);
+}
+
 absl::Status TextPass::Score(ConstTensorView hidden) {
   const int64_t rows = hidden.size(0);
-  double loss = 0.0;
-  const TensorView nll = arena_->Allocate("nll", context_.dtype, {rows});
+  ASSIGN_OR_RETURN(const ConstTensorView targets,
+                   Upload(TokenUse::kTargets, targets_, targets_buffer_));
+  const TensorView nll =
+      arena_->Allocate("nll", context_.accumulator(), {rows});
   RETURN_IF_ERROR(model_.head().Loss(
-      context_,
-      {.hidden = hidden,
-       .targets = ConstTensorView(targets_.data(), DType::kI32, {rows})},
-      TensorView(&loss, DType::kF64, {1}), nll));
-  RETURN_IF_ERROR(context_.stream->Synchronize());
-  if (context_.dtype == DType::kF64) {
-    CopyTo<double>(nll, nll_);
-  } else {
-    CopyTo<float>(nll, nll_);
-  }
-  return absl::OkStatus();
+      context_, {.hidden = hidden, .targets = targets}, loss_.view(), nll));
+  nll_.resize(rows);
+  return context_.transfer().DownloadNumbers(nll, absl::MakeSpan(nll_));
 }
 
 }  // namespace longspan::worker

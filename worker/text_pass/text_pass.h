@@ -26,9 +26,11 @@
 #include "common/model_spec/token_range.h"
 #include "worker/data/token_source.h"
 #include "worker/model/model.h"
+#include "worker/model/token_upload.h"
 #include "worker/parallel/rank_context.h"
 #include "worker/tensor/arena.h"
 #include "worker/tensor/tensor.h"
+#include "worker/tensor/upload_buffer.h"
 
 namespace longspan::worker {
 
@@ -76,6 +78,8 @@ class TextPass {
   int64_t ArenaBytes() const;
   int64_t PlannedArenaBytes(RunMode mode, std::vector<TokenRange> ranges,
                             int rank) const;
+  absl::StatusOr<kernels::ConstTensorView> Upload(
+      TokenUse use, const std::vector<int32_t>& tokens, UploadBuffer& buffer);
   absl::Status Score(kernels::ConstTensorView hidden);
 
   // Immutable after construction.
@@ -92,6 +96,9 @@ class TextPass {
   std::vector<int32_t> ids_;  // of this rank, of a piece
   std::vector<int32_t> targets_;
   std::vector<double> nll_;
+  UploadBuffer ids_buffer_;
+  UploadBuffer targets_buffer_;
+  Tensor loss_;  // [1] f64
   size_t next_piece_ = 0;
 };
 

@@ -89,13 +89,13 @@ absl::StatusOr<std::vector<std::string>> GatherTexts(const RankContext& context,
 absl::Status ReadParameters(const CheckpointReader& checkpoint,
                             const Parameters& parameters) {
   for (const ParameterInfo& info : parameters.layout().parameters) {
-    const absl::Status status =
-        checkpoint.Read(info.name, parameters.Value(info.name));
+    const absl::Status status = checkpoint.Read(
+        info.name, parameters.Value(info.name), parameters.transfer());
     if (status.ok()) continue;
     return absl::FailedPreconditionError(
         absl::StrCat(checkpoint.path(), ": ", status.message()));
   }
-  return absl::OkStatus();
+  return parameters.RefreshCompute();
 }
 
 TrainCheckpoint::TrainCheckpoint(const TrainCheckpointOptions& options,
@@ -141,8 +141,9 @@ absl::StatusOr<std::string> TrainCheckpoint::WriteRows(
   const CheckpointTarget target = {.directory = options_.directory,
                                    .step = step,
                                    .attempt = options_.attempt};
-  return ShardReport(
-      WriteShard(target, context_.rank(), context_.ranks(), rows), digest);
+  return ShardReport(WriteShard(target, context_.rank(), context_.ranks(), rows,
+                                context_.transfer()),
+                     digest);
 }
 
 absl::StatusOr<std::string> TrainCheckpoint::Commit(
@@ -175,7 +176,8 @@ absl::StatusOr<std::string> TrainCheckpoint::Commit(
 
 absl::StatusOr<TrainCheckpoint::Saved> TrainCheckpoint::Save(
     const TrainPosition& position) {
-  const std::string digest = DigestOf(AllParameters());
+  ASSIGN_OR_RETURN(const std::string digest,
+                   DigestOf(AllParameters(), context_.transfer()));
   ASSIGN_OR_RETURN(const std::string report, WriteRows(position.step, digest));
   ASSIGN_OR_RETURN(const std::vector<std::string> reports,
                    GatherTexts(context_, report));
@@ -254,9 +256,11 @@ TrainCheckpoint::Restore() {
   RETURN_IF_ERROR(ReadParameters(checkpoint, *parameters_));
   for (const ParameterInfo& info : parameters_->layout().parameters) {
     RETURN_IF_ERROR(checkpoint.Read(kFirstMoment + info.name,
-                                    Shaped(step_->first_moments(), info)));
+                                    Shaped(step_->first_moments(), info),
+                                    context_.transfer()));
     RETURN_IF_ERROR(checkpoint.Read(kSecondMoment + info.name,
-                                    Shaped(step_->second_moments(), info)));
+                                    Shaped(step_->second_moments(), info),
+                                    context_.transfer()));
   }
   ASSIGN_OR_RETURN(restored.position,
                    PositionFromState(checkpoint.manifest().step,

@@ -61,10 +61,11 @@ int64_t TrainJob::ArenaBytes() const {
 }
 
 absl::Status TrainJob::BuildModel() {
-  ASSIGN_OR_RETURN(Arena arena, Arena::Create(ArenaBytes()));
+  ASSIGN_OR_RETURN(Arena arena,
+                   Arena::Create(context_.backend->memory(), ArenaBytes()));
   arena_ = std::make_unique<Arena>(std::move(arena));
   context_.arena = arena_.get();
-  ASSIGN_OR_RETURN(parameters_, Parameters::Create(env_.model, context_.dtype,
+  ASSIGN_OR_RETURN(parameters_, Parameters::Create(context_, env_.model,
                                                    /*with_gradients=*/true));
   model_ = std::make_unique<Model>(env_.model, *parameters_);
   ASSIGN_OR_RETURN(step_,
@@ -79,8 +80,7 @@ absl::Status TrainJob::Resume() {
   ASSIGN_OR_RETURN(std::optional<TrainCheckpoint::Restored> restored,
                    checkpoint_->Restore());
   if (!restored && options_.initial_model.empty()) {
-    parameters_->Initialize(options_.seed);
-    return absl::OkStatus();
+    return parameters_->Initialize(options_.seed);
   }
   if (!restored) {
     ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointReader> initial,

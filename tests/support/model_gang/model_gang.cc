@@ -122,12 +122,8 @@ RankFixture::RankFixture(const GangCase& c, worker::ProcessGroup* group,
                          int64_t arena_bytes, bool with_gradients)
     : backend_(ValueOrDie(kernels::CreateBackend(c.backend))),
       stream_(ValueOrDie(backend_->CreateStream(1))),
-      arena_(ValueOrDie(worker::Arena::Create(arena_bytes))),
-      parameters_(ValueOrDie(
-          worker::Parameters::Create(c.spec, c.dtype, with_gradients))) {
-  parameters_->Initialize(c.seed);
-  if (c.edit) c.edit(*parameters_);
-  model_ = std::make_unique<worker::Model>(c.spec, *parameters_);
+      arena_(
+          ValueOrDie(worker::Arena::Create(backend_->memory(), arena_bytes))) {
   context_.backend = backend_.get();
   context_.stream = stream_.get();
   context_.arena = &arena_;
@@ -135,6 +131,12 @@ RankFixture::RankFixture(const GangCase& c, worker::ProcessGroup* group,
   context_.dtype = c.dtype;
   context_.backend_kind = c.backend;
   context_.threads = 1;
+  parameters_ =
+      ValueOrDie(worker::Parameters::Create(context_, c.spec, with_gradients));
+  LONGSPAN_CHECK_OK(parameters_->Initialize(c.seed));
+  if (c.edit) c.edit(*parameters_);
+  LONGSPAN_CHECK_OK(parameters_->RefreshCompute());
+  model_ = std::make_unique<worker::Model>(c.spec, *parameters_);
 }
 
 worker::RankContext RankFixture::Alone() const {
@@ -143,12 +145,10 @@ worker::RankContext RankFixture::Alone() const {
   return alone;
 }
 
-std::vector<double> ToDoubles(kernels::ConstTensorView view) {
+std::vector<double> ToDoubles(kernels::ConstTensorView view,
+                              const worker::Transfer& transfer) {
   std::vector<double> values(view.element_count());
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = view.dtype() == DType::kF64 ? view.data_as<double>()[i]
-                                            : view.data_as<float>()[i];
-  }
+  LONGSPAN_CHECK_OK(transfer.DownloadNumbers(view, absl::MakeSpan(values)));
   return values;
 }
 

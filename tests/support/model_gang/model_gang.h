@@ -86,7 +86,9 @@ class RankFixture {
   worker::RankContext context_;
 };
 
-std::vector<double> ToDoubles(kernels::ConstTensorView contiguous);
+std::vector<double> ToDoubles(
+    kernels::ConstTensorView contiguous,
+    const worker::Transfer& transfer = worker::Transfer());
 
 // Rows of `rank` out of [B, N] values, batch-major.
 std::vector<int32_t> LocalRows(const std::vector<int32_t>& values,

@@ -36,8 +36,8 @@ absl::Status Evaluate(const std::string& text, int ranks,
   return RunThreadWorld(ranks, [&](ProcessGroup& group) {
     const TestRank rank(ranks == 1 ? nullptr : &group);
     ASSIGN_OR_RETURN(const auto parameters,
-                     Parameters::Create(spec, kernels::DType::kF64, false));
-    parameters->Initialize(3);
+                     Parameters::Create(rank.context(), spec, false));
+    RETURN_IF_ERROR(parameters->Initialize(3));
     Model model(spec, *parameters);
     RecordingReporter other;
     ASSIGN_OR_RETURN(

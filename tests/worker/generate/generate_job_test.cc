@@ -36,8 +36,8 @@ absl::Status Generate(const std::string& prompt, int ranks,
   return RunThreadWorld(ranks, [&](ProcessGroup& group) {
     const TestRank rank(ranks == 1 ? nullptr : &group, dtype);
     ASSIGN_OR_RETURN(const auto parameters,
-                     Parameters::Create(spec, dtype, false));
-    parameters->Initialize(11);
+                     Parameters::Create(rank.context(), spec, false));
+    RETURN_IF_ERROR(parameters->Initialize(11));
     Model model(spec, *parameters);
     RecordingReporter other;
     ASSIGN_OR_RETURN(
@@ -164,8 +164,8 @@ TEST(GenerateJobTest, AFailureOfTheLeaderWakesTheWaitingRanks) {
   const absl::Status status = RunThreadWorld(3, [&](ProcessGroup& group) {
     const TestRank rank(&group);
     ASSIGN_OR_RETURN(const auto parameters,
-                     Parameters::Create(spec, kernels::DType::kF64, false));
-    parameters->Initialize(1);
+                     Parameters::Create(rank.context(), spec, false));
+    RETURN_IF_ERROR(parameters->Initialize(1));
     if (group.rank() == 0) {
       // A head that is not a number: the prompt is read, decoding fails.
       parameters->Value("lm_head.weight").data_as<double>()[0] =

@@ -159,9 +159,9 @@ TEST_P(PlanTest, AForwardPassTakesItsPlannedPeak) {
           shape.context_tokens = 300;
           const MemoryPlan plan = PlanMemory(c.spec, shape);
           RankFixture rank(c, &group, plan.arena_bytes, false);
-          ASSIGN_OR_RETURN(
-              auto state,
-              worker::ModelState::Create(c.spec, {1, 300, c.tokens}, c.dtype));
+          ASSIGN_OR_RETURN(auto state,
+                           worker::ModelState::Create(rank.context(), c.spec,
+                                                      {1, 300, c.tokens}));
           EXPECT_EQ(plan.state_bytes,
                     StateBytes(c.spec, {1, 300, c.tokens}, 8));
           ASSIGN_OR_RETURN(const auto shard,

@@ -82,7 +82,7 @@ Fed Feed(const GangCase& c, int ranks, const std::vector<int64_t>& cuts) {
         RankFixture rank(c, &group, 8 << 20, false);
         const StateCapacity capacity = {1, c.tokens, c.tokens};
         ASSIGN_OR_RETURN(auto state,
-                         ModelState::Create(c.spec, capacity, c.dtype));
+                         ModelState::Create(rank.context(), c.spec, capacity));
         int64_t begin = 0;
         for (int64_t cut : cuts) {
           RETURN_IF_ERROR(FeedPiece(rank, rank.context(), c, begin, cut,
@@ -161,7 +161,7 @@ TEST(StateTest, AStateThatIsFullSaysSo) {
   const GangCase c =
       MakeGangCase(SmallSpec(LinearMixer::kBasic, "LN"), 1, kTokens);
   RankFixture rank(c, nullptr, 8 << 20, false);
-  auto state = ModelState::Create(c.spec, {1, 20, 20}, c.dtype);
+  auto state = ModelState::Create(rank.context(), c.spec, {1, 20, 20});
   ASSERT_TRUE(state.ok());
   std::vector<double> hidden(kTokens * c.spec.hidden_size);
   ASSERT_TRUE(
@@ -175,7 +175,8 @@ TEST(StateTest, AStateAtAnotherTokenIsRefused) {
   const GangCase c =
       MakeGangCase(SmallSpec(LinearMixer::kBasic, "L"), 1, kTokens);
   RankFixture rank(c, nullptr, 8 << 20, false);
-  auto state = ModelState::Create(c.spec, {1, kTokens, kTokens}, c.dtype);
+  auto state =
+      ModelState::Create(rank.context(), c.spec, {1, kTokens, kTokens});
   ASSERT_TRUE(state.ok());
   std::vector<double> hidden(kTokens * c.spec.hidden_size);
   const absl::Status wrong =

@@ -36,11 +36,17 @@ absl::Status Exchange(worker::ProcessGroup& group, int64_t batch) {
       }
     }
   }
-  std::vector<double> staging(worker::KvExchange::StagingCount(shard, kWidth) +
-                              1);
-  const TensorView staged(staging.data(), DType::kF64,
-                          {worker::KvExchange::StagingCount(shard, kWidth)});
-  worker::KvExchange exchange(rank.context(), 3, shard, kWidth);
+  const int64_t count = worker::KvExchange::StagingCount(shard, kWidth);
+  std::vector<double> staging(count);
+  const TensorView staged =
+      count == 0 ? TensorView()
+                 : TensorView(staging.data(), DType::kF64, {count});
+  worker::RankContext context = rank.context();
+  ASSIGN_OR_RETURN(
+      worker::Arena arena,
+      worker::Arena::Create(context.backend->memory(), int64_t{1} << 20));
+  context.arena = &arena;
+  worker::KvExchange exchange(context, 3, shard, kWidth);
   RETURN_IF_ERROR(exchange.Gather(view, staged));
   for (int64_t i = 0; i < static_cast<int64_t>(rows.size()); ++i) {
     EXPECT_EQ(rows[i], ValueAt(i / (kTokens * kWidth), i / kWidth % kTokens,
@@ -51,8 +57,8 @@ absl::Status Exchange(worker::ProcessGroup& group, int64_t batch) {
   for (double& row : rows) row *= group.rank() + 1;
   std::vector<double> d_own(batch * own.size() * kWidth);
   RETURN_IF_ERROR(exchange.ScatterGradients(
-      view, TensorView(d_own.data(), DType::kF64, {batch, own.size(), kWidth}),
-      staged));
+      view,
+      TensorView(d_own.data(), DType::kF64, {batch, own.size(), kWidth})));
   const double sum = group.size() * (group.size() + 1) / 2;
   for (int64_t i = 0; i < static_cast<int64_t>(d_own.size()); ++i) {
     EXPECT_EQ(d_own[i],

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "gtest/gtest.h"
+#include "kernels/api/host_memory.h"
 #include "worker/tensor/tensor.h"
 
 namespace longspan::worker {
@@ -11,7 +12,8 @@ namespace {
 using kernels::DType;
 
 TEST(ArenaTest, BuffersAreAlignedAndApart) {
-  Arena arena = *Arena::Create(4096);
+  kernels::HostMemory memory;
+  Arena arena = *Arena::Create(memory, 4096);
   const auto a = arena.Allocate("a", DType::kF32, {3, 5});
   const auto b = arena.Allocate("b", DType::kF64, {7});
   EXPECT_EQ(reinterpret_cast<uintptr_t>(a.data()) % 64, 0u);
@@ -22,7 +24,8 @@ TEST(ArenaTest, BuffersAreAlignedAndApart) {
 }
 
 TEST(ArenaTest, ScopesGiveBackWhatTheyTook) {
-  Arena arena = *Arena::Create(1024);
+  kernels::HostMemory memory;
+  Arena arena = *Arena::Create(memory, 1024);
   const auto kept = arena.Allocate("kept", DType::kU8, {64});
   void* first = nullptr;
   {
@@ -35,7 +38,8 @@ TEST(ArenaTest, ScopesGiveBackWhatTheyTook) {
 }
 
 TEST(ArenaTest, RecordsNamesAndRoundedSizes) {
-  Arena arena = *Arena::Create(1024);
+  kernels::HostMemory memory;
+  Arena arena = *Arena::Create(memory, 1024);
   arena.Allocate("before", DType::kU8, {1});
   arena.StartRecording();
   arena.Allocate("x", DType::kF32, {17});
@@ -46,14 +50,16 @@ TEST(ArenaTest, RecordsNamesAndRoundedSizes) {
 }
 
 TEST(ArenaDeathTest, MoreThanThePlanAborts) {
-  Arena arena = *Arena::Create(128);
+  kernels::HostMemory memory;
+  Arena arena = *Arena::Create(memory, 128);
   arena.Allocate("fits", DType::kU8, {100});
   EXPECT_DEATH(arena.Allocate("too much", DType::kU8, {1}),
                "buffer 'too much' of 1 bytes does not fit");
 }
 
 TEST(TensorTest, StartsAtZeroAndMoves) {
-  Tensor tensor = *Tensor::Create(DType::kF32, 1000);
+  kernels::HostMemory memory;
+  Tensor tensor = *Tensor::Create(memory, DType::kF32, 1000);
   EXPECT_EQ(tensor.view().data_as<float>()[999], 0.0f);
   tensor.View(10, {2, 5}).data_as<float>()[3] = 4.0f;
   const Tensor moved = std::move(tensor);
@@ -62,7 +68,8 @@ TEST(TensorTest, StartsAtZeroAndMoves) {
 }
 
 TEST(TensorTest, ARefusedReservationIsAnError) {
-  const auto huge = Tensor::Create(DType::kF64, int64_t{1} << 58);
+  kernels::HostMemory memory;
+  const auto huge = Tensor::Create(memory, DType::kF64, int64_t{1} << 58);
   EXPECT_EQ(huge.status().code(), absl::StatusCode::kResourceExhausted);
 }
 

@@ -26,8 +26,8 @@ absl::StatusOr<std::vector<double>> Score(const ModelSpec& spec,
   RETURN_IF_ERROR(RunThreadWorld(ranks, [&](ProcessGroup& group) {
     const TestRank rank(ranks == 1 ? nullptr : &group);
     ASSIGN_OR_RETURN(const auto parameters,
-                     Parameters::Create(spec, kernels::DType::kF64, false));
-    parameters->Initialize(7);
+                     Parameters::Create(rank.context(), spec, false));
+    RETURN_IF_ERROR(parameters->Initialize(7));
     Model model(spec, *parameters);
     ASSIGN_OR_RETURN(const auto pass,
                      TextPass::Create(model, rank.context(), text,

@@ -37,10 +37,9 @@ class TrainCheckpointTest : public ::testing::Test {
         static_cast<int>(seeds.size()), [&](ProcessGroup& group) {
           const TestRank rank(&group);
           const ModelSpec spec = TinyModel("L", LinearMixer::kBasic);
-          ASSIGN_OR_RETURN(
-              const auto parameters,
-              Parameters::Create(spec, kernels::DType::kF64, true));
-          parameters->Initialize(seeds[group.rank()]);
+          ASSIGN_OR_RETURN(const auto parameters,
+                           Parameters::Create(rank.context(), spec, true));
+          RETURN_IF_ERROR(parameters->Initialize(seeds[group.rank()]));
           Model model(spec, *parameters);
           ASSIGN_OR_RETURN(
               const auto step,
@@ -74,11 +73,10 @@ TEST_F(TrainCheckpointTest, EveryRankWritesAShard) {
   EXPECT_EQ(checkpoint->manifest().world_size, 3);
   // Read back whole, whatever the shards.
   const ModelSpec spec = TinyModel("L", LinearMixer::kBasic);
-  const auto written =
-      Parameters::Create(spec, kernels::DType::kF64, false).value();
-  written->Initialize(4);
-  const auto read =
-      Parameters::Create(spec, kernels::DType::kF64, false).value();
+  const TestRank rank(nullptr);
+  const auto written = Parameters::Create(rank.context(), spec, false).value();
+  ASSERT_TRUE(written->Initialize(4).ok());
+  const auto read = Parameters::Create(rank.context(), spec, false).value();
   ASSERT_TRUE(ReadParameters(*checkpoint, *read).ok());
   const auto* a = written->values().data_as<double>();
   const auto* b = read->values().data_as<double>();
@@ -91,9 +89,11 @@ TEST_F(TrainCheckpointTest, AnotherModelIsNamed) {
       CheckpointReader::Open(
           ListCheckpoints(options_.directory).value()[0].path)
           .value();
-  const auto other = Parameters::Create(TinyModel("LL", LinearMixer::kBasic),
-                                        kernels::DType::kF64, false)
-                         .value();
+  const TestRank rank(nullptr);
+  const auto other =
+      Parameters::Create(rank.context(), TinyModel("LL", LinearMixer::kBasic),
+                         false)
+          .value();
   const absl::Status status = ReadParameters(*checkpoint, *other);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("layers.1"));

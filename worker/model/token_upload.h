@@ -1,0 +1,22 @@
+// Token ids and targets on their way to the ops. Ops on a device cannot refuse
+// an id, so it is checked here, before it gets there.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "kernels/api/tensor_view.h"
+#include "worker/parallel/rank_context.h"
+#include "worker/tensor/upload_buffer.h"
+
+namespace longspan::worker {
+
+enum class TokenUse { kIds, kTargets };  // targets may be negative: not scored
+
+// `host` [M] i32; see UploadBuffer::Put. kInvalidArgument names the first token
+// that is outside [0, vocabulary).
+absl::StatusOr<kernels::ConstTensorView> UploadTokens(
+    const RankContext& context, int64_t vocabulary, TokenUse use,
+    kernels::ConstTensorView host, UploadBuffer& buffer);
+
+}  // namespace longspan::worker
