@@ -1,18 +1,16 @@
 #!/usr/bin/env python3
 """Reads the machine code of the CUDA kernels: registers, spills, MMAs.
 
-usage: check_cuda_report.py CUOBJDUMP LIBRARY SOURCE_DIR REPORT
+usage: check_cuda_report.py CUOBJDUMP LIBRARY REPORT
 
 Writes one table per architecture to REPORT and prints it. Fails when
   - a kernel uses local memory (spilled registers, indexed arrays) and is not
     in MAY_SPILL below;
-  - a .cu file that multiplies on the matrix units (MmaBf16, in it or in what
-    it includes) has no kernel with an HMMA instruction;
+  - a kernel of MATRIX below has no HMMA instruction;
   - the architectures do not have the same kernels.
 """
 
 import collections
-import os
 import re
 import subprocess
 import sys
@@ -22,7 +20,9 @@ import sys
 MAY_SPILL = re.compile(
     r": (SoftmaxForwardKernel<256, 2|BackwardKeysKernel<128, 2),")
 COUNTED = ("HMMA", "LDSM", "LDGSTS", "LDL", "STL")
-INCLUDE = re.compile(r'^#include "(kernels/cuda/[^"]+)"', re.M)
+# Kernels whose work is products on the matrix units.
+MATRIX = re.compile(r": (SoftmaxForward|BackwardKeys|BackwardQueries|Scan|"
+                    r"Summary)Kernel\b")
 # The object file of a kernel, named after its source.
 MEMBER = re.compile(r"^member .*?([\w-]+)\.(?:cu\.)?o:$")
 USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
@@ -106,18 +106,6 @@ def plain_names(kernels):
     return plain
 
 
-def multiplies(source, path, seen):
-    """Whether a file of kernels/cuda calls MmaBf16, or what it includes."""
-    full = os.path.join(source, path)
-    if path in seen or not os.path.exists(full) or "/device/" in path:
-        return False
-    seen.add(path)
-    with open(full, encoding="utf-8") as file:
-        text = file.read()
-    return "MmaBf16(" in text or any(
-        multiplies(source, name, seen) for name in INCLUDE.findall(text))
-
-
 def table(architecture, kernels, plain):
     lines = [f"## {architecture}", "",
              "| kernel | registers | stack B | shared B | "
@@ -132,31 +120,25 @@ def table(architecture, kernels, plain):
     return lines
 
 
-def problems(kernels, plain, source):
+def problems(kernels, plain):
     found = []
     architectures = sorted({where for where, _ in kernels})
     for where, name in kernels:
         if (kernels[(where, name)].spills()
                 and not MAY_SPILL.search(plain[name])):
             found.append(f"{where} {plain[name]}: uses local memory")
+        if MATRIX.search(plain[name]) and not kernels[(where, name)].counts[
+                "HMMA"]:
+            found.append(f"{where} {plain[name]}: no HMMA")
         found += [f"{other} lacks {plain[name]}" for other in architectures
                   if (other, name) not in kernels]
-    folder = os.path.join(source, "kernels", "cuda")
-    for file in sorted(os.listdir(folder)):
-        if not file.endswith(".cu") or not multiplies(
-                source, "kernels/cuda/" + file, set()):
-            continue
-        for where in architectures:
-            if not any(k.counts["HMMA"] for (a, n), k in kernels.items()
-                       if a == where and plain[n].startswith(file[:-3] + ":")):
-                found.append(f"{where} {file}: no kernel has an HMMA")
     return found
 
 
 def main():
-    if len(sys.argv) != 5:
+    if len(sys.argv) != 4:
         sys.exit(__doc__)
-    cuobjdump, library, source, report = sys.argv[1:]
+    cuobjdump, library, report = sys.argv[1:]
     kernels = collections.defaultdict(Kernel)
     read_usage(dump(cuobjdump, "-res-usage", library), kernels)
     read_code(dump(cuobjdump, "-sass", library), kernels)
@@ -169,7 +151,7 @@ def main():
     with open(report, "w", encoding="utf-8") as file:
         file.write("\n".join(lines))
     print("\n".join(lines))
-    found = problems(dict(kernels), plain, source)
+    found = problems(dict(kernels), plain)
     print("\n".join(found))
     print(f"{len(kernels)} kernels, {len(found)} problems")
     sys.exit(1 if found else 0)
