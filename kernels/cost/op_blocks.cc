@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cost/cuda_op_plan.h"
 #include "kernels/cost/workspace.h"
 
 namespace longspan::kernels {
@@ -35,6 +36,12 @@ int64_t CrossEntropyWorkspaceBytes(int64_t rows, int64_t hidden_size,
   (void)hidden_size;
   (void)threads;
   if (backend == BackendKind::kReference) return 0;
+  if (backend == BackendKind::kCuda) {
+    const int64_t rows_at_once = CudaCrossEntropySlabRows(rows, vocabulary);
+    return RoundUpTo64(rows_at_once * CudaLogitStride(vocabulary) *
+                       static_cast<int64_t>(sizeof(float))) +
+           RoundUpTo64(rows_at_once * static_cast<int64_t>(sizeof(double)));
+  }
   const int64_t slab = CrossEntropySlabRows(rows, vocabulary, element_bytes);
   return RoundUpTo64(slab * vocabulary * element_bytes) +
          RoundUpTo64(slab * static_cast<int64_t>(sizeof(double)));
@@ -45,6 +52,10 @@ int64_t RmsNormBackwardWorkspaceBytes(int64_t rows, int64_t size,
                                       BackendKind backend, int threads) {
   (void)threads;
   if (backend == BackendKind::kReference) return 0;
+  if (backend == BackendKind::kCuda) {
+    return RoundUpTo64(PlanCudaNormBackward(rows, size).blocks * size *
+                       static_cast<int64_t>(sizeof(float)));
+  }
   return RoundUpTo64(RowSumBlocks(rows) * size * element_bytes);
 }
 
@@ -53,6 +64,12 @@ int64_t ShortConvolutionBackwardWorkspaceBytes(
     int64_t element_bytes, BackendKind backend, int threads) {
   (void)threads;
   if (backend == BackendKind::kReference) return 0;
+  if (backend == BackendKind::kCuda) {
+    const CudaConvolutionPlan plan =
+        PlanCudaConvolution(batch, tokens, channels, kernel_size);
+    return RoundUpTo64(batch * plan.runs * channels * kernel_size *
+                       static_cast<int64_t>(sizeof(float)));
+  }
   return RoundUpTo64(batch * RowSumBlocks(tokens) * channels * kernel_size *
                      element_bytes);
 }
@@ -61,7 +78,9 @@ int64_t SumOfSquaresWorkspaceBytes(int64_t total_elements, BackendKind backend,
                                    int threads) {
   (void)threads;
   if (backend == BackendKind::kReference) return 0;
-  const int64_t blocks = CeilDivide(total_elements, kSquareBlock);
+  const int64_t block =
+      backend == BackendKind::kCuda ? kCudaSquareBlock : kSquareBlock;
+  const int64_t blocks = CeilDivide(total_elements, block);
   return RoundUpTo64(blocks * static_cast<int64_t>(sizeof(double)));
 }
 

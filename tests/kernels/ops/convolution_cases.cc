@@ -34,7 +34,8 @@ OpCase ConvolutionCase(const ConvolutionShape& s) {
   const auto inputs = [s](const Operands& t) {
     ShortConvolutionInputs in = {t["x"], t["weight"], t["halo"], s.silu, {}};
     in.documents = {s.documents.data(),
-                    static_cast<int64_t>(s.documents.size())};
+                    static_cast<int64_t>(s.documents.size()),
+                    s.documents.data()};
     return in;
   };
   result.forward = [inputs](OpSet& ops, Operands& t) {

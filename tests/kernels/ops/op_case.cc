@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
+#include "kernels/api/bfloat16.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/reference/reference_ops.h"
@@ -51,6 +52,9 @@ void StoreElement(const TensorView& view, int64_t offset, double value) {
     case DType::kF64:
       view.data_as<double>()[offset] = value;
       return;
+    case DType::kBF16:
+      view.data_as<BFloat16>()[offset] = ToBFloat16(static_cast<float>(value));
+      return;
     case DType::kI32:
       view.data_as<int32_t>()[offset] = static_cast<int32_t>(value);
       return;
@@ -65,6 +69,9 @@ void StoreElement(const TensorView& view, int64_t offset, double value) {
 double LoadElement(const TensorView& view, int64_t offset) {
   if (view.dtype() == DType::kF32) return view.data_as<float>()[offset];
   if (view.dtype() == DType::kF64) return view.data_as<double>()[offset];
+  if (view.dtype() == DType::kBF16) {
+    return ToFloat(view.data_as<BFloat16>()[offset]);
+  }
   if (view.dtype() == DType::kI32) return view.data_as<int32_t>()[offset];
   return static_cast<double>(view.data_as<int64_t>()[offset]);
 }
