@@ -31,8 +31,11 @@ struct CudaAttentionTile {
 constexpr CudaAttentionTile CudaAttentionForwardTile(int padded_dim, int planes,
                                                      int warp_rows) {
   const int rows = kCudaAttentionWarps * warp_rows;
-  // 64 keys; 32 where two planes of 256 would not fit 163 KB (sm_80).
-  const int columns = padded_dim * planes > 256 ? 32 : 64;
+  // 64 keys; 32 where 32 rows of 128 leave no registers for more scores, and
+  // where two planes of 256 would not fit 163 KB (sm_80).
+  const bool narrow =
+      padded_dim * planes > 256 || (padded_dim == 128 && warp_rows == 32);
+  const int columns = narrow ? 32 : 64;
   // Q, one tile of K, one of V (K of the next tile arrives during P V), and the
   // first and last key of each row.
   return {rows, columns, 1,
@@ -45,7 +48,7 @@ constexpr int CudaAttentionForwardBlocks(int padded_dim, int planes,
                                          int warp_rows) {
   if (planes == 2) return padded_dim == 256 ? 1 : 2;
   if (padded_dim == 256 || warp_rows == 32) return 2;
-  return padded_dim == 64 ? 4 : 2;
+  return padded_dim == 64 ? 3 : 2;
 }
 
 // Both backward passes: two operands of `rows`, two of `columns` per stage, and

@@ -43,16 +43,19 @@ struct ForwardTile {
   using PerRow = float[kRowTiles][2];  // a lane's rows: LaneRow
 };
 
-// What a block computes.
+// What a block computes. It lives through the walk in registers: 32 bits each,
+// and what can be computed again is not kept.
 struct ForwardBlock {
-  int64_t batch;
-  int64_t head;  // the first of the packed ones
-  int64_t unit;
-  int split;
+  int batch;
+  int head;        // the first of the packed ones
   int first_row;   // of the unit
   int tile_begin;  // tiles of keys
   int tile_end;
 };
+
+LONGSPAN_DEVICE int SplitOfBlock(const SoftmaxForwardParams& p) {
+  return static_cast<int>(BlockIndex() % p.splits);
+}
 
 LONGSPAN_DEVICE AttentionRange KeysOfRow(const SoftmaxForwardParams& p,
                                          int row) {
@@ -64,23 +67,21 @@ LONGSPAN_DEVICE AttentionRange KeysOfRow(const SoftmaxForwardParams& p,
 template <typename Tile>
 LONGSPAN_DEVICE ForwardBlock FindForwardBlock(const SoftmaxForwardParams& p) {
   ForwardBlock block;
-  block.split = static_cast<int>(BlockIndex() % p.splits);
+  const int split = SplitOfBlock(p);
   const AttentionPlace place =
       PlaceOfBlock(p.shape.order, BlockIndex() / p.splits);
   const int units_per_batch = p.shape.heads / p.packed_heads;
-  block.unit = place.unit;
-  block.batch = place.unit / units_per_batch;
-  block.head = place.unit % units_per_batch * p.packed_heads;
+  block.batch = static_cast<int>(place.unit / units_per_batch);
+  block.head = static_cast<int>(place.unit % units_per_batch) * p.packed_heads;
   block.first_row = place.row_tile * Tile::kRows;
   const int begin = KeysOfRow(p, block.first_row).begin;
   const int end = KeysOfRow(p, block.first_row + Tile::kRows - 1).end;
   const int first_tile = begin / Tile::kColumns;
   const int64_t tiles =
       end > begin ? (end - 1) / Tile::kColumns + 1 - first_tile : 0;
-  block.tile_begin =
-      first_tile + static_cast<int>(tiles * block.split / p.splits);
+  block.tile_begin = first_tile + static_cast<int>(tiles * split / p.splits);
   block.tile_end =
-      first_tile + static_cast<int>(tiles * (block.split + 1) / p.splits);
+      first_tile + static_cast<int>(tiles * (split + 1) / p.splits);
   return block;
 }
 
@@ -162,7 +163,8 @@ LONGSPAN_DEVICE float ExponentiateRow(const float (&scores)[kTiles][4],
   for (int n = 0; n < kTiles; ++n) {
     const float low = Exp2(scores[n][2 * half] * scale_log2 - base);
     const float high = Exp2(scores[n][2 * half + 1] * scale_log2 - base);
-    row_sum += low + high;
+    row_sum += low;
+    row_sum += high;
     PackPair(packed, n, half, low, high);
   }
   max = row_max;
@@ -246,8 +248,9 @@ LONGSPAN_DEVICE void StorePartials(const SoftmaxForwardParams& p,
                                    const typename Tile::Sums& o,
                                    const typename Tile::PerRow& factor,
                                    const typename Tile::PerRow& log_sum) {
-  const int64_t base =
-      (block.split * p.shape.order.units + block.unit) * p.rows;
+  const int64_t unit = int64_t{block.batch} * (p.shape.heads / p.packed_heads) +
+                       block.head / p.packed_heads;
+  const int64_t base = (SplitOfBlock(p) * p.shape.order.units + unit) * p.rows;
   LONGSPAN_UNROLL
   for (int i = 0; i < 2 * Tile::kRowTiles; ++i) {
     const int row = block.first_row + warp_row + LaneRow(i / 2, i % 2);
