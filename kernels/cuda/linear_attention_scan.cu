@@ -5,12 +5,10 @@
 namespace longspan::kernels::cuda {
 namespace {
 
-// Registers per thread: R^T (kYDim / 2) and out^T (32) live through a chunk;
-// with 128 of them a block of 8 warps runs twice on an SM.
+// Blocks per SM: as many as leave the registers that a thread needs without
+// spilling; R^T (kYDim / 2) and out^T (32) live through a chunk.
 template <class Tile>
-inline constexpr int kScanBlocks = Tile::kGeneral || Tile::kYDim == 256 ? 1
-                                   : Tile::kYDim == 128                 ? 2
-                                                                        : 4;
+inline constexpr int kScanBlocks = !Tile::kGeneral && Tile::kYDim == 64 ? 2 : 1;
 
 template <class Tile>
 LONGSPAN_KERNEL(Tile::kThreads, kScanBlocks<Tile>)

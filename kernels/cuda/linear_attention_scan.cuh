@@ -119,7 +119,7 @@ LONGSPAN_DEVICE void WriteScores(const ScanRole& role,
       *reinterpret_cast<const DecayTable*>(stage + Layout::kTable);
 
   float s[kColumns / 8][4] = {};
-  LONGSPAN_UNROLL
+  LONGSPAN_NO_UNROLL
   for (int k0 = 0; k0 < Tile::kYDim; k0 += 16) {
     LeftFragment<kPlanes> a;
     LoadLeft<kPlanes, Tile::kYRowBytes, Tile::kYPlaneBytes>(
@@ -226,7 +226,7 @@ LONGSPAN_DEVICE void MultiplyScores(const unsigned char* z,
                                     const unsigned char* scores, bool reverse,
                                     OutputTile& out) {
   constexpr int kPlanes = Tile::kPlanes;
-  LONGSPAN_UNROLL
+  LONGSPAN_NO_UNROLL
   for (int k0 = 0; k0 < kLinearChunk; k0 += 16) {
     LeftFragment<kPlanes> a;
     LoadLeftTransposed<kPlanes, Tile::kZRowBytes, Tile::kZPlaneBytes>(

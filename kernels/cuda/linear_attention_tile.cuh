@@ -219,7 +219,7 @@ LONGSPAN_DEVICE void CopyRows(unsigned char* tile, const Bf16* from,
   static_assert(kLinearChunk * kVectors % kThreads == 0, "whole rounds");
   const int column = ThreadIndex() % kVectors;
   const bool inside_columns = 8 * column < cols;
-  LONGSPAN_UNROLL
+  LONGSPAN_NO_UNROLL
   for (int i = 0; i < kLinearChunk * kVectors / kThreads; ++i) {
     const int row = ThreadIndex() / kVectors + i * (kThreads / kVectors);
     const bool inside = inside_columns && row < rows;
@@ -396,6 +396,8 @@ LONGSPAN_DEVICE void LoadState(const StateView& view, float factor,
   if (view.data == nullptr || factor == 0.0f) return;
   LONGSPAN_UNROLL
   for (int n = 0; n < StateTile<Tile>::kTiles; ++n) {
+    // Loads do not pass it: addresses of all would not fit in registers.
+    if (n % 4 == 0) SyncWarp();
     LONGSPAN_UNROLL
     for (int e = 0; e < 4; ++e) {
       const int y = StateTile<Tile>::Y(n, e);
@@ -437,7 +439,7 @@ LONGSPAN_DEVICE void AddOuterProducts(StateTile<Tile>& state,
                                       const unsigned char* z,
                                       const float* column_weights) {
   constexpr int kPlanes = Tile::kPlanes;
-  LONGSPAN_UNROLL
+  LONGSPAN_NO_UNROLL
   for (int k0 = 0; k0 < kLinearChunk; k0 += 16) {
     LeftFragment<kPlanes> a;
     LoadLeftTransposed<kPlanes, Tile::kZRowBytes, Tile::kZPlaneBytes>(
