@@ -394,17 +394,23 @@ LONGSPAN_DEVICE void LoadState(const StateView& view, float factor,
                                StateTile<Tile>& state) {
   ClearState(state);
   if (view.data == nullptr || factor == 0.0f) return;
+  const int z = StateTile<Tile>::Z(0);
+  const float* at =
+      view.data + StateTile<Tile>::Y(0, 0) * view.stride_y + z * view.stride_z;
   LONGSPAN_UNROLL
   for (int n = 0; n < StateTile<Tile>::kTiles; ++n) {
     // Loads do not pass it: addresses of all would not fit in registers.
     if (n % 4 == 0) SyncWarp();
     LONGSPAN_UNROLL
     for (int e = 0; e < 4; ++e) {
-      const int y = StateTile<Tile>::Y(n, e);
-      const int z = StateTile<Tile>::Z(e);
-      if (y >= view.y_dim || z >= view.z_left) continue;
-      state.d[n][e] = factor * view.data[y * view.stride_y + z * view.stride_z];
+      const bool inside = StateTile<Tile>::Y(n, e) < view.y_dim &&
+                          StateTile<Tile>::Z(e) < view.z_left;
+      if (inside) {
+        state.d[n][e] =
+            factor * at[e % 2 * view.stride_y + e / 2 * 8 * view.stride_z];
+      }
     }
+    at += 8 * view.stride_y;
   }
 }
 
@@ -412,15 +418,20 @@ template <class Tile>
 LONGSPAN_DEVICE void StoreState(const StateView& view,
                                 const StateTile<Tile>& state) {
   if (view.data == nullptr) return;
+  float* at = view.data + StateTile<Tile>::Y(0, 0) * view.stride_y +
+              StateTile<Tile>::Z(0) * view.stride_z;
   LONGSPAN_UNROLL
   for (int n = 0; n < StateTile<Tile>::kTiles; ++n) {
+    if (n % 4 == 0) SyncWarp();
     LONGSPAN_UNROLL
     for (int e = 0; e < 4; ++e) {
-      const int y = StateTile<Tile>::Y(n, e);
-      const int z = StateTile<Tile>::Z(e);
-      if (y >= view.y_dim || z >= view.z_left) continue;
-      view.data[y * view.stride_y + z * view.stride_z] = state.d[n][e];
+      const bool inside = StateTile<Tile>::Y(n, e) < view.y_dim &&
+                          StateTile<Tile>::Z(e) < view.z_left;
+      if (inside) {
+        at[e % 2 * view.stride_y + e / 2 * 8 * view.stride_z] = state.d[n][e];
+      }
     }
+    at += 8 * view.stride_y;
   }
 }
 
