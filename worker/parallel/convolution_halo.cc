@@ -48,14 +48,13 @@ absl::Status ConvolutionHalo::Copy(ConstTensorView from, TensorView to) const {
 }
 
 absl::Status ConvolutionHalo::Launch(Direction direction) {
-  RETURN_IF_ERROR(context_.stream->Synchronize());
   for (const Parcel& parcel : parcels_) {
     const bool sends = owns(parcel) == (direction == Direction::kForward);
     const int peer = owns(parcel) ? parcel.move.to : parcel.move.from;
     works_.push_back(context_.group->SendReceive(
         sends ? parcel.staged : TensorView(), peer,
         sends ? TensorView() : parcel.staged, peer,
-        {Traffic::kConvolutionHalo, direction, layer_}));
+        {Traffic::kConvolutionHalo, direction, layer_}, context_.stream));
   }
   return absl::OkStatus();
 }
@@ -147,10 +146,10 @@ absl::Status ConvolutionHalo::LeavingTail(ConstTensorView x,
   const TensorView flat = tail.Reshape({tail.element_count()});
   std::vector<TensorView> receive(last + 1, flat.Slice(0, 0, 0));
   receive[last] = flat;
-  RETURN_IF_ERROR(context_.stream->Synchronize());
   return context_.group
       ->AllGather(receive[context_.rank()], receive,
-                  {Traffic::kConvolutionHalo, Direction::kForward, layer_})
+                  {Traffic::kConvolutionHalo, Direction::kForward, layer_},
+                  context_.stream)
       ->Wait();
 }
 

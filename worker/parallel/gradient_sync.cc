@@ -5,12 +5,13 @@
 namespace longspan::worker {
 namespace {
 
+// `after`: null for values in host memory.
 absl::Status Sum(const RankContext& context, kernels::TensorView values,
-                 Traffic traffic) {
+                 Traffic traffic, kernels::Stream* after) {
   if (context.ranks() == 1) return absl::OkStatus();
-  RETURN_IF_ERROR(context.stream->Synchronize());
   return context.group
-      ->AllReduce(values, Reduction::kSum, {traffic, Direction::kNone, -1})
+      ->AllReduce(values, Reduction::kSum, {traffic, Direction::kNone, -1},
+                  after)
       ->Wait();
 }
 
@@ -18,12 +19,12 @@ absl::Status Sum(const RankContext& context, kernels::TensorView values,
 
 absl::Status SyncGradients(const RankContext& context,
                            kernels::TensorView gradients) {
-  return Sum(context, gradients, Traffic::kGradientSync);
+  return Sum(context, gradients, Traffic::kGradientSync, context.stream);
 }
 
 absl::Status SumOverRanks(const RankContext& context,
                           kernels::TensorView values) {
-  return Sum(context, values, Traffic::kControl);
+  return Sum(context, values, Traffic::kControl, nullptr);
 }
 
 }  // namespace longspan::worker

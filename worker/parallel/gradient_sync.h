@@ -13,7 +13,7 @@ namespace longspan::worker {
 absl::Status SyncGradients(const RankContext& context,
                            kernels::TensorView gradients);
 
-// Sums of evaluation: `values` [n] f64, in place.
+// Sums of evaluation: `values` [n] f64 in host memory, in place.
 absl::Status SumOverRanks(const RankContext& context,
                           kernels::TensorView values);
 

@@ -50,11 +50,11 @@ absl::Status KvExchange::Gather(TensorView rows, TensorView staging) {
     RETURN_IF_ERROR(CopyRows(
         mine, parcels[own].Reshape({mine.size(0), mine.size(1), width_})));
   }
-  RETURN_IF_ERROR(context_.stream->Synchronize());
   RETURN_IF_ERROR(
       context_.group
           ->AllGather(parcels[own], parcels,
-                      {Traffic::kKvExchange, Direction::kForward, layer_})
+                      {Traffic::kKvExchange, Direction::kForward, layer_},
+                      context_.stream)
           ->Wait());
   for (int r = 0; staged && r < context_.ranks(); ++r) {
     if (r == own) continue;
@@ -88,11 +88,11 @@ absl::Status KvExchange::ScatterGradients(TensorView d_rows, TensorView d_own) {
     }
     parcels.push_back(parcel);
   }
-  RETURN_IF_ERROR(context_.stream->Synchronize());
   RETURN_IF_ERROR(
       context_.group
           ->ReduceScatter(parcels, sum.Reshape({sum.element_count()}),
-                          {Traffic::kKvExchange, Direction::kBackward, layer_})
+                          {Traffic::kKvExchange, Direction::kBackward, layer_},
+                          context_.stream)
           ->Wait());
   return narrow ? CopyRows(sum, d_own) : absl::OkStatus();
 }

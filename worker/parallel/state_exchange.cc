@@ -20,9 +20,9 @@ absl::Status StateExchange::Start(Direction direction) {
   std::vector<TensorView> rows;
   rows.reserve(context_.ranks());
   for (int r = 0; r < context_.ranks(); ++r) rows.push_back(summaries_.Row(r));
-  RETURN_IF_ERROR(context_.stream->Synchronize());
   work_ = context_.group->AllGather(
-      rows[rank_], rows, {Traffic::kStateExchange, direction, layer_});
+      rows[rank_], rows, {Traffic::kStateExchange, direction, layer_},
+      context_.stream);
   return absl::OkStatus();
 }
 
