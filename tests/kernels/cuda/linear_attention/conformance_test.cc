@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/check.h"
@@ -182,6 +183,59 @@ TEST(CudaLinearAttentionSegments, DoNotShow) {
       ExpectResults(device.Run(problem, passes), expected, DType::kBF16);
     }
     EXPECT_EQ(emulated::TakeLaunchFailures(), "");
+  }
+}
+
+TEST(CudaLinearAttentionDecode, AdvancesTheSlots) {
+  Device device;
+  LinearAttentionCase c = CaseNamed("ScalarB1T15H1K16V16");
+  c.batch = 2;
+  c.tokens = 3;
+  c.heads = 2;
+  for (const auto& [key_dim, value_dim] :
+       {std::pair<int64_t, int64_t>{24, 36}, {130, 150}}) {
+    c.key_dim = key_dim;
+    c.value_dim = value_dim;
+    for (DType dtype : {DType::kBF16, DType::kF32}) {
+      const LinearAttentionProblem problem(c, dtype);
+      HostTensor slots(DType::kI32, {2});
+      slots.view().data_as<int32_t>()[0] = 3;
+      slots.view().data_as<int32_t>()[1] = 1;
+      const auto decode = [&](LinearAttention& op) {
+        HostTensor pool(DType::kF32, {4, 2, key_dim, value_dim});
+        FillUniform(9, -1.0, 1.0, pool.view());
+        HostTensor o(dtype, {2, 3, 2, value_dim});
+        LONGSPAN_CHECK_OK(op.Decode(problem.inputs(), slots.view(), pool.view(),
+                                    o.view(), device.stream()));
+        return std::pair(pool.ToDoubles(), o.ToDoubles());
+      };
+      const auto expected = decode(*CreateReferenceLinearAttention());
+      const auto actual = decode(*CreateCudaLinearAttention());
+      ExpectClose(actual.first, expected.first, 1e-6, "pool");
+      ExpectClose(actual.second, expected.second,
+                  ToleranceOf(dtype).relative_rms, "o");
+      EXPECT_EQ(emulated::TakeLaunchFailures(), "");
+    }
+  }
+}
+
+TEST(CudaLinearAttentionFold, AgreesInBothDirections) {
+  Device device;
+  HostTensor states(DType::kF32, {11, 2, 3, 5, 6});
+  HostTensor decays(DType::kF32, {11, 2, 3});
+  FillUniform(1, -1.0, 1.0, states.view());
+  FillUniform(2, -2.0, 0.0, decays.view());
+  decays.view().data_as<float>()[7] = -INFINITY;  // a document starts here
+  for (bool reverse : {false, true}) {
+    const auto fold = [&](LinearAttention& op) {
+      HostTensor result(DType::kF32, {2, 3, 5, 6});
+      LONGSPAN_CHECK_OK(op.FoldSummaries(states.view(), decays.view(), {},
+                                         reverse, result.view(),
+                                         device.stream()));
+      return result.ToDoubles();
+    };
+    ExpectClose(fold(*CreateCudaLinearAttention()),
+                fold(*CreateReferenceLinearAttention()), 1e-6, "state");
   }
 }
 
