@@ -16,9 +16,11 @@ import subprocess
 import sys
 
 # Not hot, and a few spilled registers are the better choice: f32 operands held
-# as two planes of bf16 (the second template argument is 2).
+# as two planes of bf16 (second argument of the softmax kernels: 2; third of a
+# LinearTile: true).
 MAY_SPILL = re.compile(
-    r": (SoftmaxForwardKernel<256, 2|BackwardKeysKernel<128, 2),")
+    r": (SoftmaxForwardKernel<256, 2,|BackwardKeysKernel<128, 2,"
+    r"|ScanKernel<LinearTile<256, 8, true>)")
 COUNTED = ("HMMA", "LDSM", "LDGSTS", "LDL", "STL")
 # Kernels whose work is products on the matrix units.
 MATRIX = re.compile(r": (SoftmaxForward|BackwardKeys|BackwardQueries|Scan|"

@@ -45,11 +45,15 @@ struct DecodeState {
   float r[kRowsPerWarp][kLaneColumns];
 };
 
-LONGSPAN_DEVICE float* StateRow(const DecodeParams& p, const DecodeWork& work,
-                                int row) {
+// This lane's columns of its warp's first row, and the step to its next row.
+LONGSPAN_DEVICE float* FirstRow(const DecodeParams& p, const DecodeWork& work) {
   return p.pool.data + work.slot * p.pool.stride_segment +
-         work.h * p.pool.stride_h + row * p.pool.stride_y + work.column0 +
-         kLaneColumns * LaneIndex();
+         work.h * p.pool.stride_h + WarpIndex() * p.pool.stride_y +
+         work.column0 + kLaneColumns * LaneIndex();
+}
+
+LONGSPAN_DEVICE int64_t RowStep(const DecodeParams& p) {
+  return BlockThreads() / kWarpThreads * p.pool.stride_y;
 }
 
 // Columns of this lane that exist.
@@ -59,24 +63,52 @@ LONGSPAN_DEVICE int LaneColumnCount(const DecodeParams& p,
   return left < 0 ? 0 : left < kLaneColumns ? left : kLaneColumns;
 }
 
+// Four floats whose address need not be a multiple of 16 bytes, or that end
+// after `columns`.
+LONGSPAN_DEVICE void LoadColumns(const float* from, int columns, float* to) {
+  LONGSPAN_UNROLL
+  for (int c = 0; c < kLaneColumns; ++c) to[c] = c < columns ? from[c] : 0.0f;
+}
+
+LONGSPAN_DEVICE void StoreColumns(const float* from, int columns, float* to) {
+  LONGSPAN_UNROLL
+  for (int c = 0; c < kLaneColumns; ++c) {
+    if (c < columns) to[c] = from[c];
+  }
+}
+
+LONGSPAN_DEVICE void LoadVector(const float* from, float* to) {
+  const Vector16 v = LoadVector16(from);
+  LONGSPAN_UNROLL
+  for (int c = 0; c < kLaneColumns; ++c) to[c] = FloatOfBits(v.x[c]);
+}
+
+LONGSPAN_DEVICE void StoreVector(const float* from, float* to) {
+  Vector16 v;
+  LONGSPAN_UNROLL
+  for (int c = 0; c < kLaneColumns; ++c) v.x[c] = BitsOfFloat(from[c]);
+  StoreVector16(to, v);
+}
+
+LONGSPAN_DEVICE bool InVectors(const DecodeParams& p, int columns) {
+  return p.vectors != 0 && columns == kLaneColumns;
+}
+
+// Rows past the last are zero.
 LONGSPAN_DEVICE void LoadState(const DecodeParams& p, const DecodeWork& work,
                                DecodeState& state) {
   const int warps = BlockThreads() / kWarpThreads;
   const int columns = LaneColumnCount(p, work);
+  const bool vectors = InVectors(p, columns);
+  const int64_t step = RowStep(p);
+  const float* from = FirstRow(p, work);
   LONGSPAN_UNROLL
-  for (int i = 0; i < kRowsPerWarp; ++i) {
+  for (int i = 0; i < kRowsPerWarp; ++i, from += step) {
     const int row = WarpIndex() + i * warps;
-    const bool inside = row < p.key_dim;
-    if (inside && p.vectors && columns == kLaneColumns) {
-      const Vector16 v = LoadVector16(StateRow(p, work, row));
-      for (int c = 0; c < kLaneColumns; ++c)
-        state.r[i][c] = FloatOfBits(v.x[c]);
+    if (row < p.key_dim && vectors) {
+      LoadVector(from, state.r[i]);
     } else {
-      LONGSPAN_UNROLL
-      for (int c = 0; c < kLaneColumns; ++c) {
-        state.r[i][c] =
-            inside && c < columns ? StateRow(p, work, row)[c] : 0.0f;
-      }
+      LoadColumns(from, row < p.key_dim ? columns : 0, state.r[i]);
     }
   }
 }
@@ -85,21 +117,16 @@ LONGSPAN_DEVICE void StoreState(const DecodeParams& p, const DecodeWork& work,
                                 const DecodeState& state) {
   const int warps = BlockThreads() / kWarpThreads;
   const int columns = LaneColumnCount(p, work);
+  const bool vectors = InVectors(p, columns);
+  const int64_t step = RowStep(p);
+  float* to = FirstRow(p, work);
   LONGSPAN_UNROLL
-  for (int i = 0; i < kRowsPerWarp; ++i) {
-    const int row = WarpIndex() + i * warps;
-    if (row >= p.key_dim) continue;
-    float* to = StateRow(p, work, row);
-    if (p.vectors && columns == kLaneColumns) {
-      Vector16 v;
-      for (int c = 0; c < kLaneColumns; ++c)
-        v.x[c] = BitsOfFloat(state.r[i][c]);
-      StoreVector16(to, v);
+  for (int i = 0; i < kRowsPerWarp; ++i, to += step) {
+    if (WarpIndex() + i * warps >= p.key_dim) continue;
+    if (vectors) {
+      StoreVector(state.r[i], to);
     } else {
-      LONGSPAN_UNROLL
-      for (int c = 0; c < kLaneColumns; ++c) {
-        if (c < columns) to[c] = state.r[i][c];
-      }
+      StoreColumns(state.r[i], columns, to);
     }
   }
 }
