@@ -18,6 +18,7 @@ constexpr int64_t kSmallestBlock = 4096;
 
 absl::Status HostRows::Upload(const std::vector<int64_t>& row_bytes, int own,
                               const void* send) {
+  at_rest_ = false;
   const int64_t total =
       std::accumulate(row_bytes.begin(), row_bytes.end(), int64_t{0});
   host_.resize(total);
@@ -41,6 +42,7 @@ absl::Status HostRows::Download(const Use& use) {
                                         *stream_));
     RETURN_IF_ERROR(stream_->Synchronize());
   }
+  at_rest_ = true;
   use(host_.data());
   return absl::OkStatus();
 }
@@ -53,12 +55,15 @@ std::shared_ptr<HostRows> HostRowsPool::Lend() {
     rows = std::move(idle_.back());
     idle_.pop_back();
   }
-  return {rows.release(),
-          [this](HostRows* returned) { idle_.emplace_back(returned); }};
+  return {rows.release(), [this](HostRows* returned) {
+            (returned->at_rest() ? idle_ : stranded_).emplace_back(returned);
+          }};
 }
 
 void HostRowsPool::Leak() {
-  for (std::unique_ptr<HostRows>& rows : idle_) (void)rows.release();
+  for (auto* list : {&idle_, &stranded_}) {
+    for (std::unique_ptr<HostRows>& rows : *list) (void)rows.release();
+  }
 }
 
 }  // namespace longspan::worker

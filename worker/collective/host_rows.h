@@ -35,15 +35,20 @@ class HostRows {
   // The AllGather must have finished.
   absl::Status Download(const Use& use);
 
+  // False from Upload to Download: the device may be reading and writing.
+  bool at_rest() const { return at_rest_; }
+
  private:
   kernels::DeviceMemory* const memory_;
   kernels::Stream* const stream_;
   DeviceScratch block_;
   std::vector<kernels::TensorView> rows_;  // bytes
   std::vector<char> host_;
+  bool at_rest_ = true;
 };
 
-// Rows that are used again and again. The pool outlives what it lends.
+// Rows that are used again and again, unless an AllGather failed on them: it
+// may still be under way. The pool outlives what it lends.
 class HostRowsPool {
  public:
   HostRowsPool(kernels::DeviceMemory* memory, kernels::Stream* stream)
@@ -58,6 +63,7 @@ class HostRowsPool {
   kernels::DeviceMemory* const memory_;
   kernels::Stream* const stream_;
   std::vector<std::unique_ptr<HostRows>> idle_;
+  std::vector<std::unique_ptr<HostRows>> stranded_;
 };
 
 }  // namespace longspan::worker
