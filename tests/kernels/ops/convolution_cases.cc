@@ -97,4 +97,20 @@ std::vector<OpCase> ConvolutionCases() {
   return cases;
 }
 
+std::vector<OpCase> LargeConvolutionCases() {
+  return {ConvolutionCase({.batch = 2,
+                           .tokens = 3001,
+                           .channels = 256,
+                           .kernel = 4,
+                           .halo = true,
+                           .silu = true}),
+          ConvolutionCase({.batch = 1,
+                           .tokens = 5003,
+                           .channels = 128,
+                           .kernel = 4,
+                           .halo = true,
+                           .silu = true,
+                           .documents = {1, 64, 2000, 4999}})};
+}
+
 }  // namespace longspan::kernels

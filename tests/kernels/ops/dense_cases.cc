@@ -157,4 +157,15 @@ std::vector<OpCase> DenseCases() {
   return cases;
 }
 
+// The loss has more rows than one slab holds.
+std::vector<OpCase> LargeDenseCases() {
+  return {MatMulCase(259, 512, 1024, false, true, false, false),
+          MatMulCase(512, 256, 777, false, false, true, false),
+          MatMulCase(384, 1024, 256, true, false, true, true),
+          EmbedCase(5000, 512, false),
+          CrossEntropyCase({.rows = 4200, .size = 24, .vocabulary = 2003}),
+          CrossEntropyCase(
+              {.rows = 300, .size = 64, .vocabulary = 8192, .weighted = true})};
+}
+
 }  // namespace longspan::kernels

@@ -189,4 +189,16 @@ std::vector<OpCase> ElementwiseCases() {
   return cases;
 }
 
+std::vector<OpCase> LargeElementwiseCases() {
+  return {RmsNormCase({1027, 2048}, false, false, false),
+          RmsNormCase({515, 2048}, true, true, false),
+          RmsNormCase({1030, 16, 128}, true, false, true),
+          SiluCase({515, 2048}, false),
+          SwiGluCase({515, 5632}, false),
+          GateCase({20011, 32}, false),
+          AddCase({1027, 2048}, false),
+          ZeroAndCopyCase({1027, 2048}, true),
+          RotaryCase({2, 1025, 8, 128}, Consecutive(1048570, 1025), false)};
+}
+
 }  // namespace longspan::kernels

@@ -100,7 +100,8 @@ OpSet CpuOps(int threads) {
           std::make_unique<CpuStream>(threads)};
 }
 
-Operands::Operands(const std::vector<Operand>& operands, DType real_type)
+Operands::Operands(const std::vector<Operand>& operands, DType real_type,
+                   uint64_t seed)
     : real_type_(real_type) {
   for (const Operand& operand : operands) {
     const bool real = !operand.fixed_type && (operand.type == DType::kF32 ||
@@ -119,7 +120,7 @@ Operands::Operands(const std::vector<Operand>& operands, DType real_type)
     const int last = buffer.view.rank() - 1;
     buffer.view = buffer.view.Slice(last, 0, operand.shape.back());
     buffers_[operand.name] = buffer;
-    const RandomKey key{7, RandomPurpose::kTest, HashOf(operand.name)};
+    const RandomKey key{seed, RandomPurpose::kTest, HashOf(operand.name)};
     for (int64_t i = 0; i < buffer.view.element_count(); ++i) {
       double value = std::numeric_limits<double>::quiet_NaN();
       if (!operand.values.empty()) {
@@ -196,29 +197,30 @@ TensorView Operands::Workspace(int64_t bytes) {
   return buffer.view;
 }
 
-double RelativeRms(const std::vector<double>& a, const std::vector<double>& b) {
-  double difference = 0.0;
-  double scale = 0.0;
-  for (size_t i = 0; i < b.size(); ++i) {
-    difference += (a[i] - b[i]) * (a[i] - b[i]);
-    scale += b[i] * b[i];
-  }
-  if (std::isnan(difference)) return std::numeric_limits<double>::infinity();
-  if (difference == 0.0) return 0.0;
-  return std::sqrt(difference / scale);
-}
-
 void PrintTo(const OpCase& op, std::ostream* out) { *out << op.name; }
 
+namespace {
+
+std::vector<OpCase>* Join(std::initializer_list<std::vector<OpCase>> parts) {
+  auto* all = new std::vector<OpCase>;
+  for (const std::vector<OpCase>& part : parts) {
+    all->insert(all->end(), part.begin(), part.end());
+  }
+  return all;
+}
+
+}  // namespace
+
 const std::vector<OpCase>& OpCases() {
-  static const auto* cases = [] {
-    auto* all = new std::vector<OpCase>;
-    for (const auto& part : {DenseCases(), ElementwiseCases(),
-                             ConvolutionCases(), OptimizerCases()}) {
-      all->insert(all->end(), part.begin(), part.end());
-    }
-    return all;
-  }();
+  static const auto* cases = Join(
+      {DenseCases(), ElementwiseCases(), ConvolutionCases(), OptimizerCases()});
+  return *cases;
+}
+
+const std::vector<OpCase>& LargeOpCases() {
+  static const auto* cases =
+      Join({LargeDenseCases(), LargeElementwiseCases(), LargeConvolutionCases(),
+            LargeOptimizerCases()});
   return *cases;
 }
 

@@ -21,6 +21,7 @@
 #include "kernels/api/stream.h"
 #include "kernels/api/tensor_view.h"
 #include "kernels/cost/backend_kind.h"
+#include "tests/support/attention/host_tensor.h"
 
 namespace longspan::kernels {
 
@@ -57,7 +58,9 @@ struct Operand {
 // Storage and views of a case's operands in one real type.
 class Operands {
  public:
-  Operands(const std::vector<Operand>& operands, DType real_type);
+  // `seed` draws the normal numbers.
+  Operands(const std::vector<Operand>& operands, DType real_type,
+           uint64_t seed = 7);
 
   // Null for a name the case does not have, so that optional operands can be
   // passed on without a question.
@@ -98,13 +101,17 @@ void PrintTo(const OpCase& op, std::ostream* out);
 
 const std::vector<OpCase>& OpCases();
 
-// Parts of the list, one file each.
+// Sizes of a real model, for backends that are fast enough.
+const std::vector<OpCase>& LargeOpCases();
+
+// Parts of the lists, one file each.
 std::vector<OpCase> DenseCases();
 std::vector<OpCase> ElementwiseCases();
 std::vector<OpCase> ConvolutionCases();
 std::vector<OpCase> OptimizerCases();
-
-// sqrt(sum (a - b)^2 / sum b^2); infinite if a holds a NaN.
-double RelativeRms(const std::vector<double>& a, const std::vector<double>& b);
+std::vector<OpCase> LargeDenseCases();
+std::vector<OpCase> LargeElementwiseCases();
+std::vector<OpCase> LargeConvolutionCases();
+std::vector<OpCase> LargeOptimizerCases();
 
 }  // namespace longspan::kernels

@@ -56,4 +56,8 @@ std::vector<OpCase> OptimizerCases() {
           SumOfSquaresCase(50000)};
 }
 
+std::vector<OpCase> LargeOptimizerCases() {
+  return {AdamWCase(1500001, 1000), SumOfSquaresCase(4000003)};
+}
+
 }  // namespace longspan::kernels

@@ -119,7 +119,7 @@ const Cases& SoftmaxAttentionGradientCases() {
 }
 
 SoftmaxAttentionProblem::SoftmaxAttentionProblem(const SoftmaxAttentionCase& c,
-                                                 DType dtype)
+                                                 DType dtype, uint64_t seed)
     : case_(c), dtype_(dtype) {
   q_buffer_ = HostTensor(dtype, {c.batch, c.query_tokens, c.heads, c.head_dim});
   q_ = q_buffer_.view();
@@ -128,10 +128,10 @@ SoftmaxAttentionProblem::SoftmaxAttentionProblem(const SoftmaxAttentionCase& c,
   k_ = kv_buffer_.view().Slice(2, 0, width).SplitLast(c.key_heads);
   v_ = kv_buffer_.view().Slice(2, width, 2 * width).SplitLast(c.key_heads);
   d_o_ = HostTensor(dtype, {c.batch, c.query_tokens, c.heads, c.head_dim});
-  FillUniform(1, -2.0, 2.0, q_);
-  FillUniform(2, -2.0, 2.0, k_);
-  FillUniform(3, -1.0, 1.0, v_);
-  FillUniform(4, -1.0, 1.0, d_o_.view());
+  FillUniform(seed * 16 + 1, -2.0, 2.0, q_);
+  FillUniform(seed * 16 + 2, -2.0, 2.0, k_);
+  FillUniform(seed * 16 + 3, -1.0, 1.0, v_);
+  FillUniform(seed * 16 + 4, -1.0, 1.0, d_o_.view());
   inputs_ = {c.mask,
              c.window,
              c.query_offset,

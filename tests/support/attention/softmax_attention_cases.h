@@ -35,7 +35,8 @@ struct SoftmaxAttentionResults {
 
 class SoftmaxAttentionProblem {
  public:
-  SoftmaxAttentionProblem(const SoftmaxAttentionCase& c, DType dtype);
+  SoftmaxAttentionProblem(const SoftmaxAttentionCase& c, DType dtype,
+                          uint64_t seed = 0);
 
   const SoftmaxAttentionCase& case_of() const { return case_; }
   const SoftmaxAttentionInputs& inputs() const { return inputs_; }

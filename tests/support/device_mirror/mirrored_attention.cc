@@ -14,7 +14,7 @@ class MirroredLinearAttention : public LinearAttention {
     DeviceMirror m(backend_, stream);
     return m.Finish(op_.Summarise(
         Inputs(m, inputs), {m.Out(summary.state), m.Out(summary.log_decay)},
-        m.Out(workspace), stream));
+        m.Scratch(workspace), stream));
   }
 
   absl::Status Outputs(const LinearAttentionInputs& inputs,
@@ -24,7 +24,7 @@ class MirroredLinearAttention : public LinearAttention {
     DeviceMirror m(backend_, stream);
     return m.Finish(op_.Outputs(Inputs(m, inputs), m.In(initial_state), terms,
                                 {m.Out(outputs.o), m.Out(outputs.final_state)},
-                                m.Out(workspace), stream));
+                                m.Scratch(workspace), stream));
   }
 
   absl::Status SummariseBackward(const LinearAttentionInputs& inputs,
@@ -33,7 +33,7 @@ class MirroredLinearAttention : public LinearAttention {
                                  Stream& stream) override {
     DeviceMirror m(backend_, stream);
     return m.Finish(op_.SummariseBackward(Inputs(m, inputs), m.In(d_o),
-                                          m.Out(d_state), m.Out(workspace),
+                                          m.Out(d_state), m.Scratch(workspace),
                                           stream));
   }
 
@@ -49,7 +49,7 @@ class MirroredLinearAttention : public LinearAttention {
         {m.In(upstream.d_o), m.In(upstream.d_final_state)}, terms,
         {m.Out(gradients.d_q), m.Out(gradients.d_k), m.Out(gradients.d_v),
          m.Out(gradients.d_log_gate), m.Out(gradients.d_initial_state)},
-        m.Out(workspace), stream));
+        m.Scratch(workspace), stream));
   }
 
   absl::Status FoldSummaries(ConstTensorView states, ConstTensorView log_decays,
@@ -95,7 +95,7 @@ class MirroredSoftmaxAttention : public SoftmaxAttention {
                        Stream& stream) override {
     DeviceMirror m(backend_, stream);
     return m.Finish(op_.Forward(Inputs(m, inputs), m.Out(o), m.Out(lse),
-                                m.Out(workspace), stream));
+                                m.Scratch(workspace), stream));
   }
 
   absl::Status Backward(const SoftmaxAttentionInputs& inputs,
@@ -106,7 +106,7 @@ class MirroredSoftmaxAttention : public SoftmaxAttention {
     return m.Finish(op_.Backward(
         Inputs(m, inputs), {m.In(saved.o), m.In(saved.lse)}, m.In(d_o),
         {m.Out(gradients.d_q), m.Out(gradients.d_k), m.Out(gradients.d_v)},
-        m.Out(workspace), stream));
+        m.Scratch(workspace), stream));
   }
 
  private:
