@@ -1,5 +1,6 @@
 #include "absl/status/status.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/cuda_devices.h"
 
 namespace longspan::kernels::cuda {
 
@@ -7,6 +8,12 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(int) {
   return absl::UnavailableError(
       "this build has no CUDA backend; choose the backend cpu, or build with "
       "the preset cuda");
+}
+
+absl::StatusOr<std::vector<CudaDevice>> ListCudaDevices() {
+  return absl::UnavailableError(
+      "this build has no CUDA backend and offers no GPUs; build with the "
+      "preset cuda");
 }
 
 }  // namespace longspan::kernels::cuda

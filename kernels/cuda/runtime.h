@@ -20,6 +20,7 @@ namespace longspan::kernels::cuda {
 
 struct DeviceProperties {
   std::string name;  // "NVIDIA H200"
+  std::string uuid;  // "GPU-8d2a...", for CUDA_VISIBLE_DEVICES
   int major = 0;     // compute capability
   int minor = 0;
   int multiprocessors = 0;

@@ -16,6 +16,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
+#include "kernels/cuda/cuda_devices.h"
+#include "worker/collective/nccl_library.h"
 
 namespace longspan::worker {
 namespace {
@@ -61,13 +63,18 @@ int64_t UsableMemory() {
   return physical;
 }
 
-}  // namespace
+int ThreadsOf(const InventoryOptions& options, int slots) {
+  if (options.threads_per_slot > 0) return options.threads_per_slot;
+  return std::max(1, UsableCores() / slots);
+}
 
-absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options) {
-  if (options.slots < 1 || options.slots > 1024) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--slots ", options.slots, "; give a number from 1 to 1024"));
-  }
+absl::Status CheckCount(const char* flag, int count) {
+  if (count >= 1 && count <= 1024) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(flag, " ", count, "; give a number from 1 to 1024"));
+}
+
+v1::WorkerInfo ProbeCpu(const InventoryOptions& options) {
   v1::WorkerInfo info;
   for (int slot = 0; slot < options.slots; ++slot) {
     v1::Device* device = info.add_devices();
@@ -75,9 +82,7 @@ absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options) {
     device->set_kind("cpu");
     device->set_model(CpuInfo("model name"));
     device->set_instruction_set(InstructionSet());
-    device->set_threads(options.threads_per_slot > 0
-                            ? options.threads_per_slot
-                            : std::max(1, UsableCores() / options.slots));
+    device->set_threads(ThreadsOf(options, options.slots));
     device->set_memory_bytes(options.memory_per_slot > 0
                                  ? options.memory_per_slot
                                  : UsableMemory() / options.slots);
@@ -85,16 +90,76 @@ absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options) {
   return info;
 }
 
+absl::StatusOr<v1::WorkerInfo> ProbeCuda(const InventoryOptions& options) {
+  ASSIGN_OR_RETURN(const auto found, kernels::cuda::ListCudaDevices());
+  const int slots = static_cast<int>(found.size()) * options.slots_per_device;
+  v1::WorkerInfo info;
+  for (int slot = 0; slot < slots; ++slot) {
+    const kernels::cuda::CudaDevice& gpu =
+        found[slot / options.slots_per_device];
+    v1::Device* device = info.add_devices();
+    device->set_slot(slot);
+    device->set_kind("cuda");
+    device->set_model(gpu.model);
+    device->set_uuid(gpu.uuid);
+    device->set_instruction_set(gpu.compute_capability);
+    device->set_threads(ThreadsOf(options, slots));
+    device->set_memory_bytes(options.memory_per_slot > 0
+                                 ? options.memory_per_slot
+                                 : gpu.memory_bytes / options.slots_per_device);
+  }
+  // Without NCCL a GPU runs jobs of one rank.
+  const auto nccl = OpenNccl();
+  if (nccl.ok()) info.set_nccl_version(NcclVersionText(nccl->version));
+  return info;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options) {
+  RETURN_IF_ERROR(CheckCount("--slots", options.slots));
+  RETURN_IF_ERROR(CheckCount("--slots-per-device", options.slots_per_device));
+  if (options.devices == "cpu") return ProbeCpu(options);
+  if (options.devices != "cuda" && options.devices != "auto") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--devices '", options.devices, "'; one of cpu, cuda, auto"));
+  }
+  auto info = ProbeCuda(options);
+  const bool fall_back =
+      options.devices == "auto" && absl::IsUnavailable(info.status());
+  return fall_back ? ProbeCpu(options) : info;
+}
+
+std::vector<std::string> SlotEnvironment(const v1::WorkerInfo& info, int slot) {
+  const v1::Device& own = info.devices(slot);
+  if (own.kind() != "cuda") return {};
+  std::vector<std::string> environment = {
+      absl::StrCat("CUDA_VISIBLE_DEVICES=", own.uuid())};
+  const bool shared = std::any_of(
+      info.devices().begin(), info.devices().end(), [&](const auto& other) {
+        return other.slot() != slot && other.uuid() == own.uuid();
+      });
+  if (!shared) return environment;
+  environment.push_back(absl::StrCat("NCCL_HOSTID=longspan-", info.hostname(),
+                                     "-", own.uuid(), "-", slot));
+  environment.push_back("NCCL_P2P_DISABLE=1");
+  environment.push_back("NCCL_SHM_DISABLE=1");
+  environment.push_back("NCCL_NET=Socket");
+  return environment;
+}
+
 absl::StatusOr<v1::WorkerInfo> ProbeDevicesInChild(
     const std::string& program, const InventoryOptions& options) {
-  if (program.find('\'') != std::string::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot run ", program, ": a quote in its path"));
+  if (program.find('\'') != std::string::npos ||
+      options.devices.find('\'') != std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "cannot run ", program, ": a quote in its path or in --devices"));
   }
-  const std::string command =
-      absl::StrCat("'", program, "' --probe-devices --slots ", options.slots,
-                   " --threads-per-slot ", options.threads_per_slot,
-                   " --memory-per-slot ", options.memory_per_slot);
+  const std::string command = absl::StrCat(
+      "'", program, "' --probe-devices --devices '", options.devices,
+      "' --slots-per-device ", options.slots_per_device, " --slots ",
+      options.slots, " --threads-per-slot ", options.threads_per_slot,
+      " --memory-per-slot ", options.memory_per_slot);
   FILE* pipe = popen(command.c_str(), "re");
   if (pipe == nullptr) {
     return absl::UnavailableError(

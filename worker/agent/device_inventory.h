@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "longspan/v1/cluster.pb.h"
@@ -13,17 +14,29 @@
 namespace longspan::worker {
 
 struct InventoryOptions {
-  int slots = 1;
+  // "cpu"; "cuda"; or "auto": the GPUs if there are any, else the CPU.
+  std::string devices = "cpu";
+  // Ranks that share a GPU: 1, or more for tests (SlotEnvironment).
+  int slots_per_device = 1;
+  int slots = 1;                // of the CPU
   int threads_per_slot = 0;     // 0: the cores, divided among the slots
   int64_t memory_per_slot = 0;  // 0: the memory, divided among the slots
 };
 
-// The CPU slots of this machine: model, instruction set, cores and memory
-// (within the limits of the control group). Devices only.
+// The slots of this machine. CPU: model, instruction set, cores and memory
+// (within the limits of the control group). GPUs: model, UUID, compute
+// capability, memory, and the version of NCCL. kUnavailable, with the reason,
+// if only GPUs are wanted and there are none.
 absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options);
 
 // Runs `program --probe-devices` with these options and reads its answer.
 absl::StatusOr<v1::WorkerInfo> ProbeDevicesInChild(
     const std::string& program, const InventoryOptions& options);
+
+// What the executor of a slot gets in its environment: a GPU slot sees its own
+// device only, as ordinal 0. Ranks that share a GPU are told to NCCL as if each
+// were alone on a host (NCCL_HOSTID) and exchange over sockets: a means for
+// tests, not for speed.
+std::vector<std::string> SlotEnvironment(const v1::WorkerInfo& info, int slot);
 
 }  // namespace longspan::worker

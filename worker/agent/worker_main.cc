@@ -62,7 +62,15 @@ int Main(int argc, char** argv) {
                  "this worker's name, the same in every life [host name]");
   app.add_option("--state-dir", options.state_dir,
                  "directory of this worker's own, kept across restarts");
-  app.add_option("--slots", options.inventory.slots, "ranks at a time")
+  app.add_option("--devices", options.inventory.devices,
+                 "cpu, cuda, or auto: GPUs if there are any, else the CPU")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
+      ->capture_default_str();
+  app.add_option("--slots-per-device", options.inventory.slots_per_device,
+                 "ranks that share a GPU; more than 1 is for tests")
+      ->capture_default_str();
+  app.add_option("--slots", options.inventory.slots,
+                 "ranks at a time on the CPU")
       ->capture_default_str();
   app.add_option("--threads,--threads-per-slot",
                  options.inventory.threads_per_slot,

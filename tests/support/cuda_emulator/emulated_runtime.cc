@@ -126,6 +126,7 @@ absl::StatusOr<int> DeviceCount() {
 absl::StatusOr<DeviceProperties> GetDeviceProperties(int device) {
   DeviceProperties properties;
   properties.name = "emulated device " + std::to_string(device);
+  properties.uuid = "GPU-emulated-" + std::to_string(device);
   properties.major = 9;
   properties.multiprocessors = 4;
   properties.memory_bytes = emulated::DeviceHeap::kBytes;
