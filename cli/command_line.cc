@@ -317,6 +317,15 @@ class CommandLine {
     c->add_option("--workers", o.workers, "Worker daemons")
         ->check(CLI::Range(1, 64))
         ->capture_default_str();
+    c->add_option("--devices", o.devices,
+                  "What workers offer: cpu, cuda, or auto (GPUs if there are\n"
+                  "any). GPUs are for one worker")
+        ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
+        ->capture_default_str();
+    c->add_option("--slots-per-device", o.slots_per_device,
+                  "Ranks that share a GPU; more than 1 is for tests")
+        ->check(CLI::Range(1, 64))
+        ->capture_default_str();
     c->add_option("--slots", o.slots, "CPU slots of each worker")
         ->check(CLI::Range(1, 64))
         ->capture_default_str();

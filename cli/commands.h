@@ -122,7 +122,9 @@ ExitCode RunGenerate(const GenerateOptions& options);
 
 struct UpOptions {
   int workers = 2;
-  int slots = 1;
+  std::string devices = "cpu";  // or cuda, or auto: GPUs if there are any
+  int slots_per_device = 1;     // ranks that share a GPU
+  int slots = 1;                // of the CPU
   int threads = 1;
   int port = 7600;          // of the coordinator
   int metrics_port = 7601;  // of the coordinator; workers count on from it

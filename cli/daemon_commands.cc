@@ -48,15 +48,18 @@ DaemonCommand Worker(const UpOptions& options, const std::string& binaries,
   DaemonCommand command;
   command.name = name;
   command.log_file = absl::StrCat(run, "/", name, ".log");
-  command.arguments = {absl::StrCat(binaries, "/longspan-worker"),
-                       absl::StrCat("--name=", name),
-                       absl::StrCat("--coordinator=127.0.0.1:", options.port),
-                       absl::StrCat("--metrics-listen=127.0.0.1:",
-                                    options.metrics_port + 1 + index),
-                       absl::StrCat("--slots=", options.slots),
-                       absl::StrCat("--threads=", options.threads),
-                       absl::StrCat("--state-dir=", run, "/", name),
-                       "--drain-timeout=10s"};
+  command.arguments = {
+      absl::StrCat(binaries, "/longspan-worker"),
+      absl::StrCat("--name=", name),
+      absl::StrCat("--coordinator=127.0.0.1:", options.port),
+      absl::StrCat("--metrics-listen=127.0.0.1:",
+                   options.metrics_port + 1 + index),
+      absl::StrCat("--devices=", options.devices),
+      absl::StrCat("--slots-per-device=", options.slots_per_device),
+      absl::StrCat("--slots=", options.slots),
+      absl::StrCat("--threads=", options.threads),
+      absl::StrCat("--state-dir=", run, "/", name),
+      "--drain-timeout=10s"};
   for (const auto& [root, path] : roots) {
     command.arguments.push_back(absl::StrCat("--root=", root, "=", path));
   }
@@ -68,6 +71,12 @@ DaemonCommand Worker(const UpOptions& options, const std::string& binaries,
 absl::StatusOr<std::vector<DaemonCommand>> MakeDaemonCommands(
     const UpOptions& options, const std::string& binaries,
     const std::string& run) {
+  // Each would offer all GPUs of this machine.
+  if (options.devices != "cpu" && options.workers > 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--devices ", options.devices, " with --workers ", options.workers,
+        "; one worker offers all GPUs of a machine: give --workers 1"));
+  }
   absl::StatusOr<std::map<std::string, std::string>> roots =
       Roots(options, run);
   if (!roots.ok()) return roots.status();

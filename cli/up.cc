@@ -42,15 +42,20 @@ absl::Status MakeDirectory(const std::string& path) {
       absl::StrCat("cannot make '", path, "': ", error.message()));
 }
 
+std::string OfferOf(const UpOptions& options) {
+  if (options.devices != "cpu") return "devices: " + options.devices;
+  return absl::StrFormat("%d slots, %d threads each", options.slots,
+                         options.threads);
+}
+
 void PrintAddresses(const UpOptions& options, const std::string& run) {
   std::cout << absl::StrFormat(
       "coordinator  127.0.0.1:%d   metrics http://127.0.0.1:%d/metrics\n",
       options.port, options.metrics_port);
   for (int i = 0; i < options.workers; ++i) {
     std::cout << absl::StrFormat(
-        "worker-%d     %d slots, %d threads each   metrics "
-        "http://127.0.0.1:%d/metrics\n",
-        i, options.slots, options.threads, options.metrics_port + 1 + i);
+        "worker-%d     %s   metrics http://127.0.0.1:%d/metrics\n", i,
+        OfferOf(options), options.metrics_port + 1 + i);
   }
   std::cout << "state and logs in " << run << "; Ctrl-C stops everything"
             << std::endl;

@@ -60,7 +60,8 @@ class LocalCluster:
     """`longspan up` in a directory of its own, ended with the object."""
 
     def __init__(self, binaries, workers=2, threads=1, slots=1, roots=None,
-                 run_directory=None, environment=None):
+                 run_directory=None, environment=None, devices="cpu",
+                 slots_per_device=1):
         self.binaries = pathlib.Path(binaries).resolve()
         self.workers = workers
         self.temporary = run_directory is None
@@ -75,7 +76,9 @@ class LocalCluster:
         roots = roots or {"corpus": ROOT / "deploy/corpus"}
         words = [str(self.binaries / "longspan"), "up",
                  f"--workers={workers}", f"--threads={threads}",
-                 f"--slots={slots}", f"--port={first}",
+                 f"--slots={slots}", f"--devices={devices}",
+                 f"--slots-per-device={slots_per_device}",
+                 f"--bin-dir={self.binaries}", f"--port={first}",
                  f"--metrics-port={first + 1}", f"--run-dir={self.run}"]
         words += [f"--root={name}={path}" for name, path in roots.items()]
         self.log = open(self.run / "up.log", "wb")

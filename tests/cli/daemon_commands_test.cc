@@ -24,6 +24,19 @@ TEST(DaemonCommandsTest, OneCoordinatorAndItsWorkers) {
               Contains("--root=outputs=/run/x/outputs"));
 }
 
+TEST(DaemonCommandsTest, GpusAreOneWorkers) {
+  UpOptions options;
+  options.devices = "cuda";
+  options.slots_per_device = 2;
+  options.workers = 2;
+  EXPECT_FALSE(MakeDaemonCommands(options, "/bin", "/run").ok());
+  options.workers = 1;
+  const auto commands = MakeDaemonCommands(options, "/bin", "/run");
+  ASSERT_TRUE(commands.ok()) << commands.status();
+  EXPECT_THAT((*commands)[1].arguments, Contains("--devices=cuda"));
+  EXPECT_THAT((*commands)[1].arguments, Contains("--slots-per-device=2"));
+}
+
 TEST(DaemonCommandsTest, RootsAreAbsolute) {
   for (const char* bad : {"corpus", "corpus=", "=/a", "corpus=a/b"}) {
     UpOptions options;

@@ -4,6 +4,7 @@ A real coordinator and one worker daemon with two ranks on the GPU.
 """
 
 import math
+import os
 import re
 import sys
 
@@ -14,9 +15,8 @@ from local_cluster import LocalCluster  # noqa: E402
 
 TRAIN_SECONDS = 8
 RANKS = 2
-# Two ranks of one device: see section_nccl.py.
-ENVIRONMENT = {"NCCL_SOCKET_IFNAME": "lo", "NCCL_IB_DISABLE": "1",
-               "NCCL_P2P_DISABLE": "1", "NCCL_SHM_DISABLE": "1"}
+# Two ranks of one device talk through sockets: the worker sees to that.
+ENVIRONMENT = {"NCCL_SOCKET_IFNAME": "lo", "NCCL_DEBUG": "WARN"}
 UNTRAINED = math.log(256)
 NEW_TOKENS = 200
 
@@ -61,12 +61,19 @@ def generate(cluster, report, table, job):
         report.fail(f"generate: only {len(text)} characters came back")
 
 
+def environment():
+    """That of the worker: one GPU, of which it makes all its slots."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or "0"
+    return dict(ENVIRONMENT, CUDA_VISIBLE_DEVICES=visible.split(",")[0])
+
+
 def main():
     report = section.Report()
     table = report.table("jobs", ["job", "ended", "result", "tokens/s"])
     section.gpu_programs()  # a build without CUDA offers no such slots
-    with LocalCluster(section.bin_dir(), workers=1, slots=RANKS,
-                      environment=ENVIRONMENT) as cluster:
+    with LocalCluster(section.bin_dir(), workers=1, devices="cuda",
+                      slots_per_device=RANKS, environment=environment()
+                      ) as cluster:
         try:
             print(cluster.command("workers")[1])
             generate(cluster, report, table, train(cluster, report, table))

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/log/log.h"
-#include "worker/agent/device_inventory.h"
+#include "worker/agent/executor_environment.h"
 
 namespace longspan::worker {
 namespace {
@@ -362,15 +362,11 @@ void Agent::OnExecutorExit(const RankKey& key, int wait_status) {
 void Agent::Launch(RankRecord* rank) {
   const RankKey key = rank->key;
   const v1::Assignment& assignment = rank->assignment;
-  ExecutorCommand command{options_.executor_program, {}, options_.environment};
-  for (std::string& setting : SlotEnvironment(options_.info, rank->slot())) {
-    command.environment.push_back(std::move(setting));
-  }
-  for (const auto& [name, value] : assignment.spec().env()) {
-    if (name.rfind("NCCL_", 0) == 0 || name.rfind("GLOO_", 0) == 0) {
-      command.environment.push_back(absl::StrCat(name, "=", value));
-    }
-  }
+  const ExecutorCommand command{
+      options_.executor_program,
+      {},
+      ExecutorEnvironment(options_.environment, assignment.spec(),
+                          options_.info, rank->slot())};
   auto process = ExecutorProcess::Start(
       command, {.on_frame =
                     [this, key](std::string frame) {

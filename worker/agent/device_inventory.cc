@@ -130,24 +130,6 @@ absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options) {
   return fall_back ? ProbeCpu(options) : info;
 }
 
-std::vector<std::string> SlotEnvironment(const v1::WorkerInfo& info, int slot) {
-  const v1::Device& own = info.devices(slot);
-  if (own.kind() != "cuda") return {};
-  std::vector<std::string> environment = {
-      absl::StrCat("CUDA_VISIBLE_DEVICES=", own.uuid())};
-  const bool shared = std::any_of(
-      info.devices().begin(), info.devices().end(), [&](const auto& other) {
-        return other.slot() != slot && other.uuid() == own.uuid();
-      });
-  if (!shared) return environment;
-  environment.push_back(absl::StrCat("NCCL_HOSTID=longspan-", info.hostname(),
-                                     "-", own.uuid(), "-", slot));
-  environment.push_back("NCCL_P2P_DISABLE=1");
-  environment.push_back("NCCL_SHM_DISABLE=1");
-  environment.push_back("NCCL_NET=Socket");
-  return environment;
-}
-
 absl::StatusOr<v1::WorkerInfo> ProbeDevicesInChild(
     const std::string& program, const InventoryOptions& options) {
   if (program.find('\'') != std::string::npos ||

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "longspan/v1/cluster.pb.h"
@@ -16,7 +15,7 @@ namespace longspan::worker {
 struct InventoryOptions {
   // "cpu"; "cuda"; or "auto": the GPUs if there are any, else the CPU.
   std::string devices = "cpu";
-  // Ranks that share a GPU: 1, or more for tests (SlotEnvironment).
+  // Ranks that share a GPU: 1, or more for tests (executor_environment.h).
   int slots_per_device = 1;
   int slots = 1;                // of the CPU
   int threads_per_slot = 0;     // 0: the cores, divided among the slots
@@ -32,11 +31,5 @@ absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options);
 // Runs `program --probe-devices` with these options and reads its answer.
 absl::StatusOr<v1::WorkerInfo> ProbeDevicesInChild(
     const std::string& program, const InventoryOptions& options);
-
-// What the executor of a slot gets in its environment: a GPU slot sees its own
-// device only, as ordinal 0. Ranks that share a GPU are told to NCCL as if each
-// were alone on a host (NCCL_HOSTID) and exchange over sockets: a means for
-// tests, not for speed.
-std::vector<std::string> SlotEnvironment(const v1::WorkerInfo& info, int slot);
 
 }  // namespace longspan::worker

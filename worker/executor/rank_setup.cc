@@ -1,6 +1,7 @@
 #include "worker/executor/rank_setup.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -117,6 +118,20 @@ absl::Duration OrDefault(const google::protobuf::Duration& from,
   return duration > absl::ZeroDuration() ? duration : otherwise;
 }
 
+// An executor computes on ordinal 0, the only GPU that its agent shows it
+// (worker/agent/executor_environment.h).
+absl::Status CheckVisibleGpus(kernels::BackendKind kind) {
+  if (kind != kernels::BackendKind::kCuda) return absl::OkStatus();
+  const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  const std::string listed = visible == nullptr ? "" : visible;
+  if (!listed.empty() && listed.find(',') == std::string::npos) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "CUDA_VISIBLE_DEVICES is '", listed,
+      "'; an executor computes on one GPU, which its worker names there"));
+}
+
 absl::StatusOr<std::unique_ptr<ProcessGroup>> Connect(
     const internal::ExecutorAssignment& message, kernels::BackendKind kind,
     kernels::Backend* backend, int ranks, RendezvousStore& store) {
@@ -163,6 +178,7 @@ absl::StatusOr<RankSetup> SetUpRank(const internal::ExecutorAssignment& message,
   ASSIGN_OR_RETURN(context.dtype,
                    TypeOf(settings.precision, context.backend_kind));
   context.threads = std::max(message.threads(), 1);
+  RETURN_IF_ERROR(CheckVisibleGpus(context.backend_kind));
   ASSIGN_OR_RETURN(setup.backend, kernels::CreateBackend(context.backend_kind));
   ASSIGN_OR_RETURN(setup.stream, setup.backend->CreateStream(context.threads));
   if (mesh.sequence_ranks() > 1) {

@@ -26,9 +26,11 @@ struct RankSetup {
 };
 
 // Checks the assignment against itself (ranks, mesh, token ranges), creates
-// the backend and meets the other ranks through the store. Every error names
-// what was wrong: kInvalidArgument, kUnimplemented for what this build lacks,
-// or the error of the connection.
+// the backend and meets the other ranks through the store. A rank of the
+// backend cuda has ordinal 0, and must see no other GPU. Every error names what
+// was wrong: kInvalidArgument, kUnimplemented for what this build lacks,
+// kFailedPrecondition for more or fewer GPUs than one, or the error of the
+// connection.
 absl::StatusOr<RankSetup> SetUpRank(
     const internal::ExecutorAssignment& assignment, RendezvousStore& store);
 

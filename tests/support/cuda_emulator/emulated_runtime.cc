@@ -1,8 +1,10 @@
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +26,9 @@ namespace {
 using Work = std::function<int()>;
 using Clock = std::chrono::steady_clock;
 
+// The machine's; a process sees those of CUDA_VISIBLE_DEVICES.
 constexpr int kDevices = 8;
+constexpr char kUuidPrefix[] = "GPU-emulated-";
 
 struct EmulatedStream;
 
@@ -54,6 +58,24 @@ struct EmulatedGraph {
 
 // Captures that this thread has begun and not ended.
 thread_local int captures = 0;
+
+// By ordinal. As CUDA has it: a list of UUIDs or numbers, which ends before
+// the first word that names no device.
+std::vector<int> VisibleDevices() {
+  std::vector<int> visible;
+  const char* const listed = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (listed == nullptr) {
+    for (int device = 0; device < kDevices; ++device) visible.push_back(device);
+    return visible;
+  }
+  std::istringstream words(listed);
+  for (std::string word; std::getline(words, word, ',');) {
+    if (word.rfind(kUuidPrefix, 0) == 0) word.erase(0, sizeof(kUuidPrefix) - 1);
+    if (word.size() != 1 || word[0] < '0' || word[0] >= '0' + kDevices) break;
+    visible.push_back(word[0] - '0');
+  }
+  return visible;
+}
 
 EmulatedStream* StreamOf(void* stream) {
   return static_cast<EmulatedStream*>(stream);
@@ -120,13 +142,17 @@ int emulated::SubmitWork(void* native_stream, std::function<int()> work) {
 
 absl::StatusOr<int> DeviceCount() {
   InstallHooks();
-  return kDevices;
+  const int count = static_cast<int>(VisibleDevices().size());
+  if (count == 0) return StatusOfError(kErrorNoDevice, "counting devices");
+  return count;
 }
 
 absl::StatusOr<DeviceProperties> GetDeviceProperties(int device) {
+  RETURN_IF_ERROR(UseDevice(device));
+  const std::string number = std::to_string(VisibleDevices()[device]);
   DeviceProperties properties;
-  properties.name = "emulated device " + std::to_string(device);
-  properties.uuid = "GPU-emulated-" + std::to_string(device);
+  properties.name = "emulated device " + number;
+  properties.uuid = kUuidPrefix + number;
   properties.major = 9;
   properties.multiprocessors = 4;
   properties.memory_bytes = emulated::DeviceHeap::kBytes;
@@ -136,7 +162,8 @@ absl::StatusOr<DeviceProperties> GetDeviceProperties(int device) {
 }
 
 absl::Status UseDevice(int device) {
-  if (device >= 0 && device < kDevices) return absl::OkStatus();
+  const int count = static_cast<int>(VisibleDevices().size());
+  if (device >= 0 && device < count) return absl::OkStatus();
   return StatusOfError(kErrorInvalidDevice,
                        "choosing device " + std::to_string(device));
 }
