@@ -4,8 +4,9 @@
 //
 //     S_t = a_t S_{t-1} + k_t^T v_t          o_t = scale * q_t S_t
 //
-// where the transition a_t is 1 (kIdentity), exp(log_decay[h]) (kConstant) or
-// exp(log_gate[t, h]) (kScalar). Exponents are only ever taken of differences
+// where the transition a_t is 1 (kIdentity), exp(log_decay[h]) (kConstant),
+// exp(log_gate[t, h]) (kScalar) or diag(exp(log_gate[t, h, :])) (kVector: one
+// decay per row of the state). Exponents are only ever taken of differences
 // that are <= 0.
 //
 // Four entry points, so that ranks can exchange states between them (LASP-2;
@@ -13,6 +14,7 @@
 //
 //   Summarise           (k, v)         -> (A, S_ext): what this range does to
 //                                         an incoming state: S -> e^A S + S_ext
+//                                         (e^A scales rows with kVector)
 //   Outputs             (q, k, v, S_0) -> o, S_T
 //   SummariseBackward   (q, do)        -> dS_ext: gradient that this range
 //                                         adds to its incoming state
@@ -20,9 +22,10 @@
 //
 // FoldSummaries composes the gathered summaries of several ranges.
 //
-// Shapes: q, k [B, T, H, Dk]; v, o [B, T, H, Dv]; log_gate [B, T, H];
-// log_decay [H]; states [B, H, Dk, Dv]; summary decay A [B, H]. Operands may be
-// strided in B, T and H. T >= 1; 1 <= Dk, Dv <= 512.
+// Shapes: q, k [B, T, H, Dk]; v, o [B, T, H, Dv]; log_decay [H]; states
+// [B, H, Dk, Dv]; log_gate and its gradient [B, T, H], summary decay A [B, H],
+// with kVector [B, T, H, Dk] and [B, H, Dk]. Operands may be strided in B, T
+// and H. T >= 1; 1 <= Dk, Dv <= 512.
 //
 // Precision: the operands' type is f32, f64 (CPU, reference) or bf16 (CUDA,
 // reference); states, gates, their gradients and decays are f32, or f64 when
@@ -34,7 +37,8 @@
 // outputs are written completely, inputs and outputs must not overlap.
 //
 // Source: LASP-2 (arXiv 2502.07563) with the corrections of docs/math.md;
-// Lightning Attention-2 (arXiv 2401.04658) for the constant decay.
+// Lightning Attention-2 (arXiv 2401.04658) for the constant decay; GLA (arXiv
+// 2312.06635) for the vector gate.
 #pragma once
 
 #include "absl/status/status.h"
@@ -44,7 +48,12 @@
 
 namespace longspan::kernels {
 
-enum class Transition { kIdentity, kConstant, kScalar };
+enum class Transition { kIdentity, kConstant, kScalar, kVector };
+
+// Whether tokens carry gates.
+constexpr bool HasGates(Transition transition) {
+  return transition == Transition::kScalar || transition == Transition::kVector;
+}
 
 struct LinearAttentionInputs {
   Transition transition = Transition::kIdentity;
@@ -52,7 +61,7 @@ struct LinearAttentionInputs {
   ConstTensorView q;          // unused by Summarise
   ConstTensorView k;          // unused by SummariseBackward
   ConstTensorView v;          // unused by SummariseBackward
-  ConstTensorView log_gate;   // kScalar only
+  ConstTensorView log_gate;   // kScalar, kVector only
   ConstTensorView log_decay;  // kConstant only
   Documents documents;
 };
@@ -64,8 +73,10 @@ struct LinearAttentionInputs {
 enum class ChunkTerms { kAll, kIntraChunk, kInterChunk };
 
 struct LinearAttentionSummary {
-  TensorView state;      // S_ext [B, H, Dk, Dv]
-  TensorView log_decay;  // A [B, H]; -inf when a document starts in the range
+  TensorView state;  // S_ext [B, H, Dk, Dv]
+  // A [B, H], or [B, H, Dk] with kVector; -inf when a document starts in the
+  // range.
+  TensorView log_decay;
 };
 
 struct LinearAttentionOutputs {
@@ -82,8 +93,8 @@ struct LinearAttentionGradients {
   TensorView d_q;
   TensorView d_k;
   TensorView d_v;
-  TensorView d_log_gate;       // kScalar only; includes the boundary term
-                               // rowsum(S_T * dS_T) of the rank border
+  TensorView d_log_gate;       // kScalar, kVector only; includes the boundary
+                               // term rowsum(S_T * dS_T) of the rank border
   TensorView d_initial_state;  // may be null
 };
 
@@ -118,8 +129,9 @@ class LinearAttention {
 
   // state = fold over i = 0..W-1 of  S <- e^{A_i} S + S_i,  starting from
   // `initial_state` (null: zero). states [W, B, H, Dk, Dv], log_decays
-  // [W, B, H]. `reverse` folds i = W-1..0 (the gradient direction). W may be 0:
-  // the result is then the initial state.
+  // [W, B, H] or, as kVector's summaries have them, [W, B, H, Dk]. `reverse`
+  // folds i = W-1..0 (the gradient direction). W may be 0: the result is then
+  // the initial state.
   virtual absl::Status FoldSummaries(ConstTensorView states,
                                      ConstTensorView log_decays,
                                      ConstTensorView initial_state,

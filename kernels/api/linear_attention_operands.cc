@@ -95,9 +95,40 @@ absl::Status CheckTransition(const char* op,
                    AccumulatorOf(sizes.dtype),
                    {sizes.batch, sizes.tokens, sizes.heads});
       return check.status();
+    case Transition::kVector:
+      CheckOperand(check, "log_gate", inputs.log_gate,
+                   AccumulatorOf(sizes.dtype),
+                   {sizes.batch, sizes.tokens, sizes.heads, sizes.key_dim});
+      return check.status();
   }
   return absl::UnimplementedError(absl::StrCat(
       op, ": unknown transition ", static_cast<int>(inputs.transition)));
+}
+
+void CheckGateGradient(OperandCheck& check, Transition transition,
+                       const TensorView& d_log_gate,
+                       const LinearAttentionSizes& sizes) {
+  const DType dtype = AccumulatorOf(sizes.dtype);
+  if (transition == Transition::kScalar) {
+    CheckStrided(check, "d_log_gate", d_log_gate, dtype,
+                 {sizes.batch, sizes.tokens, sizes.heads});
+  } else if (transition == Transition::kVector) {
+    CheckOperand(check, "d_log_gate", d_log_gate, dtype,
+                 {sizes.batch, sizes.tokens, sizes.heads, sizes.key_dim});
+  }
+}
+
+void CheckSummaryDecay(OperandCheck& check, Transition transition,
+                       const TensorView& log_decay,
+                       const LinearAttentionSizes& sizes) {
+  const DType dtype = AccumulatorOf(sizes.dtype);
+  if (transition == Transition::kVector) {
+    CheckOperand(check, "summary log_decay", log_decay, dtype,
+                 {sizes.batch, sizes.heads, sizes.key_dim});
+  } else {
+    CheckStrided(check, "summary log_decay", log_decay, dtype,
+                 {sizes.batch, sizes.heads});
+  }
 }
 
 absl::Status CheckCommon(const char* op, const OperandRules& rules,
@@ -137,8 +168,7 @@ absl::StatusOr<LinearAttentionSizes> CheckSummarise(
   RETURN_IF_ERROR(CheckCommon(kOp, rules, inputs, sizes));
   OperandCheck check(kOp, rules);
   CheckState(check, "state", summary.state, sizes);
-  CheckStrided(check, "summary log_decay", summary.log_decay,
-               AccumulatorOf(sizes.dtype), {sizes.batch, sizes.heads});
+  CheckSummaryDecay(check, inputs.transition, summary.log_decay, sizes);
   RETURN_IF_ERROR(check.status());
   return sizes;
 }
@@ -190,11 +220,7 @@ absl::StatusOr<LinearAttentionSizes> CheckGradients(
   CheckKeyLike(check, "d_q", gradients.d_q, sizes);
   CheckKeyLike(check, "d_k", gradients.d_k, sizes);
   CheckValueLike(check, "d_v", gradients.d_v, sizes);
-  if (inputs.transition == Transition::kScalar) {
-    CheckStrided(check, "d_log_gate", gradients.d_log_gate,
-                 AccumulatorOf(sizes.dtype),
-                 {sizes.batch, sizes.tokens, sizes.heads});
-  }
+  CheckGateGradient(check, inputs.transition, gradients.d_log_gate, sizes);
   if (!initial_state.is_null()) {
     CheckState(check, "initial_state", initial_state, sizes);
   }
@@ -225,8 +251,13 @@ absl::Status CheckFoldSummaries(ConstTensorView states,
   CheckOperand(check, "states", states, state.dtype(),
                {states.size(0), state.size(0), state.size(1), state.size(2),
                 state.size(3)});
-  CheckStrided(check, "log_decays", log_decays, state.dtype(),
-               {states.size(0), state.size(0), state.size(1)});
+  if (log_decays.rank() == 4) {
+    CheckOperand(check, "log_decays", log_decays, state.dtype(),
+                 {states.size(0), state.size(0), state.size(1), state.size(2)});
+  } else {
+    CheckStrided(check, "log_decays", log_decays, state.dtype(),
+                 {states.size(0), state.size(0), state.size(1)});
+  }
   return check.status();
 }
 

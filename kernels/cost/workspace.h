@@ -11,6 +11,10 @@
 
 namespace longspan::kernels {
 
+// How many numbers a token's decay has: at most one a head (no gates too), or
+// one a channel of the key.
+enum class LinearAttentionDecay { kHead, kChannel };
+
 struct LinearAttentionShape {
   int64_t batch = 1;
   int64_t tokens = 0;
@@ -18,6 +22,7 @@ struct LinearAttentionShape {
   int64_t key_dim = 0;
   int64_t value_dim = 0;
   int64_t element_bytes = 4;  // 4: f32, 8: f64
+  LinearAttentionDecay decay = LinearAttentionDecay::kHead;
 };
 
 enum class LinearAttentionStage {

@@ -30,6 +30,13 @@ LinearAttentionShape ShapeOf(const Sizes& sizes) {
           sizes.key_dim, sizes.value_dim, BytesPerElement(sizes.dtype)};
 }
 
+absl::Status CheckTransition(const char* op,
+                             const LinearAttentionInputs& inputs) {
+  if (inputs.transition != Transition::kVector) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat(op, ": the cpu backend has no kernels for vector gates"));
+}
+
 absl::Status CheckWorkspace(const char* op, Stage stage, const Sizes& sizes,
                             int threads, TensorView workspace) {
   OperandCheck check(op);
@@ -177,6 +184,7 @@ class CpuLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(CheckWorkspace("Summarise", Stage::kSummarise, sizes,
                                    CpuStream::PoolOf(stream).threads(),
                                    workspace));
+    RETURN_IF_ERROR(CheckTransition("Summarise", inputs));
     const GroupLoop loop(Stage::kSummarise, sizes, workspace, stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
@@ -207,6 +215,7 @@ class CpuLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(CheckWorkspace("Outputs", Stage::kOutputs, sizes,
                                    CpuStream::PoolOf(stream).threads(),
                                    workspace));
+    RETURN_IF_ERROR(CheckTransition("Outputs", inputs));
     const GroupLoop loop(Stage::kOutputs, sizes, workspace, stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
@@ -232,6 +241,7 @@ class CpuLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(
         CheckWorkspace("SummariseBackward", Stage::kSummariseBackward, sizes,
                        CpuStream::PoolOf(stream).threads(), workspace));
+    RETURN_IF_ERROR(CheckTransition("SummariseBackward", inputs));
     const GroupLoop loop(Stage::kSummariseBackward, sizes, workspace, stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
@@ -261,6 +271,7 @@ class CpuLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(CheckWorkspace("Gradients", Stage::kGradients, sizes,
                                    CpuStream::PoolOf(stream).threads(),
                                    workspace));
+    RETURN_IF_ERROR(CheckTransition("Gradients", inputs));
     const GroupLoop loop(Stage::kGradients, sizes, workspace, stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
@@ -305,6 +316,7 @@ class CpuLinearAttention : public LinearAttention {
                       TensorView o, Stream& stream) override {
     ASSIGN_OR_RETURN(const Sizes sizes,
                      CheckDecode(inputs, slots, state_pool, o));
+    RETURN_IF_ERROR(CheckTransition("Decode", inputs));
     const auto* ids = slots.data_as<int32_t>();
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
@@ -348,15 +360,15 @@ class CpuLinearAttention : public LinearAttention {
     const int64_t count = states.is_null() ? 0 : states.size(0);
     for (int64_t n = 0; n < count; ++n) {
       const int64_t i = reverse ? count - 1 - n : n;
-      const T decay =
-          std::exp(log_decays.data_as<T>()[i * log_decays.stride(0) +
-                                           b * log_decays.stride(1) +
-                                           h * log_decays.stride(2)]);
+      const ConstTensorView decay =
+          log_decays.Select(0, i).Select(0, b).Select(0, h);
+      const int64_t decay_stride = decay.rank() == 0 ? 0 : decay.stride(0);
+      const T* log_decay = decay.data_as<T>();
       const T* added = states.data_as<T>() + i * states.stride(0) +
                        b * states.stride(1) + h * states.stride(2);
       for (int64_t c = 0; c < rows; ++c) {
-        FoldRow(decay, added + c * states.stride(3), cols,
-                to.data + c * to.stride);
+        FoldRow(std::exp(log_decay[c * decay_stride]),
+                added + c * states.stride(3), cols, to.data + c * to.stride);
       }
     }
   }

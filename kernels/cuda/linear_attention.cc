@@ -128,6 +128,9 @@ class CudaLinearAttention : public LinearAttention {
                              TensorView state, Stream& stream) override {
     RETURN_IF_ERROR(CheckFoldSummaries(states, log_decays, initial_state, state,
                                        kCudaOperands));
+    RETURN_IF_ERROR(CheckTransition(
+        "FoldSummaries",
+        log_decays.rank() == 4 ? Transition::kVector : Transition::kScalar));
     const FoldParams params =
         FoldOfRanks(states, log_decays, initial_state, reverse, state);
     return LaunchStatus(
@@ -140,6 +143,7 @@ class CudaLinearAttention : public LinearAttention {
                       TensorView o, Stream& stream) override {
     ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
                      CheckDecode(inputs, slots, state_pool, o, kCudaOperands));
+    RETURN_IF_ERROR(CheckTransition("Decode", inputs.transition));
     RETURN_IF_ERROR(CheckHeadDims("Decode", sizes));
     const DecodeParams params = DecodeOf(inputs, sizes, slots, state_pool, o);
     return LaunchStatus(

@@ -73,6 +73,12 @@ absl::Status CheckHeadDims(const char* op, const LinearAttentionSizes& sizes) {
   return check.status();
 }
 
+absl::Status CheckTransition(const char* op, Transition transition) {
+  if (transition != Transition::kVector) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat(op, ": the cuda backend has no kernels for vector gates"));
+}
+
 FoldParams FoldOfRanks(const ConstTensorView& states,
                        const ConstTensorView& log_decays,
                        const ConstTensorView& initial_state, bool reverse,
@@ -168,6 +174,7 @@ LinearAttentionCall::LinearAttentionCall(const LinearAttentionInputs& inputs,
 }
 
 absl::Status LinearAttentionCall::Check(const char* op) const {
+  RETURN_IF_ERROR(CheckTransition(op, inputs_.transition));
   RETURN_IF_ERROR(CheckHeadDims(op, sizes_));
   OperandCheck check(op, kCudaOperands);
   check.Workspace(workspace_,

@@ -15,6 +15,9 @@ namespace longspan::kernels::cuda {
 // [B, H, Dk, Dv], the same for every segment; absent stays absent.
 StateSlots ViewOfState(const ConstTensorView& state);
 
+// Refuses transitions that the kernels do not have, by name.
+absl::Status CheckTransition(const char* op, Transition transition);
+
 // Refuses what the kernels have no tile for.
 absl::Status CheckHeadDims(const char* op, const LinearAttentionSizes& sizes);
 

@@ -111,6 +111,18 @@ INSTANTIATE_TEST_SUITE_P(
       return info.param.name;
     });
 
+class VectorGateGradient : public LinearAttentionGradient {};
+
+TEST_P(VectorGateGradient, Reference) {
+  Check(*CreateReferenceLinearAttention(), BackendKind::kReference);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, VectorGateGradient, testing::ValuesIn(VectorGateGradientCases()),
+    [](const testing::TestParamInfo<LinearAttentionCase>& info) {
+      return info.param.name;
+    });
+
 class SoftmaxAttentionGradient
     : public testing::TestWithParam<SoftmaxAttentionCase> {
  protected:

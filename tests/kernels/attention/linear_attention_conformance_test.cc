@@ -161,8 +161,10 @@ TEST_P(ReferencePasses, AddUp) {
 // Its code knows no chunks and no sizes, so small cases say all.
 std::vector<LinearAttentionCase> SmallCases() {
   std::vector<LinearAttentionCase> cases;
-  for (const LinearAttentionCase& c : LinearAttentionCases()) {
-    if (c.tokens <= 130 && c.key_dim <= 32) cases.push_back(c);
+  for (const auto& all : {LinearAttentionCases(), VectorGateCases()}) {
+    for (const LinearAttentionCase& c : all) {
+      if (c.tokens <= 130 && c.key_dim <= 32) cases.push_back(c);
+    }
   }
   return cases;
 }

@@ -33,12 +33,10 @@ class SplitRun {
     d_q_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.key_dim});
     d_k_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.key_dim});
     d_v_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.value_dim});
-    if (c.transition == Transition::kScalar) {
-      d_log_gate_ = HostTensor(dtype, {c.batch, c.tokens, c.heads});
-    }
+    d_log_gate_ = problem.LikeGates();
     states_ = States();
     d_states_ = States();
-    decays_ = HostTensor(dtype, {ranges_, c.batch, c.heads});
+    decays_ = problem.SummaryDecays(ranges_);
     final_state_ = State();
     d_initial_ = State();
     workspace_ = HostTensor::Workspace(WorkspaceBytes());
@@ -94,9 +92,7 @@ class SplitRun {
   }
   // Element r of dimension 0, without it.
   static TensorView Entry(const HostTensor& tensor, int64_t r) {
-    const TensorView v = tensor.view().Slice(0, r, r + 1);
-    if (v.rank() == 3) return v.Reshape({v.size(1), v.size(2)});
-    return v.Reshape({v.size(1), v.size(2), v.size(3), v.size(4)});
+    return tensor.view().Select(0, r);
   }
 
   void Summarise(int64_t r) {

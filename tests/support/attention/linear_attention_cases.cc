@@ -6,15 +6,17 @@ namespace longspan::kernels {
 namespace {
 
 using Cases = std::vector<LinearAttentionCase>;
+using Transitions = std::vector<Transition>;
 
 constexpr Transition kIdentity = Transition::kIdentity;
 constexpr Transition kConstant = Transition::kConstant;
 constexpr Transition kScalar = Transition::kScalar;
+constexpr Transition kVector = Transition::kVector;
 
 LinearAttentionCase Make(int64_t batch, int64_t tokens, int64_t heads,
                          int64_t key_dim, int64_t value_dim,
                          Transition transition) {
-  constexpr const char* kNames[] = {"Identity", "Constant", "Scalar"};
+  constexpr const char* kNames[] = {"Identity", "Constant", "Scalar", "Vector"};
   LinearAttentionCase c;
   c.batch = batch;
   c.tokens = tokens;
@@ -30,9 +32,9 @@ LinearAttentionCase Make(int64_t batch, int64_t tokens, int64_t heads,
 }
 
 // Lengths around the chunk, with every transition.
-void AddLengths(Cases& cases) {
+void AddLengths(const Transitions& transitions, Cases& cases) {
   for (int64_t tokens : {1, 15, 63, 64, 65, 100, 255, 256, 257, 913}) {
-    for (Transition transition : {kIdentity, kConstant, kScalar}) {
+    for (Transition transition : transitions) {
       const int64_t heads = tokens % 2 == 0 ? 3 : 1;
       cases.push_back(Make(1, tokens, heads, 16, 16, transition));
       cases.back().fused_projection = heads == 3;
@@ -40,29 +42,30 @@ void AddLengths(Cases& cases) {
   }
 }
 
-void AddHeadSizes(Cases& cases) {
+// `transitions` in turn.
+void AddHeadSizes(const Transitions& transitions, Cases& cases) {
   constexpr std::pair<int64_t, int64_t> kSizes[] = {
       {1, 1},   {16, 32},  {32, 32},   {60, 60},   {64, 64}, {80, 24},
       {64, 80}, {128, 64}, {128, 128}, {192, 128}, {7, 256}, {256, 5}};
-  constexpr Transition kTransitions[] = {kScalar, kConstant, kIdentity};
-  int i = 0;
+  size_t i = 0;
   for (auto [key_dim, value_dim] : kSizes) {
-    cases.push_back(Make(1, 67, 1, key_dim, value_dim, kTransitions[i % 3]));
+    cases.push_back(Make(1, 67, 1, key_dim, value_dim,
+                         transitions[i % transitions.size()]));
     cases.back().fused_projection = i % 2 == 0;
     ++i;
   }
-  cases.push_back(Make(2, 70, 5, 16, 32, kScalar));
-  cases.push_back(Make(3, 65, 3, 32, 16, kConstant));
+  cases.push_back(Make(2, 70, 5, 16, 32, transitions.front()));
+  cases.push_back(Make(3, 65, 3, 32, 16, transitions.back()));
 }
 
-void AddGates(Cases& cases) {
+void AddGates(const Transitions& transitions, Cases& cases) {
   constexpr std::pair<Gates, const char*> kKinds[] = {
       {Gates::kStrong, "Strong"},
       {Gates::kZero, "Zero"},
       {Gates::kPerHead, "PerHead"},
       {Gates::kClosed, "Closed"}};
   for (auto [gates, name] : kKinds) {
-    for (Transition transition : {kConstant, kScalar}) {
+    for (Transition transition : transitions) {
       if (gates == Gates::kClosed && transition == kConstant) continue;
       LinearAttentionCase c = Make(1, 200, 3, 16, 24, transition);
       c.gates = gates;
@@ -72,8 +75,8 @@ void AddGates(Cases& cases) {
   }
 }
 
-void AddEnds(Cases& cases) {
-  for (Transition transition : {kIdentity, kScalar}) {
+void AddEnds(const Transitions& transitions, Cases& cases) {
+  for (Transition transition : transitions) {
     LinearAttentionCase c = Make(2, 130, 1, 16, 16, transition);
     c.has_initial_state = false;
     c.name += "NoInitial";
@@ -84,7 +87,7 @@ void AddEnds(Cases& cases) {
   }
 }
 
-void AddDocuments(Cases& cases) {
+void AddDocuments(const Transitions& transitions, Cases& cases) {
   const std::pair<const char*, std::vector<int64_t>> kStarts[] = {
       {"At0", {0}},
       {"At1", {1}},
@@ -94,7 +97,7 @@ void AddDocuments(Cases& cases) {
       {"LastToken", {210}},
       {"AfterBlock", {65, 129}}};
   for (const auto& [name, starts] : kStarts) {
-    for (Transition transition : {kIdentity, kConstant, kScalar}) {
+    for (Transition transition : transitions) {
       LinearAttentionCase c = Make(1, 211, 2, 16, 16, transition);
       c.document_starts = starts;
       c.name += std::string("Documents") + name;
@@ -105,17 +108,29 @@ void AddDocuments(Cases& cases) {
 
 Cases MakeCases() {
   Cases cases;
-  AddLengths(cases);
-  AddHeadSizes(cases);
-  AddGates(cases);
-  AddEnds(cases);
-  AddDocuments(cases);
+  AddLengths({kIdentity, kConstant, kScalar}, cases);
+  AddHeadSizes({kScalar, kConstant, kIdentity}, cases);
+  AddGates({kConstant, kScalar}, cases);
+  AddEnds({kIdentity, kScalar}, cases);
+  AddDocuments({kIdentity, kConstant, kScalar}, cases);
   return cases;
 }
 
-Cases MakeGradientCases() {
+Cases MakeVectorGateCases() {
   Cases cases;
-  for (Transition transition : {kIdentity, kConstant, kScalar}) {
+  AddLengths({kVector}, cases);
+  AddHeadSizes({kVector}, cases);
+  cases.push_back(Make(1, 66, 1, 512, 20, kVector));
+  cases.push_back(Make(1, 66, 1, 20, 512, kVector));
+  AddGates({kVector}, cases);
+  AddEnds({kVector}, cases);
+  AddDocuments({kVector}, cases);
+  return cases;
+}
+
+Cases MakeGradientCases(const Transitions& transitions) {
+  Cases cases;
+  for (Transition transition : transitions) {
     cases.push_back(Make(2, 9, 2, 3, 5, transition));
     cases.push_back(Make(1, 70, 1, 4, 3, transition));
     LinearAttentionCase c = Make(1, 70, 1, 4, 3, transition);
@@ -145,8 +160,19 @@ const Cases& LinearAttentionCases() {
   return cases;
 }
 
+const Cases& VectorGateCases() {
+  static const Cases& cases = *new Cases(MakeVectorGateCases());
+  return cases;
+}
+
 const Cases& LinearAttentionGradientCases() {
-  static const Cases& cases = *new Cases(MakeGradientCases());
+  static const Cases& cases =
+      *new Cases(MakeGradientCases({kIdentity, kConstant, kScalar}));
+  return cases;
+}
+
+const Cases& VectorGateGradientCases() {
+  static const Cases& cases = *new Cases(MakeGradientCases({kVector}));
   return cases;
 }
 

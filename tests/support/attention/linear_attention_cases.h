@@ -33,9 +33,13 @@ struct LinearAttentionCase {
   bool fused_projection = false;  // q, k, v are slices of one buffer
 };
 
+// Identity, constant and scalar decays: what every backend has.
 const std::vector<LinearAttentionCase>& LinearAttentionCases();
+// Vector gates.
+const std::vector<LinearAttentionCase>& VectorGateCases();
 // Small ones with every transition, for central differences.
 const std::vector<LinearAttentionCase>& LinearAttentionGradientCases();
+const std::vector<LinearAttentionCase>& VectorGateGradientCases();
 // What bench/attention.cc times.
 const std::vector<LinearAttentionCase>& LinearAttentionBenchCases();
 

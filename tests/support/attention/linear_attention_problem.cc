@@ -34,13 +34,17 @@ double GateValue(Gates gates, int64_t t, int64_t h, double sample) {
   return 0.0;
 }
 
-// Fills [B, T, H] (or [H], with one token).
-void FillGates(Gates gates, int64_t tokens, int64_t heads,
+// Fills [B, T, H] (or [H], with one token), or [B, T, H, width]. The channels
+// of a token differ, and so do their closed ones.
+void FillGates(Gates gates, int64_t tokens, int64_t heads, int64_t width,
                const TensorView& view) {
   FillUniform(5, 0.0, 1.0, view);
   std::vector<double> values = ToDoubles(view);
   for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = GateValue(gates, i / heads % tokens, i % heads, values[i]);
+    const int64_t c = i % width;
+    const int64_t h = i / width % heads;
+    const int64_t t = i / width / heads % tokens;
+    values[i] = GateValue(gates, t + 3 * c, h, values[i]);
   }
   FromDoubles(values, view);
 }
@@ -82,13 +86,14 @@ LinearAttentionProblem::LinearAttentionProblem(const LinearAttentionCase& c,
     d_final_state_ = Uniform(seed * 16 + 6, -1.0, 1.0, sum_dtype_,
                              {c.batch, c.heads, c.key_dim, c.value_dim});
   }
-  if (c.transition == Transition::kScalar) {
-    log_gate_ = HostTensor(sum_dtype_, {c.batch, c.tokens, c.heads});
-    FillGates(c.gates, c.tokens, c.heads, log_gate_.view());
+  if (HasGates(c.transition)) {
+    log_gate_ = LikeGates();
+    const int64_t width = c.transition == Transition::kVector ? c.key_dim : 1;
+    FillGates(c.gates, c.tokens, c.heads, width, log_gate_.view());
   }
   if (c.transition == Transition::kConstant) {
     log_decay_ = HostTensor(sum_dtype_, {c.heads});
-    FillGates(c.gates, 1, c.heads, log_decay_.view());
+    FillGates(c.gates, 1, c.heads, 1, log_decay_.view());
   }
   inputs_ = {c.transition,
              1.0 / std::sqrt(static_cast<double>(c.key_dim)),
@@ -126,8 +131,32 @@ LinearAttentionOutputGradients LinearAttentionProblem::output_gradients()
 }
 
 LinearAttentionShape LinearAttentionProblem::shape() const {
-  return {case_.batch,   case_.tokens,    case_.heads,
-          case_.key_dim, case_.value_dim, BytesPerElement(dtype_)};
+  return {case_.batch,
+          case_.tokens,
+          case_.heads,
+          case_.key_dim,
+          case_.value_dim,
+          BytesPerElement(dtype_),
+          case_.transition == Transition::kVector
+              ? LinearAttentionDecay::kChannel
+              : LinearAttentionDecay::kHead};
+}
+
+HostTensor LinearAttentionProblem::LikeGates() const {
+  const LinearAttentionCase& c = case_;
+  if (c.transition == Transition::kVector) {
+    return HostTensor(sum_dtype_, {c.batch, c.tokens, c.heads, c.key_dim});
+  }
+  if (!HasGates(c.transition)) return {};
+  return HostTensor(sum_dtype_, {c.batch, c.tokens, c.heads});
+}
+
+HostTensor LinearAttentionProblem::SummaryDecays(int64_t ranges) const {
+  const LinearAttentionCase& c = case_;
+  if (c.transition == Transition::kVector) {
+    return HostTensor(sum_dtype_, {ranges, c.batch, c.heads, c.key_dim});
+  }
+  return HostTensor(sum_dtype_, {ranges, c.batch, c.heads});
 }
 
 void LinearAttentionProblem::RunForward(LinearAttention& op, Stream& stream,
@@ -136,10 +165,11 @@ void LinearAttentionProblem::RunForward(LinearAttention& op, Stream& stream,
                                         LinearAttentionResults& results) const {
   const LinearAttentionCase& c = case_;
   HostTensor state(sum_dtype_, {c.batch, c.heads, c.key_dim, c.value_dim});
-  HostTensor decay(sum_dtype_, {c.batch, c.heads});
+  HostTensor decay = SummaryDecays(1);
   HostTensor workspace = HostTensor::Workspace(LinearAttentionWorkspaceBytes(
       Stage::kSummarise, shape(), backend, threads));
-  LONGSPAN_CHECK_OK(op.Summarise(inputs_, {state.view(), decay.view()},
+  LONGSPAN_CHECK_OK(op.Summarise(inputs_,
+                                 {state.view(), decay.view().Select(0, 0)},
                                  workspace.view(), stream));
   results.summary_state = state.ToDoubles();
   results.summary_log_decay = decay.ToDoubles();
@@ -178,11 +208,8 @@ void LinearAttentionProblem::RunBackward(
   HostTensor d_q(dtype_, {c.batch, c.tokens, c.heads, c.key_dim});
   HostTensor d_k(dtype_, {c.batch, c.tokens, c.heads, c.key_dim});
   HostTensor d_v(dtype_, {c.batch, c.tokens, c.heads, c.value_dim});
-  HostTensor d_log_gate, d_initial;
-  if (c.transition == Transition::kScalar) {
-    d_log_gate = HostTensor(sum_dtype_, {c.batch, c.tokens, c.heads});
-  }
-  d_initial =
+  HostTensor d_log_gate = LikeGates();
+  HostTensor d_initial =
       HostTensor(sum_dtype_, {c.batch, c.heads, c.key_dim, c.value_dim});
   workspace = HostTensor::Workspace(LinearAttentionWorkspaceBytes(
       Stage::kGradients, shape(), backend, threads));

@@ -43,6 +43,10 @@ class LinearAttentionProblem {
   ConstTensorView initial_state() const { return initial_state_.view(); }
   LinearAttentionOutputGradients output_gradients() const;
   LinearAttentionShape shape() const;
+  // For the gradients of the gates; null if there are none.
+  HostTensor LikeGates() const;
+  // [ranges, B, H], or [ranges, B, H, Dk].
+  HostTensor SummaryDecays(int64_t ranges) const;
 
   const TensorView& q() const { return q_; }
   const TensorView& k() const { return k_; }
