@@ -56,6 +56,17 @@ def await_that(what, condition, seconds=30.0):
     raise TimeoutError(f"{what}: not within {seconds} s")
 
 
+def end(process):
+    """SIGTERM, and SIGKILL after a minute; returns the exit code."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
 class LocalCluster:
     """`longspan up` in a directory of its own, ended with the object."""
 
@@ -81,6 +92,9 @@ class LocalCluster:
                  f"--bin-dir={self.binaries}", f"--port={first}",
                  f"--metrics-port={first + 1}", f"--run-dir={self.run}"]
         words += [f"--root={name}={path}" for name, path in roots.items()]
+        self.roots = dict(roots, outputs=self.run / "outputs",
+                          models=self.run / "models")
+        self.added = []
         self.log = open(self.run / "up.log", "wb")
         self.process = subprocess.Popen(
             words, stdout=self.log, stderr=self.log, env=self.environment,
@@ -140,6 +154,19 @@ class LocalCluster:
 
     # ---- processes
 
+    def add_worker(self, name, *flags):
+        """One more worker daemon, beside those that `up` looks after."""
+        words = [str(self.binaries / "longspan-worker"), f"--name={name}",
+                 f"--coordinator={self.address}", "--drain-timeout=10s",
+                 f"--state-dir={self.run / name}", *flags]
+        words += [f"--root={root}={path}" for root, path in self.roots.items()]
+        (self.run / name).mkdir()
+        self.workers += 1
+        self.added.append(subprocess.Popen(
+            words, stdout=self.log, stderr=self.log, env=self.environment,
+            stdin=subprocess.DEVNULL, start_new_session=True))
+        self.await_workers(self.workers)
+
     def await_workers(self, count, seconds=60):
         def ready():
             if self.process.poll() is not None:
@@ -179,12 +206,8 @@ class LocalCluster:
 
     def stop(self):
         """SIGTERM; returns the exit code of `longspan up`."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            code = self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            code = self.process.wait()
+        for process in self.added:
+            end(process)
+        code = end(self.process)
         self.log.close()
         return code
