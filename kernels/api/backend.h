@@ -13,6 +13,7 @@
 #include "kernels/api/dense.h"
 #include "kernels/api/device_memory.h"
 #include "kernels/api/elementwise.h"
+#include "kernels/api/feature_map.h"
 #include "kernels/api/linear_attention.h"
 #include "kernels/api/optimizer.h"
 #include "kernels/api/softmax_attention.h"
@@ -44,6 +45,7 @@ class Backend {
   virtual CrossEntropy& cross_entropy() = 0;
   virtual Elementwise& elementwise() = 0;
   virtual ShortConvolution& short_convolution() = 0;
+  virtual FeatureMaps& feature_maps() = 0;
   virtual Optimizer& optimizer() = 0;
 };
 

@@ -74,6 +74,13 @@ int64_t ShortConvolutionBackwardWorkspaceBytes(
                      element_bytes);
 }
 
+int64_t FeatureMapBackwardWorkspaceBytes(int64_t rows, int64_t parameters,
+                                         int64_t element_bytes,
+                                         BackendKind backend) {
+  if (backend != BackendKind::kCpu) return 0;
+  return RoundUpTo64(RowSumBlocks(rows) * parameters * element_bytes);
+}
+
 int64_t SumOfSquaresWorkspaceBytes(int64_t total_elements, BackendKind backend,
                                    int threads) {
   (void)threads;

@@ -65,6 +65,12 @@ int64_t ShortConvolutionBackwardWorkspaceBytes(
     int64_t batch, int64_t tokens, int64_t channels, int64_t kernel_size,
     int64_t element_bytes, BackendKind backend, int threads);
 
+// `rows` counts heads (M * H), `parameters` the elements of the map's weights
+// and biases.
+int64_t FeatureMapBackwardWorkspaceBytes(int64_t rows, int64_t parameters,
+                                         int64_t element_bytes,
+                                         BackendKind backend);
+
 int64_t SumOfSquaresWorkspaceBytes(int64_t total_elements, BackendKind backend,
                                    int threads);
 

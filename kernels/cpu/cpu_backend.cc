@@ -35,6 +35,7 @@ class CpuBackend : public Backend {
   CrossEntropy& cross_entropy() override { return *cross_entropy_; }
   Elementwise& elementwise() override { return *elementwise_; }
   ShortConvolution& short_convolution() override { return *short_convolution_; }
+  FeatureMaps& feature_maps() override { return *feature_maps_; }
   Optimizer& optimizer() override { return *optimizer_; }
 
  private:
@@ -48,6 +49,7 @@ class CpuBackend : public Backend {
   const std::unique_ptr<Elementwise> elementwise_ = CreateCpuElementwise();
   const std::unique_ptr<ShortConvolution> short_convolution_ =
       CreateCpuShortConvolution();
+  const std::unique_ptr<FeatureMaps> feature_maps_ = CreateCpuFeatureMaps();
   const std::unique_ptr<Optimizer> optimizer_ = CreateCpuOptimizer();
   HostMemory memory_;
 };

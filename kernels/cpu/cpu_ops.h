@@ -6,6 +6,7 @@
 
 #include "kernels/api/dense.h"
 #include "kernels/api/elementwise.h"
+#include "kernels/api/feature_map.h"
 #include "kernels/api/linear_attention.h"
 #include "kernels/api/optimizer.h"
 #include "kernels/api/softmax_attention.h"
@@ -22,5 +23,6 @@ std::unique_ptr<CrossEntropy> CreateCpuCrossEntropy();
 std::unique_ptr<Elementwise> CreateCpuElementwise();
 std::unique_ptr<ShortConvolution> CreateCpuShortConvolution();
 std::unique_ptr<Optimizer> CreateCpuOptimizer();
+std::unique_ptr<FeatureMaps> CreateCpuFeatureMaps();
 
 }  // namespace longspan::kernels

@@ -49,6 +49,7 @@ class CudaBackend : public Backend {
   CrossEntropy& cross_entropy() override { return *cross_entropy_; }
   Elementwise& elementwise() override { return *elementwise_; }
   ShortConvolution& short_convolution() override { return *short_convolution_; }
+  FeatureMaps& feature_maps() override { return *feature_maps_; }
   Optimizer& optimizer() override { return *optimizer_; }
 
  private:
@@ -67,6 +68,7 @@ class CudaBackend : public Backend {
   const std::unique_ptr<Elementwise> elementwise_ = CreateCudaElementwise();
   const std::unique_ptr<ShortConvolution> short_convolution_ =
       CreateCudaShortConvolution();
+  const std::unique_ptr<FeatureMaps> feature_maps_ = CreateCudaFeatureMaps();
   const std::unique_ptr<Optimizer> optimizer_ = CreateCudaOptimizer();
 };
 

@@ -14,6 +14,7 @@
 
 #include "kernels/api/dense.h"
 #include "kernels/api/elementwise.h"
+#include "kernels/api/feature_map.h"
 #include "kernels/api/linear_attention.h"
 #include "kernels/api/optimizer.h"
 #include "kernels/api/softmax_attention.h"
@@ -29,5 +30,6 @@ std::unique_ptr<CrossEntropy> CreateCudaCrossEntropy(Gemm& gemm);
 std::unique_ptr<Elementwise> CreateCudaElementwise();
 std::unique_ptr<ShortConvolution> CreateCudaShortConvolution();
 std::unique_ptr<Optimizer> CreateCudaOptimizer();
+std::unique_ptr<FeatureMaps> CreateCudaFeatureMaps();
 
 }  // namespace longspan::kernels::cuda

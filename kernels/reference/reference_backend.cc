@@ -36,6 +36,7 @@ class ReferenceBackend : public Backend {
   CrossEntropy& cross_entropy() override { return *cross_entropy_; }
   Elementwise& elementwise() override { return *elementwise_; }
   ShortConvolution& short_convolution() override { return *short_convolution_; }
+  FeatureMaps& feature_maps() override { return *feature_maps_; }
   Optimizer& optimizer() override { return *optimizer_; }
 
  private:
@@ -51,6 +52,8 @@ class ReferenceBackend : public Backend {
       CreateReferenceElementwise();
   const std::unique_ptr<ShortConvolution> short_convolution_ =
       CreateReferenceShortConvolution();
+  const std::unique_ptr<FeatureMaps> feature_maps_ =
+      CreateReferenceFeatureMaps();
   const std::unique_ptr<Optimizer> optimizer_ = CreateReferenceOptimizer();
   HostMemory memory_;
 };

@@ -6,6 +6,7 @@
 
 #include "kernels/api/dense.h"
 #include "kernels/api/elementwise.h"
+#include "kernels/api/feature_map.h"
 #include "kernels/api/linear_attention.h"
 #include "kernels/api/optimizer.h"
 #include "kernels/api/softmax_attention.h"
@@ -19,5 +20,6 @@ std::unique_ptr<CrossEntropy> CreateReferenceCrossEntropy();
 std::unique_ptr<Elementwise> CreateReferenceElementwise();
 std::unique_ptr<ShortConvolution> CreateReferenceShortConvolution();
 std::unique_ptr<Optimizer> CreateReferenceOptimizer();
+std::unique_ptr<FeatureMaps> CreateReferenceFeatureMaps();
 
 }  // namespace longspan::kernels

@@ -77,5 +77,12 @@ INSTANTIATE_TEST_SUITE_P(Ops, ConformanceTest, ::testing::ValuesIn(OpCases()),
                                   std::to_string(info.index);
                          });
 
+INSTANTIATE_TEST_SUITE_P(FeatureMaps, ConformanceTest,
+                         ::testing::ValuesIn(FeatureMapCases()),
+                         [](const auto& info) {
+                           return info.param.name + "_" +
+                                  std::to_string(info.index);
+                         });
+
 }  // namespace
 }  // namespace longspan::kernels

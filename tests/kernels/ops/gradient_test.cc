@@ -22,8 +22,10 @@ bool IsSmall(const OpCase& op) {
 
 std::vector<OpCase> DifferentiableCases() {
   std::vector<OpCase> cases;
-  for (const OpCase& op : OpCases()) {
-    if (op.backward && IsSmall(op)) cases.push_back(op);
+  for (const auto& part : {OpCases(), FeatureMapCases()}) {
+    for (const OpCase& op : part) {
+      if (op.backward && IsSmall(op)) cases.push_back(op);
+    }
   }
   return cases;
 }

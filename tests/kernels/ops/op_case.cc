@@ -87,7 +87,7 @@ OpSet ReferenceOps() {
   return {BackendKind::kReference,           CreateReferenceDense(),
           CreateReferenceCrossEntropy(),     CreateReferenceElementwise(),
           CreateReferenceShortConvolution(), CreateReferenceOptimizer(),
-          std::make_unique<NullStream>()};
+          std::make_unique<NullStream>(),    CreateReferenceFeatureMaps()};
 }
 
 OpSet CpuOps(int threads) {
@@ -97,7 +97,8 @@ OpSet CpuOps(int threads) {
           CreateCpuElementwise(),
           CreateCpuShortConvolution(),
           CreateCpuOptimizer(),
-          std::make_unique<CpuStream>(threads)};
+          std::make_unique<CpuStream>(threads),
+          CreateCpuFeatureMaps()};
 }
 
 Operands::Operands(const std::vector<Operand>& operands, DType real_type,

@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "kernels/api/dense.h"
 #include "kernels/api/elementwise.h"
+#include "kernels/api/feature_map.h"
 #include "kernels/api/optimizer.h"
 #include "kernels/api/stream.h"
 #include "kernels/api/tensor_view.h"
@@ -34,6 +35,7 @@ struct OpSet {
   std::unique_ptr<ShortConvolution> short_convolution;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Stream> stream;
+  std::unique_ptr<FeatureMaps> feature_maps = nullptr;
 };
 OpSet ReferenceOps();
 OpSet CpuOps(int threads);
@@ -113,5 +115,8 @@ std::vector<OpCase> LargeDenseCases();
 std::vector<OpCase> LargeElementwiseCases();
 std::vector<OpCase> LargeConvolutionCases();
 std::vector<OpCase> LargeOptimizerCases();
+
+// Not in OpCases(): what the CUDA backend refuses.
+std::vector<OpCase> FeatureMapCases();
 
 }  // namespace longspan::kernels

@@ -150,6 +150,9 @@ class QueuedDevice : public kernels::Backend {
   kernels::ShortConvolution& short_convolution() override {
     return Missing<kernels::ShortConvolution>("short convolution");
   }
+  kernels::FeatureMaps& feature_maps() override {
+    return Missing<kernels::FeatureMaps>("feature maps");
+  }
   kernels::Optimizer& optimizer() override {
     return Missing<kernels::Optimizer>("optimizer");
   }
