@@ -55,9 +55,14 @@ def run_ours(arguments):
              "--bandwidth", str(bandwidth), "--matrix-rate", str(rate)]
     if arguments.predict:
         words.append("--predict")
-    done = subprocess.run(list(map(str, words)), check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True)
+    try:
+        done = subprocess.run(list(map(str, words)), check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, timeout=arguments.limit)
+    except subprocess.TimeoutExpired as error:
+        print(f"bench/run kernels: stopped after {arguments.limit:.0f} s",
+              file=sys.stderr)
+        return lines_of((error.stdout or b"").decode()), 1
     if done.returncode == NO_GPU:
         print(f"bench/run kernels: no GPU here: "
               f"{done.stderr.strip().split(': ', 1)[-1]}", file=sys.stderr)
@@ -137,6 +142,8 @@ def parse():
     parser.add_argument("--backend", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--filter", default="")
     parser.add_argument("--seconds", type=float, default=0.1)
+    parser.add_argument("--limit", type=float, default=600,
+                        help="seconds for all of ours")
     parser.add_argument("--peer-seconds", type=float, default=120)
     parser.add_argument("--tokens-divisor", type=int, default=1)
     parser.add_argument("--predict", action="store_true")

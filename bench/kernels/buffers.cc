@@ -14,6 +14,7 @@ using kernels::DType;
 using kernels::TensorView;
 
 constexpr int64_t kPatternElements = int64_t{4} << 20;
+constexpr int64_t kMaxSets = 64;
 
 }  // namespace
 
@@ -24,7 +25,12 @@ BenchDevice::BenchDevice(std::unique_ptr<kernels::Backend> backend, int threads)
   stream_ = *std::move(stream);
 }
 
-BenchDevice::~BenchDevice() { Clear(); }
+BenchDevice::~BenchDevice() {
+  Clear();
+  for (const auto& [key, view] : patterns_) {
+    backend_->memory().Free(view.data(), view.byte_count());
+  }
+}
 
 int64_t BenchDevice::FreeBytes() const {
   const kernels::DeviceMemory& memory = backend_->memory();
@@ -34,20 +40,32 @@ int64_t BenchDevice::FreeBytes() const {
 
 TensorView BenchDevice::Zero(DType dtype,
                              std::initializer_list<int64_t> shape) {
+  const TensorView view = Allocate(dtype, shape);
+  blocks_.push_back({view.data(), view.byte_count()});
+  return view;
+}
+
+TensorView BenchDevice::Allocate(DType dtype,
+                                 std::initializer_list<int64_t> shape) {
   int64_t bytes = kernels::BytesPerElement(dtype);
   for (int64_t size : shape) bytes *= size;
   auto data = backend_->memory().Allocate(bytes);
   LONGSPAN_CHECK_OK(data.status());
-  blocks_.push_back({*data, bytes});
   return TensorView(*data, dtype, shape);
 }
 
 TensorView BenchDevice::Pattern(DType dtype, double low, double high) {
+  TensorView& known = patterns_[{dtype, low, high}];
+  if (known.is_null()) known = MakePattern(dtype, low, high);
+  return known;
+}
+
+TensorView BenchDevice::MakePattern(DType dtype, double low, double high) {
   std::mt19937 random(1);
   std::uniform_real_distribution<float> uniform(low, high);
   std::vector<float> values(kPatternElements);
   for (float& value : values) value = uniform(random);
-  const TensorView view = Zero(dtype, {kPatternElements});
+  const TensorView view = Allocate(dtype, {kPatternElements});
   std::vector<kernels::BFloat16> narrow;
   const void* host = values.data();
   if (dtype == DType::kBF16) {
@@ -71,8 +89,6 @@ TensorView BenchDevice::Random(DType dtype,
         pattern.Slice(0, 0, count), flat.Slice(0, at, at + count), *stream_));
   }
   LONGSPAN_CHECK_OK(stream_->Synchronize());
-  backend_->memory().Free(blocks_.back().data, blocks_.back().bytes);
-  blocks_.pop_back();
   return result;
 }
 
@@ -85,8 +101,8 @@ void BenchDevice::Clear() {
 }
 
 int RotatingSets(int64_t bytes) {
-  return static_cast<int>(
-      std::clamp<int64_t>(kCacheBytes / std::max<int64_t>(bytes, 1) + 1, 1, 8));
+  return static_cast<int>(std::clamp<int64_t>(
+      kCacheBytes / std::max<int64_t>(bytes, 1) + 1, 1, kMaxSets));
 }
 
 }  // namespace longspan::bench

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <tuple>
 #include <vector>
 
 #include "kernels/api/backend.h"
@@ -36,6 +38,10 @@ class BenchDevice {
 
  private:
   kernels::TensorView Pattern(kernels::DType dtype, double low, double high);
+  kernels::TensorView MakePattern(kernels::DType dtype, double low,
+                                  double high);
+  kernels::TensorView Allocate(kernels::DType dtype,
+                               std::initializer_list<int64_t> shape);
 
   struct Block {
     void* data;
@@ -44,6 +50,9 @@ class BenchDevice {
   std::unique_ptr<kernels::Backend> backend_;
   std::unique_ptr<kernels::Stream> stream_;
   std::vector<Block> blocks_;
+  // Made once: drawing one takes longer than most cases.
+  std::map<std::tuple<kernels::DType, double, double>, kernels::TensorView>
+      patterns_;
 };
 
 // How many sets of `bytes` each leave the cache between uses.

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "bench/kernels/attention_cases.h"
+#include "bench/kernels/op_cases.h"
 #include "common/base/check.h"
 
 namespace longspan::bench {
@@ -156,10 +157,14 @@ std::vector<Case> AllCases(kernels::BackendKind backend, DType dtype,
   std::vector<Case> cases;
   for (const RowOp& op : RowOps()) cases.push_back(RowCase(op, dtype, rows));
   cases.push_back(RmsNormCase(dtype, rows));
+  for (Case& one : OpCases(backend, dtype, rows)) {
+    cases.push_back(std::move(one));
+  }
   const int64_t square = std::max<int64_t>(8192 / tokens_divisor, 64);
   cases.push_back(MatMulCase(dtype, square, square, square));
   cases.push_back(MatMulCase(dtype, rows, kHidden, kHidden));
-  for (auto* family : {&LinearAttentionCases, &SoftmaxAttentionCases}) {
+  for (auto* family :
+       {&DecodeCases, &LinearAttentionCases, &SoftmaxAttentionCases}) {
     for (Case& one : (*family)(backend, dtype, tokens_divisor)) {
       cases.push_back(std::move(one));
     }

@@ -214,7 +214,7 @@ NormBackwardKernel(const NormParams p) {
     const float rstd = active ? p.rstd[row] : 0.0f;
     RawPack<T> x[kPacks];
     RawPack<T> d_y[kPacks];
-    RawPack<T> gate[kPacks];
+    RawPack<T> gate[kPacks] = {};  // unread if not gated
     LoadRow<T, kPacks>(p.x, row, p, lane, x);
     LoadRow<T, kPacks>(p.d_y, row, p, lane, d_y);
     if (gated) LoadRow<T, kPacks>(p.gate, row, p, lane, gate);

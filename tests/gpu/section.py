@@ -55,17 +55,19 @@ def find_tool(name, *folders):
          if pathlib.Path(folder, name).exists()), None)
 
 
-def run(words, limit_s=None, environment=None):
-    """Runs a program into the section's output; its exit status, or 124."""
-    print("$", *words, flush=True)
+def run(words, limit_s=None, environment=None, output=None):
+    """Runs a program into `output`, by default the section's own; its exit
+    status, or 124."""
+    print("$", *words, file=output, flush=True)
     try:
         return subprocess.run(
             list(map(str, words)), check=False,
+            stdout=output, stderr=output and subprocess.STDOUT,
             env=dict(os.environ, **(environment or {})),
             timeout=max(1.0, min(limit_s or 1e9, seconds_left() - 4))
         ).returncode
     except subprocess.TimeoutExpired:
-        print(f"not done in time: {words[0]}", flush=True)
+        print(f"not done in time: {words[0]}", file=output, flush=True)
         return 124
 
 

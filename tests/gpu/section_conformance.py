@@ -11,18 +11,17 @@ import googletest
 import section
 
 BITS = "*BitIdentical*"
+SHARDS = 6
 
 
 def main():
     report = section.Report()
     programs = section.gpu_programs()
     report.note(f"seed {os.environ.get('LONGSPAN_TEST_SEED', 'fixed')}")
-    table = report.table("programs", ["program", "passed", "failed", "s"])
-    for done, program in enumerate(programs):
-        fair = 2 * section.seconds_left() / (len(programs) - done + 1)
-        found = googletest.run(
-            program, f"--gtest_filter=-{BITS}", limit_s=max(fair, 10),
-            environment={"LONGSPAN_GPU_SHAPES": "large"})
+    table = report.table("programs", ["program", "passed", "failed", "CPU s"])
+    for program, found in googletest.run_all(
+            programs, f"--gtest_filter=-{BITS}", shards=SHARDS,
+            environment={"LONGSPAN_GPU_SHAPES": "large"}):
         table.add(program.name, found.passed, len(found.failed),
                   round(found.seconds, 1))
         googletest.judge(report, program, found)

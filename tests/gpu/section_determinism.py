@@ -8,17 +8,17 @@ import googletest
 import section
 
 ROUNDS = 3
+SHARDS = 4
 
 
 def main():
     report = section.Report()
     table = report.table("programs", ["program", "cases", "rounds", "failed"])
     cases = 0
-    for program in section.gpu_programs():
-        found = googletest.run(
-            program, "--gtest_filter=*BitIdentical*",
-            f"--gtest_repeat={ROUNDS}", "--gtest_shuffle",
-            environment={"LONGSPAN_GPU_SHAPES": "large"})
+    for program, found in googletest.run_all(
+            section.gpu_programs(), "--gtest_filter=*BitIdentical*",
+            f"--gtest_repeat={ROUNDS}", "--gtest_shuffle", shards=SHARDS,
+            environment={"LONGSPAN_GPU_SHAPES": "large"}):
         count = found.passed + len(found.failed)
         cases += count
         if count == 0 and found.exit_status == 0:

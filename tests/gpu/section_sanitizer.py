@@ -8,6 +8,7 @@ FOLDERS = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer",
 SUBSET = "--gtest_filter=*Small*"
 TOOLS = ("memcheck", "racecheck")
 FOUND_SOMETHING = 86
+SHARDS = 2
 
 
 def main():
@@ -18,12 +19,11 @@ def main():
     programs = section.gpu_programs()
     table = report.table("programs", ["program", "tool", "cases", "clean"])
     for check in TOOLS:
-        for program in programs:
-            found = googletest.run(
-                program, SUBSET,
+        for program, found in googletest.run_all(
+                programs, SUBSET, shards=SHARDS,
                 environment={"LONGSPAN_GPU_SHAPES": "small"},
                 wrapper=[tool, f"--tool={check}", "--print-limit=20",
-                         f"--error-exitcode={FOUND_SOMETHING}"])
+                         f"--error-exitcode={FOUND_SOMETHING}"]):
             count = found.passed + len(found.failed)
             if count == 0 and found.exit_status == 0:
                 continue  # this program has no such case
