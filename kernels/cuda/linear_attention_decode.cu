@@ -217,11 +217,11 @@ LONGSPAN_KERNEL(kMaxWarps* kWarpThreads, 1) DecodeKernel(const DecodeParams p) {
   DecodeState state;
   LoadState(p, work, state);
   for (int64_t token = 0; token < p.tokens; ++token) {
-    SyncBlock();  // everybody is done with the token before
+    // The barriers of the token before have passed its last read.
     StageToken(p, work, token, shared);
-    SyncBlock();
+    SyncBlock();  // the token is here, and the sums before are written out
     AdvanceState(p, TokenDecay(p, work, token), shared, state);
-    SyncBlock();
+    SyncBlock();  // the sums are here
     WriteOutput(p, work, token, shared);
   }
   StoreState(p, work, state);

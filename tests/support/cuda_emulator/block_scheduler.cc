@@ -29,7 +29,10 @@ std::string BlockScheduler::Run(const BlockLaunch& launch,
   Prepare(launch, options, seed);
   const BlockOrder order(launch.blocks, random_);
   for (int64_t i = 0; i < launch.blocks && failure_.empty(); ++i) {
-    RunBlock(order.Block(i));
+    const int64_t block = order.Block(i);
+    if (block != launch.left_out) {
+      RunBlock(block);
+    }
   }
   current_thread = outside;
   return failure_;
@@ -490,10 +493,13 @@ void BlockScheduler::CheckCopy(const void* shared, const void* global, int size,
 
 void BlockScheduler::CopyAsync(void* shared, const void* global, int size,
                                int bytes, SourceSite site) {
+  Count(Primitive::kCopyAsync, site);
+  if (bytes < size) {
+    Count(Primitive::kCopyAsyncTail, site);
+  }
   if (Faulty(FaultKind::kFullCopy, site)) {
     bytes = size;
   }
-  Count(Primitive::kCopyAsync, site);
   CheckCopy(shared, global, size, bytes, site);
   if (bytes > 0) {
     // A fault of the page shows here and not where the copy lands.

@@ -30,6 +30,7 @@ struct BlockLaunch {
   int64_t blocks = 0;
   int threads = 0;
   int shared_bytes = 0;
+  int64_t left_out = -1;  // a block that does not run
   const std::function<void()>* thread_body = nullptr;
 };
 

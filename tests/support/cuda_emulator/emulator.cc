@@ -41,20 +41,32 @@ uint64_t LaunchSeed(uint64_t seed) {
   return RandomOrder::Mix(seed) + ordinal;
 }
 
+// The block that a planted fault leaves out, or -1.
+int64_t LeftOut(const Fault& fault, const KernelLaunch& launch,
+                const std::string& name) {
+  const bool faulty = fault.kind == FaultKind::kLastBlock &&
+                      fault.file == name && fault.line == launch.site.line;
+  return faulty ? launch.blocks - 1 : -1;
+}
+
 // A launch of this thread of the operating system.
 int RunLaunch(const KernelLaunch& launch) {
   static thread_local BlockScheduler scheduler;
   EmulatorState& state = EmulatorState::Get();
   const EmulatorOptions options = state.options();
   LaunchHooks& hooks = state.hooks();
-  hooks.BeginLaunch();
-  const std::string failure = scheduler.Run(
-      {launch.blocks, launch.threads, launch.shared_bytes, &launch.thread_body},
-      options, LaunchSeed(options.seed));
-  hooks.EndLaunch();
   const std::string name = KernelName(launch);
+  hooks.BeginLaunch();
+  const std::string failure =
+      scheduler.Run({launch.blocks, launch.threads, launch.shared_bytes,
+                     LeftOut(options.fault, launch, name), &launch.thread_body},
+                    options, LaunchSeed(options.seed));
+  hooks.EndLaunch();
   state.AddStatistics(name, scheduler.statistics());
   state.AddSites(scheduler.sites());
+  if (options.record_sites) {
+    state.AddSites({{Primitive::kLaunch, name, launch.site.line}});
+  }
   if (failure.empty()) {
     return 0;
   }
@@ -101,6 +113,12 @@ std::vector<PrimitiveSite> TakeSites() {
 }
 
 EmulatorOptions CurrentOptions() { return EmulatorState::Get().options(); }
+
+EmulatorOptions InOrder(uint64_t n) {
+  EmulatorOptions options = CurrentOptions();
+  options.seed += n;
+  return options;
+}
 
 ScopedEmulatorOptions::ScopedEmulatorOptions(const EmulatorOptions& options)
     : before_(CurrentOptions()) {

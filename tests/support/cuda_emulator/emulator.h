@@ -52,7 +52,7 @@ std::map<std::string, LaunchStatistics> TakeStatistics();
 // A line that used a primitive while EmulatorOptions::record_sites was on.
 struct PrimitiveSite {
   Primitive primitive = Primitive::kSyncBlock;
-  std::string file;  // last part
+  std::string file;  // last part; of a launch, its name in TakeStatistics
   int line = 0;
   auto operator<=>(const PrimitiveSite&) const = default;
 };

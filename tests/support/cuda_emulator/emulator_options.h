@@ -18,11 +18,13 @@ enum class FaultKind {
   kLateWait,  // CopyAsyncWait<n> waits as if for n + 1
   kSkew,      // LoadMatrix reads 16 bytes beside the right row
   kFullCopy,  // CopyAsync ignores that it should copy fewer bytes
+  kLastBlock  // a launch leaves its last block out
 };
 
 struct Fault {
   FaultKind kind = FaultKind::kNone;
-  std::string file;  // the last part of the path is enough
+  std::string file;  // the last part of the path is enough; of a launch, its
+                     // name in TakeStatistics
   int line = 0;
 };
 
@@ -45,6 +47,11 @@ struct EmulatorOptions {
 // The options in force. The default seed is the environment's
 // LONGSPAN_EMULATOR_SEED, or 0.
 EmulatorOptions CurrentOptions();
+
+// The options in force, with an order of its own for each n. A test that runs
+// a list of cases runs the n-th in order n, so that the list as a whole meets
+// as many orders as it has cases.
+EmulatorOptions InOrder(uint64_t n);
 
 // In force until it goes out of scope.
 class ScopedEmulatorOptions {

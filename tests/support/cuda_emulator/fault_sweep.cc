@@ -10,7 +10,9 @@ std::vector<FaultKind> FaultsOf(Primitive primitive) {
     case Primitive::kSyncWarp:
       return {FaultKind::kDrop};
     case Primitive::kCopyAsync:
-      return {FaultKind::kDrop, FaultKind::kFullCopy};
+      return {FaultKind::kDrop};
+    case Primitive::kCopyAsyncTail:
+      return {FaultKind::kFullCopy};
     case Primitive::kCopyAsyncWait:
       return {FaultKind::kDrop, FaultKind::kLateWait};
     case Primitive::kLoadMatrix2:
@@ -18,6 +20,8 @@ std::vector<FaultKind> FaultsOf(Primitive primitive) {
     case Primitive::kLoadMatrix2Transposed:
     case Primitive::kLoadMatrix4Transposed:
       return {FaultKind::kSkew};
+    case Primitive::kLaunch:
+      return {FaultKind::kLastBlock};
     default:
       return {};
   }
@@ -33,6 +37,8 @@ std::string_view NameOf(FaultKind kind) {
       return "skewed by 16 bytes";
     case FaultKind::kFullCopy:
       return "copies beyond its bytes";
+    case FaultKind::kLastBlock:
+      return "without its last block";
     case FaultKind::kNone:
       break;
   }
@@ -77,9 +83,12 @@ int FailingOrders(const Case& passes, int orders) {
   return failing;
 }
 
-std::vector<PlantedFault> SweepFaults(const Case& passes, int orders) {
+std::vector<PlantedFault> SweepFaults(
+    const Case& passes, int orders,
+    const std::function<bool(const PrimitiveSite&)>& wanted) {
   std::vector<PlantedFault> planted;
   for (const PrimitiveSite& site : SitesOf(passes)) {
+    if (wanted && !wanted(site)) continue;
     for (const FaultKind kind : FaultsOf(site.primitive)) {
       PlantedFault fault{site, kind, 0};
       for (int seed = 0; seed < orders && fault.caught == 0; ++seed) {

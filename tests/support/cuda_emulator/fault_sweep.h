@@ -9,7 +9,7 @@
 
 // Breaks every line of real kernels in turn and asks whether a test notices:
 // a barrier, wait or copy dropped, a wait for one group too few, the tail of a
-// copy ignored, a matrix load beside the right row.
+// copy ignored, a matrix load beside the right row, a grid one block short.
 
 namespace longspan::kernels::cuda::emulated {
 
@@ -32,6 +32,9 @@ int FailingOrders(const Case& passes, int orders);
 // most `orders` orders are run for each, until the first that catches it. A
 // caught of 0 is a fault that the case does not notice. A plain access out of
 // bounds that a fault leads to ends the process where ASan is built in.
-std::vector<PlantedFault> SweepFaults(const Case& passes, int orders);
+// Only lines that are `wanted`, if given, are broken.
+std::vector<PlantedFault> SweepFaults(
+    const Case& passes, int orders,
+    const std::function<bool(const PrimitiveSite&)>& wanted = {});
 
 }  // namespace longspan::kernels::cuda::emulated

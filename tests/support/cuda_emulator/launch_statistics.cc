@@ -17,8 +17,10 @@ std::string_view NameOf(Primitive primitive) {
       "LoadMatrix4Transposed",
       "MmaBf16",
       "CopyAsync",
+      "CopyAsync of a tail",
       "CopyAsyncCommit",
-      "CopyAsyncWait"};
+      "CopyAsyncWait",
+      "Launch"};
   return kNames[static_cast<size_t>(primitive)];
 }
 

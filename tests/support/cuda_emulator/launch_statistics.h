@@ -24,9 +24,11 @@ enum class Primitive {
   kLoadMatrix2Transposed,
   kLoadMatrix4Transposed,
   kMmaBf16,
-  kCopyAsync,  // per thread, like the two below
+  kCopyAsync,      // per thread, like the three below
+  kCopyAsyncTail,  // a CopyAsync that writes more bytes than it copies
   kCopyAsyncCommit,
   kCopyAsyncWait,
+  kLaunch,  // not counted: a site, named by its kernel
   kCount
 };
 

@@ -100,8 +100,8 @@ TEST(SampleMatmulTest, EveryPlantedBugIsCaught) {
   const Problem problem(70, 72, 104);
   const auto planted =
       emulated::SweepFaults([&] { return problem.RunsRight(); }, kOrders);
-  // Two barriers, a wait (2), a copy (2), two matrix loads.
-  EXPECT_EQ(planted.size(), 8u);
+  // Two barriers, a wait (2), a copy (2), two matrix loads, the launch.
+  EXPECT_EQ(planted.size(), 9u);
   for (const emulated::PlantedFault& fault : planted) {
     EXPECT_GT(fault.caught, 0) << fault;
   }
