@@ -37,14 +37,17 @@ absl::Status RefuseHostMemory(const char* operation, kernels::Stream* after) {
                    "and its stream"));
 }
 
-absl::Status CheckDeviceSum(TensorView buffer, Reduction reduction) {
-  const bool floats =
-      buffer.dtype() == DType::kF32 || buffer.dtype() == DType::kF64;
-  if (floats && reduction == Reduction::kSum) return absl::OkStatus();
+// What the backend of a device adds.
+absl::Status CheckDeviceSum(const char* operation,
+                            const ConstTensorView& buffer,
+                            Reduction reduction) {
+  if (buffer.dtype() == DType::kF32 && reduction == Reduction::kSum) {
+    return absl::OkStatus();
+  }
   return absl::InvalidArgumentError(absl::StrCat(
-      "AllReduce: ", buffer.DebugString(),
-      " in device memory; sums of f32 or f64 only, other types and maxima in "
-      "host memory"));
+      operation, ": ", buffer.DebugString(),
+      " in device memory; sums of f32 only, other types and maxima in host "
+      "memory by AllReduce"));
 }
 
 class NcclGroup : public ProcessGroup {
@@ -195,6 +198,9 @@ std::unique_ptr<Work> NcclGroup::ReduceScatter(
     kernels::Stream* after) {
   absl::Status checked = CheckReduceScatter(rank(), size(), send, receive);
   if (checked.ok()) checked = RefuseHostMemory("ReduceScatter", after);
+  if (checked.ok()) {
+    checked = CheckDeviceSum("ReduceScatter", receive, Reduction::kSum);
+  }
   if (!checked.ok()) return Failed(checked);
   const int64_t own = PayloadBytes(receive);
   int64_t sent = -own;
@@ -211,7 +217,7 @@ std::unique_ptr<Work> NcclGroup::AllReduce(TensorView buffer,
                                            kernels::Stream* after) {
   absl::Status checked = CheckAllReduce(buffer);
   if (checked.ok() && after != nullptr) {
-    checked = CheckDeviceSum(buffer, reduction);
+    checked = CheckDeviceSum("AllReduce", buffer, reduction);
   }
   if (!checked.ok()) return Failed(checked);
   const int64_t own = PayloadBytes(buffer);

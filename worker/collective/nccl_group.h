@@ -12,7 +12,7 @@
 // of parts and the backend's Add in rank order. So every result is bitwise the
 // one of the CPU groups, identical on all ranks and from run to run, which
 // NCCL's own rings promise only for one topology. It costs no more bytes than a
-// ring. Device sums are f32 or f64; other types and maxima take host memory.
+// ring. Device sums are f32; other types and maxima take host memory.
 // Sums of large buffers go in pieces, so that scratch stays below
 // kNcclScratchBytes; an AllGather of equal parts that do not lie side by side
 // in memory takes scratch of the size of what it receives.

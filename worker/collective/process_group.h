@@ -96,13 +96,14 @@ class ProcessGroup {
       absl::Span<const kernels::TensorView> receive, TrafficTag tag,
       kernels::Stream* after = nullptr) = 0;
 
-  // receive = sum over ranks r, in rank order, of r's send[rank()]. f32, f64.
+  // receive = sum over ranks r, in rank order, of r's send[rank()]. f32, f64;
+  // on NCCL f32.
   virtual std::unique_ptr<Work> ReduceScatter(
       absl::Span<const kernels::ConstTensorView> send,
       kernels::TensorView receive, TrafficTag tag,
       kernels::Stream* after = nullptr) = 0;
 
-  // In place; f32, f64 or i64.
+  // In place; f32, f64 or i64; on NCCL with a stream sums of f32 only.
   virtual std::unique_ptr<Work> AllReduce(kernels::TensorView buffer,
                                           Reduction reduction, TrafficTag tag,
                                           kernels::Stream* after = nullptr) = 0;

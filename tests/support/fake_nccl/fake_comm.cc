@@ -24,6 +24,12 @@ EnqueueFunction* StreamHook() {
 
 void Nap() { std::this_thread::sleep_for(std::chrono::microseconds(50)); }
 
+void FlipBit(Operation& operation) {
+  for (Message& message : operation.receives) {
+    if (message.bytes > 0) message.data[message.bytes / 2] ^= 1;
+  }
+}
+
 }  // namespace
 
 void SetLastWords(const char* words) { last_words = words; }
@@ -110,6 +116,7 @@ void Comm::Run(Operation& operation, int64_t number) {
     if (std::all_of(operation.sends.begin(), operation.sends.end(), done) &&
         std::all_of(operation.receives.begin(), operation.receives.end(),
                     done)) {
+      if (faults_.Strikes("flip", number)) FlipBit(operation);
       return;
     }
     if (Clock::now() - checked > std::chrono::milliseconds(5)) {

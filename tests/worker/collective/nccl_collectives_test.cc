@@ -302,6 +302,14 @@ TEST_P(NcclCollectivesTest, BadArgumentsAreRefusedAndHarmless) {
     const absl::Status maximum =
         group.AllReduce(View(values), Reduction::kMax, kTag, stream)->Wait();
     EXPECT_THAT(std::string(maximum.message()), HasSubstr("in host memory"));
+    std::vector<double> doubles(8);
+    const TensorView f64(doubles.data(), DType::kF64, {8});
+    EXPECT_EQ(
+        group.AllReduce(f64, Reduction::kSum, kTag, stream)->Wait().code(),
+        absl::StatusCode::kInvalidArgument);
+    const std::vector<kernels::ConstTensorView> parts(group.size(), f64);
+    EXPECT_EQ(group.ReduceScatter(parts, f64, kTag, stream)->Wait().code(),
+              absl::StatusCode::kInvalidArgument);
     const absl::Status host =
         group.SendReceive(View(values), (group.rank() + 1) % 2, {}, -1, kTag)
             ->Wait();
