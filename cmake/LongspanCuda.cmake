@@ -92,7 +92,7 @@ if(LONGSPAN_WITH_CUDA)
   set(CMAKE_CUDA_RUNTIME_LIBRARY None)  # longspan_cudart, named explicitly
 
   list(JOIN LONGSPAN_WARNINGS "," longspan_host_warnings)
-  set(LONGSPAN_CUDA_OPTIONS -O3 -Werror=all-warnings
+  set(LONGSPAN_CUDA_OPTIONS -O3 --expt-relaxed-constexpr -Werror=all-warnings
     "-Xcompiler=${longspan_host_warnings}")
 
   cmake_path(GET CMAKE_CUDA_COMPILER PARENT_PATH longspan_cuda_bin)

@@ -16,6 +16,7 @@
 #include "kernels/api/feature_map.h"
 #include "kernels/api/linear_attention.h"
 #include "kernels/api/optimizer.h"
+#include "kernels/api/sampling.h"
 #include "kernels/api/softmax_attention.h"
 #include "kernels/api/stream.h"
 
@@ -47,6 +48,7 @@ class Backend {
   virtual ShortConvolution& short_convolution() = 0;
   virtual FeatureMaps& feature_maps() = 0;
   virtual Optimizer& optimizer() = 0;
+  virtual Sampling& sampling() = 0;
 };
 
 }  // namespace longspan::kernels

@@ -37,6 +37,7 @@ class CpuBackend : public Backend {
   ShortConvolution& short_convolution() override { return *short_convolution_; }
   FeatureMaps& feature_maps() override { return *feature_maps_; }
   Optimizer& optimizer() override { return *optimizer_; }
+  Sampling& sampling() override { return *sampling_; }
 
  private:
   // Immutable after construction.
@@ -51,6 +52,7 @@ class CpuBackend : public Backend {
       CreateCpuShortConvolution();
   const std::unique_ptr<FeatureMaps> feature_maps_ = CreateCpuFeatureMaps();
   const std::unique_ptr<Optimizer> optimizer_ = CreateCpuOptimizer();
+  const std::unique_ptr<Sampling> sampling_ = CreateCpuSampling();
   HostMemory memory_;
 };
 

@@ -9,6 +9,7 @@
 #include "kernels/api/feature_map.h"
 #include "kernels/api/linear_attention.h"
 #include "kernels/api/optimizer.h"
+#include "kernels/api/sampling.h"
 #include "kernels/api/softmax_attention.h"
 #include "kernels/cpu/instruction_set.h"
 
@@ -24,5 +25,6 @@ std::unique_ptr<Elementwise> CreateCpuElementwise();
 std::unique_ptr<ShortConvolution> CreateCpuShortConvolution();
 std::unique_ptr<Optimizer> CreateCpuOptimizer();
 std::unique_ptr<FeatureMaps> CreateCpuFeatureMaps();
+std::unique_ptr<Sampling> CreateCpuSampling();
 
 }  // namespace longspan::kernels

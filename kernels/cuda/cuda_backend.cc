@@ -51,6 +51,7 @@ class CudaBackend : public Backend {
   ShortConvolution& short_convolution() override { return *short_convolution_; }
   FeatureMaps& feature_maps() override { return *feature_maps_; }
   Optimizer& optimizer() override { return *optimizer_; }
+  Sampling& sampling() override { return *sampling_; }
 
  private:
   // Immutable after construction.
@@ -70,6 +71,7 @@ class CudaBackend : public Backend {
       CreateCudaShortConvolution();
   const std::unique_ptr<FeatureMaps> feature_maps_ = CreateCudaFeatureMaps();
   const std::unique_ptr<Optimizer> optimizer_ = CreateCudaOptimizer();
+  const std::unique_ptr<Sampling> sampling_ = CreateCudaSampling();
 };
 
 // The architectures of cmake/LongspanCuda.cmake; 8.0 code runs on all of 8.x.

@@ -17,6 +17,7 @@
 #include "kernels/api/feature_map.h"
 #include "kernels/api/linear_attention.h"
 #include "kernels/api/optimizer.h"
+#include "kernels/api/sampling.h"
 #include "kernels/api/softmax_attention.h"
 #include "kernels/cuda/gemm.h"
 
@@ -31,5 +32,6 @@ std::unique_ptr<Elementwise> CreateCudaElementwise();
 std::unique_ptr<ShortConvolution> CreateCudaShortConvolution();
 std::unique_ptr<Optimizer> CreateCudaOptimizer();
 std::unique_ptr<FeatureMaps> CreateCudaFeatureMaps();
+std::unique_ptr<Sampling> CreateCudaSampling();
 
 }  // namespace longspan::kernels::cuda

@@ -38,6 +38,7 @@ class ReferenceBackend : public Backend {
   ShortConvolution& short_convolution() override { return *short_convolution_; }
   FeatureMaps& feature_maps() override { return *feature_maps_; }
   Optimizer& optimizer() override { return *optimizer_; }
+  Sampling& sampling() override { return *sampling_; }
 
  private:
   // Immutable after construction.
@@ -55,6 +56,7 @@ class ReferenceBackend : public Backend {
   const std::unique_ptr<FeatureMaps> feature_maps_ =
       CreateReferenceFeatureMaps();
   const std::unique_ptr<Optimizer> optimizer_ = CreateReferenceOptimizer();
+  const std::unique_ptr<Sampling> sampling_ = CreateReferenceSampling();
   HostMemory memory_;
 };
 

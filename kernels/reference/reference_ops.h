@@ -9,6 +9,7 @@
 #include "kernels/api/feature_map.h"
 #include "kernels/api/linear_attention.h"
 #include "kernels/api/optimizer.h"
+#include "kernels/api/sampling.h"
 #include "kernels/api/softmax_attention.h"
 
 namespace longspan::kernels {
@@ -21,5 +22,6 @@ std::unique_ptr<Elementwise> CreateReferenceElementwise();
 std::unique_ptr<ShortConvolution> CreateReferenceShortConvolution();
 std::unique_ptr<Optimizer> CreateReferenceOptimizer();
 std::unique_ptr<FeatureMaps> CreateReferenceFeatureMaps();
+std::unique_ptr<Sampling> CreateReferenceSampling();
 
 }  // namespace longspan::kernels

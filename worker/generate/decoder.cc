@@ -12,12 +12,7 @@ using kernels::TensorView;
 
 }  // namespace
 
-Decoder::Decoder(Model& model, const RankContext& context, ModelState& state)
-    : model_(model), context_(context), state_(state) {
-  logits_.resize(model.spec().vocabulary_size);
-}
-
-absl::StatusOr<absl::Span<const double>> Decoder::Step(int32_t token) {
+absl::StatusOr<SampledToken> Decoder::Step(int32_t token) {
   const ArenaScope scope(*context_.arena);
   ASSIGN_OR_RETURN(
       const SequenceShard shard,
@@ -33,9 +28,7 @@ absl::StatusOr<absl::Span<const double>> Decoder::Step(int32_t token) {
   const TensorView logits = context_.arena->Allocate(
       "logits", context_.accumulator(), {1, model_.spec().vocabulary_size});
   RETURN_IF_ERROR(model_.head().Logits(context_, hidden, logits));
-  RETURN_IF_ERROR(context_.transfer().DownloadNumbers(
-      logits.Reshape({logits.element_count()}), absl::MakeSpan(logits_)));
-  return absl::MakeConstSpan(logits_);
+  return sampler_.Sample(logits, state_.position());
 }
 
 }  // namespace longspan::worker

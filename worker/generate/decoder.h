@@ -4,10 +4,10 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <utility>
 
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
+#include "worker/generate/sampler.h"
 #include "worker/model/model.h"
 #include "worker/parallel/rank_context.h"
 #include "worker/tensor/upload_buffer.h"
@@ -16,12 +16,17 @@ namespace longspan::worker {
 
 class Decoder {
  public:
-  // `context` without a group. `model` and `state` must outlive the decoder.
-  Decoder(Model& model, const RankContext& context, ModelState& state);
+  // `context` without a group. `sampler` belongs to it. `model` and `state`
+  // must outlive the decoder.
+  Decoder(Model& model, const RankContext& context, ModelState& state,
+          Sampler sampler)
+      : model_(model),
+        context_(context),
+        state_(state),
+        sampler_(std::move(sampler)) {}
 
-  // Appends `token` to the text; returns the logits [V] of what follows,
-  // valid until the next call.
-  absl::StatusOr<absl::Span<const double>> Step(int32_t token);
+  // Appends `token` to the text and draws the one that follows.
+  absl::StatusOr<SampledToken> Step(int32_t token);
 
   // Tokens in the text: the position of the next one.
   int64_t position() const { return state_.position(); }
@@ -30,8 +35,8 @@ class Decoder {
   Model& model_;
   const RankContext context_;
   ModelState& state_;
+  Sampler sampler_;
   UploadBuffer ids_;
-  std::vector<double> logits_;
 };
 
 }  // namespace longspan::worker

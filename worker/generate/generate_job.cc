@@ -103,14 +103,14 @@ absl::StatusOr<GenerateOutcome> Decode(const GenerateOptions& options,
                                        const GenerateEnvironment& env,
                                        TextPass& pass, absl::Duration started) {
   int32_t token = LastToken(*env.prompt);
-  Decoder decoder(*env.model, pass.solo_context(), pass.state());
+  ASSIGN_OR_RETURN(Sampler sampler,
+                   Sampler::Create(pass.solo_context(), options.sampling));
+  Decoder decoder(*env.model, pass.solo_context(), pass.state(),
+                  std::move(sampler));
   TokenEmitter emitter(options, env, started);
   for (int64_t i = 0; i < options.max_new_tokens; ++i) {
     if (env.stop->requested()) return env.stop->AsStatus();
-    ASSIGN_OR_RETURN(const absl::Span<const double> logits,
-                     decoder.Step(token));
-    ASSIGN_OR_RETURN(const SampledToken sampled,
-                     SampleToken(logits, options.sampling, decoder.position()));
+    ASSIGN_OR_RETURN(const SampledToken sampled, decoder.Step(token));
     if (!emitter.Emit(sampled)) return emitter.Finish("stop");
     token = sampled.id;
   }

@@ -1,8 +1,6 @@
 #include "worker/generate/sampler.h"
 
-#include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -12,63 +10,11 @@
 namespace longspan::worker {
 namespace {
 
-absl::Status CheckFinite(absl::Span<const double> logits) {
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (std::isfinite(logits[i])) continue;
-    return absl::InternalError(
-        absl::StrCat("the logit of token ", i, " is ", logits[i]));
-  }
-  return absl::OkStatus();
-}
+using kernels::DType;
 
-std::vector<int32_t> Candidates(absl::Span<const double> logits,
-                                int32_t top_k) {
-  std::vector<int32_t> ids(logits.size());
-  std::iota(ids.begin(), ids.end(), 0);
-  size_t keep = ids.size();
-  if (top_k > 0) keep = std::min(keep, static_cast<size_t>(top_k));
-  std::partial_sort(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(keep),
-                    ids.end(), [&](int32_t a, int32_t b) {
-                      return logits[a] != logits[b] ? logits[a] > logits[b]
-                                                    : a < b;
-                    });
-  ids.resize(keep);
-  return ids;
-}
-
-// The running sums of the candidates' unnormalised probabilities, cut where
-// they reach top_p of their total.
-std::vector<double> CumulativeWeights(absl::Span<const double> logits,
-                                      const std::vector<int32_t>& ids,
-                                      const SamplingOptions& options) {
-  std::vector<double> sums;
-  sums.reserve(ids.size());
-  double total = 0.0;
-  for (int32_t id : ids) {
-    total += std::exp((logits[id] - logits[ids[0]]) / options.temperature);
-    sums.push_back(total);
-  }
-  const auto end =
-      std::lower_bound(sums.begin(), sums.end(), options.top_p * total);
-  if (end != sums.end()) sums.resize(end - sums.begin() + 1);
-  return sums;
-}
-
-int32_t Choose(absl::Span<const double> logits, const SamplingOptions& options,
-               int64_t position) {
-  const bool greedy = options.temperature == 0.0;
-  const std::vector<int32_t> ids =
-      Candidates(logits, greedy ? 1 : options.top_k);
-  if (greedy) return ids[0];
-  const std::vector<double> sums = CumulativeWeights(logits, ids, options);
-  const RandomKey key = {.seed = options.seed,
-                         .purpose = RandomPurpose::kSampling};
-  const double at =
-      RandomUniform(key, static_cast<uint64_t>(position)) * sums.back();
-  const auto chosen = std::upper_bound(sums.begin(), sums.end(), at);
-  const auto last = static_cast<ptrdiff_t>(sums.size()) - 1;
-  return ids[std::min(chosen - sums.begin(), last)];
-}
+// Places in `reals_` and `integers_`.
+enum Real { kTemperature, kTopP, kUniform, kLogProbability, kReals };
+enum Integer { kTopK, kId, kIntegers };
 
 }  // namespace
 
@@ -91,21 +37,45 @@ absl::Status CheckSamplingOptions(const SamplingOptions& options) {
   return absl::InvalidArgumentError(absl::StrCat("sampling: ", errors));
 }
 
-double LogSumExp(absl::Span<const double> logits) {
-  const double max = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (double logit : logits) sum += std::exp(logit - max);
-  return max + std::log(sum);
+absl::StatusOr<Sampler> Sampler::Create(const RankContext& context,
+                                        const SamplingOptions& options) {
+  kernels::DeviceMemory& memory = context.backend->memory();
+  ASSIGN_OR_RETURN(Tensor reals, Tensor::Create(memory, DType::kF64, kReals));
+  ASSIGN_OR_RETURN(Tensor integers,
+                   Tensor::Create(memory, DType::kI32, kIntegers));
+  RETURN_IF_ERROR(context.transfer().Upload(&options.temperature,
+                                            reals.View(kTemperature, {1})));
+  RETURN_IF_ERROR(
+      context.transfer().Upload(&options.top_p, reals.View(kTopP, {1})));
+  RETURN_IF_ERROR(
+      context.transfer().Upload(&options.top_k, integers.View(kTopK, {1})));
+  return Sampler(context, options.seed, std::move(reals), std::move(integers));
 }
 
-absl::StatusOr<SampledToken> SampleToken(absl::Span<const double> logits,
-                                         const SamplingOptions& options,
-                                         int64_t position) {
-  RETURN_IF_ERROR(CheckFinite(logits));
+absl::StatusOr<SampledToken> Sampler::Sample(kernels::ConstTensorView logits,
+                                             int64_t position) {
+  const double uniform =
+      RandomUniform({.seed = seed_, .purpose = RandomPurpose::kSampling},
+                    static_cast<uint64_t>(position));
+  const Transfer transfer = context_.transfer();
+  RETURN_IF_ERROR(transfer.Upload(&uniform, reals_.View(kUniform, {1})));
+  RETURN_IF_ERROR(context_.backend->sampling().Sample(
+      {.logits = logits,
+       .temperature = reals_.View(kTemperature, {1}),
+       .top_k = integers_.View(kTopK, {1}),
+       .top_p = reals_.View(kTopP, {1}),
+       .uniform = reals_.View(kUniform, {1})},
+      {.ids = integers_.View(kId, {1}),
+       .log_probabilities = reals_.View(kLogProbability, {1})},
+      *context_.stream));
   SampledToken token;
-  token.id = Choose(logits, options, position);
-  token.log_probability = logits[token.id] - LogSumExp(logits);
-  return token;
+  RETURN_IF_ERROR(transfer.StartDownload(reals_.View(kLogProbability, {1}),
+                                         &token.log_probability));
+  RETURN_IF_ERROR(transfer.Download(integers_.View(kId, {1}), &token.id));
+  if (token.id >= 0) return token;
+  return absl::InternalError(absl::StrCat("position ", position,
+                                          ": the logit of token ",
+                                          -1 - token.id, " is not finite"));
 }
 
 }  // namespace longspan::worker

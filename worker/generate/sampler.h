@@ -1,19 +1,18 @@
-// Chooses the next token from its logits.
+// Chooses the next token of a text where its logits lie.
 //
-// Candidates are ordered by falling logit, equal logits by rising id. top_k
-// keeps the first k of them; top_p then keeps the shortest run whose
-// probability (after the temperature) reaches top_p; the token is drawn from
-// what is kept. The random number is a pure function of (seed, position), so a
-// text does not depend on batching, ranks or restarts. Temperature 0 takes the
-// first candidate.
+// The rules are kernels/api/sampling.h's. The random number is a pure function
+// of (seed, position), so a text does not depend on batching, ranks or
+// restarts.
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
+#include "kernels/api/tensor_view.h"
+#include "worker/parallel/rank_context.h"
+#include "worker/tensor/tensor.h"
 
 namespace longspan::worker {
 
@@ -34,13 +33,31 @@ struct SampledToken {
   double log_probability = 0.0;
 };
 
-// `logits` [V], V >= 1. `position` is the token's index in its sequence, the
-// prompt included. kInternal if a logit is not finite.
-absl::StatusOr<SampledToken> SampleToken(absl::Span<const double> logits,
-                                         const SamplingOptions& options,
-                                         int64_t position);
+// Not thread-safe.
+class Sampler {
+ public:
+  // Valid options. `context` is used by all calls.
+  static absl::StatusOr<Sampler> Create(const RankContext& context,
+                                        const SamplingOptions& options);
 
-// log(sum(exp(logits))), without overflow.
-double LogSumExp(absl::Span<const double> logits);
+  // `logits` [1, V] of the context's accumulator type. `position` is the
+  // token's index in its sequence, the prompt included. Waits for the stream.
+  // kInternal if a logit is not finite.
+  absl::StatusOr<SampledToken> Sample(kernels::ConstTensorView logits,
+                                      int64_t position);
+
+ private:
+  Sampler(const RankContext& context, uint64_t seed, Tensor reals,
+          Tensor integers)
+      : context_(context),
+        seed_(seed),
+        reals_(std::move(reals)),
+        integers_(std::move(integers)) {}
+
+  RankContext context_;
+  uint64_t seed_;
+  Tensor reals_;     // temperature, top_p, uniform, log-probability
+  Tensor integers_;  // top_k, id
+};
 
 }  // namespace longspan::worker

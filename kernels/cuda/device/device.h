@@ -12,6 +12,7 @@
 #include "kernels/cuda/device/load_matrix.h"    // IWYU pragma: export
 #include "kernels/cuda/device/mma.h"            // IWYU pragma: export
 #include "kernels/cuda/device/qualifiers.h"     // IWYU pragma: export
+#include "kernels/cuda/device/shared_atomic.h"  // IWYU pragma: export
 #include "kernels/cuda/device/shared_memory.h"  // IWYU pragma: export
 #include "kernels/cuda/device/shuffle.h"        // IWYU pragma: export
 #include "kernels/cuda/device/swizzle.h"        // IWYU pragma: export

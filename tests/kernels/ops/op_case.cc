@@ -87,7 +87,8 @@ OpSet ReferenceOps() {
   return {BackendKind::kReference,           CreateReferenceDense(),
           CreateReferenceCrossEntropy(),     CreateReferenceElementwise(),
           CreateReferenceShortConvolution(), CreateReferenceOptimizer(),
-          std::make_unique<NullStream>(),    CreateReferenceFeatureMaps()};
+          std::make_unique<NullStream>(),    CreateReferenceSampling(),
+          CreateReferenceFeatureMaps()};
 }
 
 OpSet CpuOps(int threads) {
@@ -98,6 +99,7 @@ OpSet CpuOps(int threads) {
           CreateCpuShortConvolution(),
           CreateCpuOptimizer(),
           std::make_unique<CpuStream>(threads),
+          CreateCpuSampling(),
           CreateCpuFeatureMaps()};
 }
 
@@ -213,15 +215,16 @@ std::vector<OpCase>* Join(std::initializer_list<std::vector<OpCase>> parts) {
 }  // namespace
 
 const std::vector<OpCase>& OpCases() {
-  static const auto* cases = Join(
-      {DenseCases(), ElementwiseCases(), ConvolutionCases(), OptimizerCases()});
+  static const auto* cases =
+      Join({DenseCases(), ElementwiseCases(), ConvolutionCases(),
+            OptimizerCases(), SamplingCases()});
   return *cases;
 }
 
 const std::vector<OpCase>& LargeOpCases() {
   static const auto* cases =
       Join({LargeDenseCases(), LargeElementwiseCases(), LargeConvolutionCases(),
-            LargeOptimizerCases()});
+            LargeOptimizerCases(), LargeSamplingCases()});
   return *cases;
 }
 

@@ -19,6 +19,7 @@
 #include "kernels/api/elementwise.h"
 #include "kernels/api/feature_map.h"
 #include "kernels/api/optimizer.h"
+#include "kernels/api/sampling.h"
 #include "kernels/api/stream.h"
 #include "kernels/api/tensor_view.h"
 #include "kernels/cost/backend_kind.h"
@@ -35,6 +36,7 @@ struct OpSet {
   std::unique_ptr<ShortConvolution> short_convolution;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Stream> stream;
+  std::unique_ptr<Sampling> sampling = nullptr;
   std::unique_ptr<FeatureMaps> feature_maps = nullptr;
 };
 OpSet ReferenceOps();
@@ -111,10 +113,12 @@ std::vector<OpCase> DenseCases();
 std::vector<OpCase> ElementwiseCases();
 std::vector<OpCase> ConvolutionCases();
 std::vector<OpCase> OptimizerCases();
+std::vector<OpCase> SamplingCases();
 std::vector<OpCase> LargeDenseCases();
 std::vector<OpCase> LargeElementwiseCases();
 std::vector<OpCase> LargeConvolutionCases();
 std::vector<OpCase> LargeOptimizerCases();
+std::vector<OpCase> LargeSamplingCases();
 
 // Not in OpCases(): what the CUDA backend refuses.
 std::vector<OpCase> FeatureMapCases();

@@ -41,6 +41,13 @@ struct BadCall {
   std::function<absl::Status(OpSet&, Memory&)> call;
 };
 
+// Of two texts.
+absl::Status Sample(OpSet& ops, Memory& m, ConstTensorView logits) {
+  return ops.sampling->Sample(
+      {logits, m.F64({2}), m.I32({2}), m.F64({2}), m.F64({2})},
+      {m.I32({2}), m.F64({2})}, *ops.stream);
+}
+
 void PrintTo(const BadCall& call, std::ostream* out) { *out << call.name; }
 
 std::vector<BadCall> DenseCalls() {
@@ -195,6 +202,14 @@ std::vector<BadCall> ElementwiseCalls() {
       {"SumOfSquaresOut", "SumOfSquares: out is f32[1], needs type f64",
        [](OpSet& ops, Memory& m) {
          return ops.optimizer->SumOfSquares({}, m.F32({1}), {}, *ops.stream);
+       }},
+      {"SampleVocabulary", "Sample: a vocabulary of 0, needs 1 to 1048576",
+       [](OpSet& ops, Memory& m) {
+         return Sample(ops, m, m.F32({2, 0}));
+       }},
+      {"SampleRows", "Sample: temperature is f64[2], needs f64[3]",
+       [](OpSet& ops, Memory& m) {
+         return Sample(ops, m, m.F32({3, 5}));
        }},
   };
 }

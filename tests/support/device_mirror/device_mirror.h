@@ -63,5 +63,6 @@ std::unique_ptr<CrossEntropy> MirrorCrossEntropy(Backend& backend);
 std::unique_ptr<Elementwise> MirrorElementwise(Backend& backend);
 std::unique_ptr<ShortConvolution> MirrorShortConvolution(Backend& backend);
 std::unique_ptr<Optimizer> MirrorOptimizer(Backend& backend);
+std::unique_ptr<Sampling> MirrorSampling(Backend& backend);
 
 }  // namespace longspan::kernels

@@ -244,6 +244,23 @@ class MirroredOptimizer : public Optimizer {
   Backend& backend_;
 };
 
+class MirroredSampling : public Sampling {
+ public:
+  explicit MirroredSampling(Backend& backend) : backend_(backend) {}
+
+  absl::Status Sample(const SamplingInputs& inputs,
+                      const SamplingOutputs& outputs, Stream& stream) override {
+    DeviceMirror m(backend_, stream);
+    return m.Finish(backend_.sampling().Sample(
+        {m.In(inputs.logits), m.In(inputs.temperature), m.In(inputs.top_k),
+         m.In(inputs.top_p), m.In(inputs.uniform)},
+        {m.Out(outputs.ids), m.Out(outputs.log_probabilities)}, stream));
+  }
+
+ private:
+  Backend& backend_;
+};
+
 }  // namespace
 
 std::unique_ptr<Dense> MirrorDense(Backend& backend) {
@@ -260,6 +277,10 @@ std::unique_ptr<ShortConvolution> MirrorShortConvolution(Backend& backend) {
 }
 std::unique_ptr<Optimizer> MirrorOptimizer(Backend& backend) {
   return std::make_unique<MirroredOptimizer>(backend);
+}
+
+std::unique_ptr<Sampling> MirrorSampling(Backend& backend) {
+  return std::make_unique<MirroredSampling>(backend);
 }
 
 }  // namespace longspan::kernels

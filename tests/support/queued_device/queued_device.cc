@@ -156,6 +156,9 @@ class QueuedDevice : public kernels::Backend {
   kernels::Optimizer& optimizer() override {
     return Missing<kernels::Optimizer>("optimizer");
   }
+  kernels::Sampling& sampling() override {
+    return Missing<kernels::Sampling>("sampling");
+  }
 
  private:
   QueuedMemory memory_;

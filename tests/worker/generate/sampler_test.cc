@@ -8,21 +8,39 @@
 #include <map>
 #include <vector>
 
+#include "common/base/status_macros.h"
+#include "tests/support/job/test_rank.h"
+
 namespace longspan::worker {
 namespace {
 
-using testing::HasSubstr;
+using ::longspan::testing::TestRank;
+using ::testing::HasSubstr;
 
 // Logits of the probabilities 0.5, 0.3, 0.15, 0.05.
 std::vector<double> Logits() {
   return {std::log(0.15), std::log(0.5), std::log(0.05), std::log(0.3)};
 }
 
+absl::StatusOr<SampledToken> SampleToken(std::vector<double> logits,
+                                         const SamplingOptions& options,
+                                         int64_t position) {
+  const TestRank rank(nullptr);
+  ASSIGN_OR_RETURN(Sampler sampler, Sampler::Create(rank.context(), options));
+  const auto size = static_cast<int64_t>(logits.size());
+  return sampler.Sample(
+      kernels::ConstTensorView(logits.data(), kernels::DType::kF64, {1, size}),
+      position);
+}
+
 std::map<int32_t, int> Counts(const SamplingOptions& options, int draws) {
   std::map<int32_t, int> counts;
-  for (int i = 0; i < draws; ++i) {
-    ++counts[SampleToken(Logits(), options, i).value().id];
-  }
+  const TestRank rank(nullptr);
+  Sampler sampler = Sampler::Create(rank.context(), options).value();
+  const std::vector<double> logits = Logits();
+  const kernels::ConstTensorView view(logits.data(), kernels::DType::kF64,
+                                      {1, 4});
+  for (int i = 0; i < draws; ++i) ++counts[sampler.Sample(view, i).value().id];
   return counts;
 }
 
@@ -64,13 +82,15 @@ TEST(SamplerTest, TemperatureSharpens) {
 }
 
 TEST(SamplerTest, TopKAndTopPKeepTheFirstCandidates) {
-  EXPECT_THAT(Counts({.top_k = 2, .seed = 3}, 1000),
-              testing::UnorderedElementsAre(testing::Key(1), testing::Key(3)));
+  EXPECT_THAT(
+      Counts({.top_k = 2, .seed = 3}, 1000),
+      ::testing::UnorderedElementsAre(::testing::Key(1), ::testing::Key(3)));
   // 0.5 < 0.6 <= 0.5 + 0.3: two tokens are needed.
-  EXPECT_THAT(Counts({.top_p = 0.6, .seed = 3}, 1000),
-              testing::UnorderedElementsAre(testing::Key(1), testing::Key(3)));
+  EXPECT_THAT(
+      Counts({.top_p = 0.6, .seed = 3}, 1000),
+      ::testing::UnorderedElementsAre(::testing::Key(1), ::testing::Key(3)));
   EXPECT_THAT(Counts({.top_p = 0.4, .seed = 3}, 100),
-              testing::ElementsAre(testing::Key(1)));
+              ::testing::ElementsAre(::testing::Key(1)));
 }
 
 TEST(SamplerTest, DependsOnSeedAndPositionAlone) {
@@ -102,8 +122,8 @@ TEST(SamplerTest, NamesEveryBadOption) {
       CheckSamplingOptions({.temperature = -1.0, .top_k = -2, .top_p = 1.5});
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()),
-              testing::AllOf(HasSubstr("temperature -1"), HasSubstr("top_k -2"),
-                             HasSubstr("top_p 1.5")));
+              ::testing::AllOf(HasSubstr("temperature -1"),
+                               HasSubstr("top_k -2"), HasSubstr("top_p 1.5")));
 }
 
 }  // namespace

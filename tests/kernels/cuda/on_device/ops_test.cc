@@ -26,7 +26,8 @@ OpSet DeviceOps(DeviceUnderTest& device) {
           MirrorElementwise(device.backend()),
           MirrorShortConvolution(device.backend()),
           MirrorOptimizer(device.backend()),
-          *std::move(stream)};
+          *std::move(stream),
+          MirrorSampling(device.backend())};
 }
 
 int64_t Elements(const OpCase& op) {

@@ -17,7 +17,8 @@ const std::map<std::string, std::set<std::string>>& F32Operands() {
       {"CrossEntropy", {"token_weights", "nll", "d_weight"}},
       {"AdamW", {"parameter", "gradient", "first_moment", "second_moment"}},
       {"SumOfSquares", {"x", "y"}},
-      {"Scale", {"x", "y"}}};
+      {"Scale", {"x", "y"}},
+      {"Sample", {"logits"}}};
   return *names;
 }
 

@@ -22,7 +22,8 @@ OpSet EmulatedCudaOps() {
           cuda::CreateCudaElementwise(),
           cuda::CreateCudaShortConvolution(),
           cuda::CreateCudaOptimizer(),
-          *std::move(stream)};
+          *std::move(stream),
+          cuda::CreateCudaSampling()};
 }
 
 }  // namespace longspan::kernels

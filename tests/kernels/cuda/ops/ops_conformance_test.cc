@@ -55,7 +55,8 @@ bool HasSmallMeeting(const OpCase& op) {
   }
   if (elements > 4000) return false;
   for (const char* name : {"RmsNorm", "LogSigmoidGate", "Embed", "CrossEntropy",
-                           "ShortConvolution", "SumOfSquares", "AdamW"}) {
+                           "ShortConvolution", "SumOfSquares", "AdamW",
+                           "Sample_random", "Sample_ties"}) {
     if (absl::StartsWith(op.name, name)) return true;
   }
   return false;
