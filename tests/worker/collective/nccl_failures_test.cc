@@ -45,7 +45,7 @@ std::vector<absl::Status> RunSteps(int size, const std::string& faults,
                                    absl::Duration timeout) {
   return OnNcclRanks(size, faults, [timeout](NcclRank& rank) {
     rank.group->SetTimeout(timeout);
-    std::vector<float> values(8, 1.0f);
+    std::vector<float> values(16, 1.0f);
     const absl::Status first = Step(rank, values);
     const absl::Status second = rank.group->Barrier();
     EXPECT_EQ(second.ok() ? absl::OkStatus() : first, second);
@@ -124,7 +124,7 @@ TEST(NcclFailuresTest, AbortFromAnotherThreadReturnsAtOnce) {
 
 TEST(NcclFailuresTest, GoodbyeIsSaidWhileOthersComputeOn) {
   const auto statuses = OnNcclRanks(2, "slow:2000", [](NcclRank& rank) {
-    std::vector<float> values(8, 1.0f);
+    std::vector<float> values(16, 1.0f);
     RETURN_IF_ERROR(Step(rank, values));
     if (rank.group->rank() == 1) absl::SleepFor(absl::Milliseconds(100));
     return rank.group->counters().empty() ? absl::InternalError("no counters")
