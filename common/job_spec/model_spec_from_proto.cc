@@ -5,34 +5,42 @@
 namespace longspan {
 namespace {
 
+// The wire's numbers of mixers and maps are those of the C++ enums, plus one
+// for "not said" (checked below).
 LinearMixer MixerFromProto(v1::LinearAttentionSpec::Mixer mixer) {
-  switch (mixer) {
-    case v1::LinearAttentionSpec::BASIC:
-      return LinearMixer::kBasic;
-    case v1::LinearAttentionSpec::LIGHTNING:
-      return LinearMixer::kLightning;
-    case v1::LinearAttentionSpec::RETENTION:
-      return LinearMixer::kRetention;
-    case v1::LinearAttentionSpec::SIMPLE_GLA:
-      return LinearMixer::kSimpleGla;
-    default:
-      return LinearAttentionSpec().mixer;
+  if (mixer == v1::LinearAttentionSpec::MIXER_UNSPECIFIED ||
+      !v1::LinearAttentionSpec::Mixer_IsValid(mixer)) {
+    return LinearAttentionSpec().mixer;
   }
+  return static_cast<LinearMixer>(mixer - 1);
 }
 
 v1::LinearAttentionSpec::Mixer MixerToProto(LinearMixer mixer) {
-  switch (mixer) {
-    case LinearMixer::kBasic:
-      return v1::LinearAttentionSpec::BASIC;
-    case LinearMixer::kLightning:
-      return v1::LinearAttentionSpec::LIGHTNING;
-    case LinearMixer::kRetention:
-      return v1::LinearAttentionSpec::RETENTION;
-    case LinearMixer::kSimpleGla:
-      return v1::LinearAttentionSpec::SIMPLE_GLA;
-  }
-  return v1::LinearAttentionSpec::MIXER_UNSPECIFIED;
+  return static_cast<v1::LinearAttentionSpec::Mixer>(static_cast<int>(mixer) +
+                                                     1);
 }
+
+FeatureMap MapFromProto(v1::LinearAttentionSpec::FeatureMap map) {
+  if (map == v1::LinearAttentionSpec::FEATURE_MAP_UNSPECIFIED ||
+      !v1::LinearAttentionSpec::FeatureMap_IsValid(map)) {
+    return FeatureMap::kIdentity;
+  }
+  return static_cast<FeatureMap>(map - 1);
+}
+
+v1::LinearAttentionSpec::FeatureMap MapToProto(FeatureMap map) {
+  return static_cast<v1::LinearAttentionSpec::FeatureMap>(
+      static_cast<int>(map) + 1);
+}
+
+static_assert(static_cast<int>(LinearMixer::kLawcat) + 1 ==
+              v1::LinearAttentionSpec::LAWCAT);
+static_assert(static_cast<int>(LinearMixer::kGla) + 1 ==
+              v1::LinearAttentionSpec::GLA);
+static_assert(static_cast<int>(FeatureMap::kTaylor) + 1 ==
+              v1::LinearAttentionSpec::TAYLOR);
+static_assert(static_cast<int>(FeatureMap::kDpfp) + 1 ==
+              v1::LinearAttentionSpec::DPFP);
 
 LinearAttentionSpec LinearFromProto(const v1::LinearAttentionSpec& from) {
   LinearAttentionSpec to;
@@ -40,11 +48,10 @@ LinearAttentionSpec LinearFromProto(const v1::LinearAttentionSpec& from) {
   to.heads = from.heads();
   to.key_dim = from.key_dim();
   to.value_dim = from.value_dim();
-  to.feature_map = from.feature_map() == v1::LinearAttentionSpec::SILU
-                       ? FeatureMap::kSilu
-                       : FeatureMap::kIdentity;
+  to.feature_map = MapFromProto(from.feature_map());
   to.short_convolution = from.short_convolution();
   to.output_gate = from.output_gate();
+  to.normaliser = from.normaliser();
   return to;
 }
 
@@ -64,11 +71,10 @@ void LinearToProto(const LinearAttentionSpec& from,
   to->set_heads(static_cast<int32_t>(from.heads));
   to->set_key_dim(static_cast<int32_t>(from.key_dim));
   to->set_value_dim(static_cast<int32_t>(from.value_dim));
-  to->set_feature_map(from.feature_map == FeatureMap::kSilu
-                          ? v1::LinearAttentionSpec::SILU
-                          : v1::LinearAttentionSpec::IDENTITY);
+  to->set_feature_map(MapToProto(from.feature_map));
   to->set_short_convolution(static_cast<int32_t>(from.short_convolution));
   to->set_output_gate(from.output_gate);
+  to->set_normaliser(from.normaliser);
 }
 
 void SoftmaxToProto(const SoftmaxAttentionSpec& from,
@@ -88,6 +94,8 @@ ModelSpec ModelSpecFromProto(const v1::ModelSpec& from) {
   to.hidden_size = from.hidden_size();
   to.layer_count = from.layer_count();
   to.layer_pattern = from.layer_pattern();
+  to.softmax_layers.assign(from.softmax_layers().begin(),
+                           from.softmax_layers().end());
   to.linear = LinearFromProto(from.linear());
   to.softmax = SoftmaxFromProto(from.softmax());
   to.mlp.intermediate_size = from.mlp().intermediate_size();
@@ -104,6 +112,10 @@ void ModelSpecToProto(const ModelSpec& from, v1::ModelSpec* to) {
   to->set_hidden_size(static_cast<int32_t>(from.hidden_size));
   to->set_layer_count(static_cast<int32_t>(from.layer_count));
   to->set_layer_pattern(from.layer_pattern);
+  to->clear_softmax_layers();
+  for (int64_t layer : from.softmax_layers) {
+    to->add_softmax_layers(static_cast<int32_t>(layer));
+  }
   LinearToProto(from.linear, to->mutable_linear());
   SoftmaxToProto(from.softmax, to->mutable_softmax());
   to->mutable_mlp()->set_intermediate_size(

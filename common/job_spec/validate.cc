@@ -30,7 +30,7 @@ class Validator {
     CheckPrecision(spec);
     switch (spec.kind_case()) {
       case v1::JobSpec::kTrain:
-        return CheckTrain(spec.train(), spec.resources().ranks());
+        return CheckTrain(spec.train(), spec.resources());
       case v1::JobSpec::kEvaluate:
         return CheckEvaluate(spec.evaluate(), spec.resources().ranks());
       case v1::JobSpec::kGenerate:
@@ -132,8 +132,12 @@ class Validator {
     }
   }
 
-  void CheckModel(const std::string& path, const v1::ModelSpec& model) {
-    for (const SpecMistake& mistake : Validate(ModelSpecFromProto(model))) {
+  void CheckModel(const std::string& path, const v1::ModelSpec& model,
+                  const std::string& backend) {
+    const ModelSpec spec = ModelSpecFromProto(model);
+    std::vector<SpecMistake> mistakes = Validate(spec);
+    if (mistakes.empty() && backend == "cuda") mistakes = MissingOnCuda(spec);
+    for (const SpecMistake& mistake : mistakes) {
       Report(absl::StrCat(path, ".", mistake.path), mistake.message);
     }
   }
@@ -163,8 +167,9 @@ class Validator {
     }
   }
 
-  void CheckTrain(const v1::TrainSpec& train, int ranks) {
-    CheckModel("train.model", train.model());
+  void CheckTrain(const v1::TrainSpec& train,
+                  const v1::ResourceSpec& resources) {
+    CheckModel("train.model", train.model(), resources.backend());
     CheckData("train.data", train.data());
     if (train.has_validation()) {
       CheckData("train.validation", train.validation());
@@ -173,7 +178,8 @@ class Validator {
              "needs 'validation', the text to validate on");
     }
     CheckTrainLength(train);
-    CheckPieces("train.sequence_length", train.sequence_length(), ranks);
+    CheckPieces("train.sequence_length", train.sequence_length(),
+                resources.ranks());
     const std::string& checkpoint = train.checkpoint().uri();
     if (!checkpoint.empty()) {
       Report("train.checkpoint.uri", CheckRootUri(checkpoint));

@@ -5,6 +5,7 @@
 
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
+#include "common/model_spec/projection_widths.h"
 
 namespace longspan {
 namespace {
@@ -52,8 +53,9 @@ class Planner {
   void PlanStates(int layer) {
     const LinearAttentionSpec& linear = spec_.linear;
     const int64_t heads = shape_.batch * linear.heads;
-    const int64_t state = heads * linear.key_dim * linear.value_dim;
-    const int64_t decay = linear.mixer == LinearMixer::kSimpleGla ? heads : 0;
+    const LinearLayerForm form = FormOf(linear);
+    const int64_t state = heads * form.features * form.columns;
+    const int64_t decay = shape_.batch * GateWidth(linear);
     AddGather(TransferKind::kStateExchange, TransferDirection::kForward, layer,
               state + decay);
     if (!shape_.backward) return;
@@ -76,8 +78,8 @@ class Planner {
   void PlanHalo(int layer) {
     const int64_t kernel = spec_.linear.short_convolution;
     if (kernel == 0) return;
-    const int64_t width = shape_.batch * spec_.linear.heads *
-                          (2 * spec_.linear.key_dim + spec_.linear.value_dim);
+    const int64_t width =
+        shape_.batch * LinearProjectionWidths(spec_.linear).convolved;
     int64_t sent = 0, received = 0, calls = 0;
     for (const HaloMove& move : PlanHalos(shape_.ranges, kernel)) {
       if (move.from != rank_ && move.to != rank_) continue;

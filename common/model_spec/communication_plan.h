@@ -3,7 +3,8 @@
 //
 //   linear layer     LASP-2: one AllGather of the memory state per direction;
 //                    forward also carries the decay of the range when it
-//                    depends on the tokens (simple_gla: one number per head)
+//                    depends on the tokens: one number per head
+//                    (simple_gla) or per row of the state (gla, lawcat)
 //   softmax layer    LASP-2H: one AllGather of keys and values forward (kept
 //                    for backward), one ReduceScatter of their gradients
 //   convolution      K - 1 border tokens to the right, their gradients back

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/model_spec/communication_plan.h"
+#include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/model_state_spec.h"
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
@@ -15,6 +16,7 @@
 namespace longspan {
 namespace {
 
+using kernels::LinearAttentionDecay;
 using kernels::LinearAttentionShape;
 using kernels::LinearAttentionStage;
 
@@ -53,6 +55,7 @@ class Planner {
   Planner(const ModelSpec& spec, const RunShape& shape)
       : spec_(spec),
         shape_(shape),
+        form_(FormOf(spec.linear)),
         widths_(LinearProjectionWidths(spec.linear)),
         unit_(shape.element_bytes),
         wide_(AccumulatorBytes(shape.element_bytes)),
@@ -146,7 +149,7 @@ class Planner {
     memory.mlp_backward = MlpBackward();
     memory.output_backward = linear ? LinearOutputBackward() : BlockRows();
     memory.mix_backward = linear ? LinearMixBackward() : SoftmaxMixBackward();
-    memory.project_backward = BlockRows();
+    memory.project_backward = linear ? LinearProjectBackward() : BlockRows();
     return memory;
   }
 
@@ -185,18 +188,21 @@ class Planner {
   bool convolves() const { return spec_.linear.short_convolution > 0; }
   int64_t HaloCount() const {
     return shape_.batch * (spec_.linear.short_convolution - 1) *
-           widths_.mixed();
+           widths_.convolved;
   }
   int64_t HaloStagingCount() const {
-    return shape_.batch * widths_.mixed() *
+    return shape_.batch * widths_.convolved *
            HaloStagingTokens(spec_.linear.short_convolution,
                              static_cast<int>(ranks_));
   }
   int64_t MemoryCount() const {
-    return shape_.batch * spec_.linear.heads * spec_.linear.key_dim *
-           spec_.linear.value_dim;
+    return shape_.batch * spec_.linear.heads * form_.features * form_.columns;
   }
-  int64_t DecayCount() const { return shape_.batch * spec_.linear.heads; }
+  bool per_channel() const { return form_.decay == StateDecay::kPerChannel; }
+  int64_t DecayCount() const {
+    return shape_.batch *
+           (per_channel() ? widths_.log_gate : spec_.linear.heads);
+  }
   bool has_halo() const {
     return convolves() && (ranks_ > 1 || shape_.carries_state);
   }
@@ -206,18 +212,20 @@ class Planner {
     BufferList list = BlockTape();
     list.Add("packed", rows_ * widths_.stride());
     if (has_halo()) list.Add("halo", HaloCount());
-    if (convolves()) list.Add("convolved", rows_ * widths_.mixed());
-    if (linear.feature_map != FeatureMap::kIdentity) {
-      list.Add("features", rows_ * 2 * widths_.key);
-    }
-    list.AddWide("log_gate", rows_ * widths_.decay);
+    list.Add("convolved", rows_ * widths_.convolved)
+        .Add("features", rows_ * widths_.features)
+        .Add("values", rows_ * widths_.sums);
+    if (per_channel()) list.Add("gate_logits", rows_ * widths_.log_gate);
+    list.AddWide("log_gate", rows_ * widths_.log_gate);
     if (ranks_ > 1) {
       list.AddWide("entering", MemoryCount());
       list.AddWide("decays", ranks_ * DecayCount());
     }
-    list.Add("o", rows_ * widths_.value)
-        .AddWide("o_rstd", rows_ * linear.heads)
-        .Add("normed", rows_ * widths_.value);
+    list.Add("sums", rows_ * widths_.sums).Add("o", rows_ * widths_.value);
+    if (form_.head_norm) {
+      list.AddWide("o_rstd", rows_ * linear.heads)
+          .Add("normed", rows_ * widths_.value);
+    }
     return FinishTape(std::move(list));
   }
 
@@ -241,14 +249,23 @@ class Planner {
     BufferList list = List();
     list.Add("d_o", rows_ * widths_.value)
         .Add("d_packed", rows_ * widths_.stride());
-    if (convolves()) list.Add("d_convolved", rows_ * widths_.mixed());
-    if (spec_.linear.feature_map != FeatureMap::kIdentity) {
-      list.Add("d_features", rows_ * 2 * widths_.key);
+    list.Add("d_convolved", rows_ * widths_.convolved)
+        .Add("d_features", rows_ * widths_.features)
+        .Add("d_values", rows_ * widths_.sums)
+        .Add("d_sums", rows_ * widths_.sums);
+    return list.AddWide("d_log_gate", rows_ * widths_.log_gate).Take();
+  }
+
+  std::vector<Buffer> LinearProjectBackward() const {
+    BufferList list = RowScratch();
+    if (per_channel()) {
+      list.Add("d_gate_logits", block_rows_ * widths_.log_gate);
     }
-    return list.AddWide("d_log_gate", rows_ * widths_.decay).Take();
+    return list.Take();
   }
 
   std::vector<Buffer> LinearOutputBackward() const {
+    if (!form_.head_norm) return BlockRows();
     return RowScratch()
         .Add("d_normed", block_rows_ * widths_.value)
         .AddBytes("head_norm_workspace",
@@ -278,18 +295,34 @@ class Planner {
     }
     if (convolves()) {
       bytes = std::max(bytes, kernels::ShortConvolutionBackwardWorkspaceBytes(
-                                  shape_.batch, tokens_, widths_.mixed(),
+                                  shape_.batch, tokens_, widths_.convolved,
                                   spec_.linear.short_convolution, unit_,
                                   shape_.backend, shape_.threads));
     }
-    return bytes;
+    return std::max(bytes, MapBackwardWorkspace());
+  }
+
+  int64_t MapBackwardWorkspace() const {
+    int64_t parameters = 0;
+    for (const MapParameter& part :
+         MapParameters(form_.feature_map, spec_.linear.key_dim)) {
+      parameters += part.count();
+    }
+    return kernels::FeatureMapBackwardWorkspaceBytes(
+        rows_ * spec_.linear.heads * (form_.shared_map ? 2 : 1), parameters,
+        unit_, shape_.backend);
   }
 
   int64_t AttentionWorkspace(LinearAttentionStage stage) const {
-    const LinearAttentionShape attention = {
-        shape_.batch,           tokens_,
-        spec_.linear.heads,     spec_.linear.key_dim,
-        spec_.linear.value_dim, unit_};
+    const LinearAttentionShape attention = {shape_.batch,
+                                            tokens_,
+                                            spec_.linear.heads,
+                                            form_.features,
+                                            form_.columns,
+                                            unit_,
+                                            per_channel()
+                                                ? LinearAttentionDecay::kChannel
+                                                : LinearAttentionDecay::kHead};
     return kernels::LinearAttentionWorkspaceBytes(
         stage, attention, shape_.backend, shape_.threads);
   }
@@ -393,6 +426,7 @@ class Planner {
 
   const ModelSpec& spec_;
   const RunShape& shape_;
+  const LinearLayerForm form_;
   const ProjectionWidths widths_;
   const int64_t unit_;  // bytes of an activation
   const int64_t wide_;  // bytes of a sum

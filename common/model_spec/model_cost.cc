@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/parameter_layout.h"
 
 namespace longspan {
@@ -10,8 +11,9 @@ namespace {
 // Intra-chunk products of a chunk of 64 (causal half) plus state update and
 // output, per token and head.
 double LinearAttentionFlops(const LinearAttentionSpec& linear) {
-  const double key = linear.key_dim;
-  const double value = linear.value_dim;
+  const LinearLayerForm form = FormOf(linear);
+  const double key = static_cast<double>(form.features);
+  const double value = static_cast<double>(form.columns);
   return linear.heads * (64.0 * (key + value) + 4.0 * key * value);
 }
 

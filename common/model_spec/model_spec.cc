@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/model_spec/linear_layer_form.h"
 
 namespace longspan {
 namespace {
@@ -17,6 +18,17 @@ int64_t RoundUp(int64_t value, int64_t unit) {
 
 void SetIfZero(int64_t& value, int64_t usual) {
   if (value == 0) value = usual;
+}
+
+// One letter a layer, from softmax_layers.
+std::string PatternOf(const ModelSpec& spec) {
+  std::string pattern(std::clamp<int64_t>(spec.layer_count, 0, 4096), 'L');
+  for (int64_t layer : spec.softmax_layers) {
+    if (0 <= layer && layer < static_cast<int64_t>(pattern.size())) {
+      pattern[layer] = 'N';
+    }
+  }
+  return pattern;
 }
 
 // Collects mistakes under a common path prefix.
@@ -61,6 +73,78 @@ void CheckTop(const ModelSpec& spec, Checker& check) {
       absl::StrCat("is ", spec.initializer_scale, "; must not be negative"));
 }
 
+bool IsHedgehog(FeatureMap map) {
+  return map == FeatureMap::kHedgehogExp ||
+         map == FeatureMap::kHedgehogSoftmax ||
+         map == FeatureMap::kHedgehogHalves;
+}
+
+// Whether the mixer can do with the map that was asked for.
+bool TakesMap(LinearMixer mixer, FeatureMap asked) {
+  switch (mixer) {
+    case LinearMixer::kBased:
+      return asked == FeatureMap::kTaylor;
+    case LinearMixer::kRebased:
+      return asked == FeatureMap::kQuadratic;
+    case LinearMixer::kHedgehog:
+      return IsHedgehog(asked);
+    case LinearMixer::kLawcat:
+      return asked == FeatureMap::kHedgehogHalves;
+    default:
+      return true;
+  }
+}
+
+// The map of a mixer, its features, and what comes after the heads.
+void CheckForm(const LinearAttentionSpec& linear, Checker& check) {
+  const LinearLayerForm form = FormOf(linear);
+  const std::string mixer(LinearMixerName(linear.mixer));
+  check.Require(form.decay != StateDecay::kPerChannel, "linear.mixer",
+                absl::StrCat("is ", mixer,
+                             ", whose gate per channel the backend cpu does "
+                             "not have yet"));
+  check.Require(
+      linear.feature_map == FeatureMap::kIdentity ||
+          TakesMap(linear.mixer, linear.feature_map),
+      "linear.feature_map",
+      absl::StrCat("is ", std::string(FeatureMapName(linear.feature_map)), "; ",
+                   mixer, " has its own, ",
+                   std::string(FeatureMapName(form.feature_map)),
+                   ": leave it out"));
+  check.Require(form.features <= kMaxHeadDim || linear.key_dim > kMaxHeadDim,
+                "linear.key_dim",
+                absl::StrCat("is ", linear.key_dim, ", of which the map ",
+                             std::string(FeatureMapName(form.feature_map)),
+                             " makes ", form.features, " features; at most ",
+                             kMaxHeadDim, " per head"));
+  check.Require(form.columns <= kMaxHeadDim || linear.value_dim > kMaxHeadDim,
+                "linear.value_dim",
+                absl::StrCat("is ", linear.value_dim,
+                             ", and the normaliser takes one column more; at "
+                             "most ",
+                             kMaxHeadDim, " together"));
+  check.Require(form.head_norm || !linear.output_gate, "linear.output_gate",
+                absl::StrCat("is true; ", mixer,
+                             " has no norm of its heads to gate: leave it "
+                             "out"));
+}
+
+void CheckSoftmaxLayers(const ModelSpec& spec, Checker& check) {
+  int64_t before = -1;
+  for (int64_t layer : spec.softmax_layers) {
+    check.Require(
+        before < layer && layer < spec.layer_count, "softmax_layers",
+        absl::StrCat("has ", layer, " after ", before,
+                     "; places grow from 0 to ", spec.layer_count - 1));
+    before = layer;
+  }
+  if (spec.softmax_layers.empty() || spec.layer_count < 1) return;
+  check.Require(
+      spec.layer_pattern == PatternOf(spec), "layer_pattern",
+      absl::StrCat("is '", spec.layer_pattern, "' and softmax_layers says '",
+                   PatternOf(spec), "'; write one of the two"));
+}
+
 void CheckLinear(const LinearAttentionSpec& linear, Checker& check) {
   check.InRange(linear.heads, 1, 4096, "linear.heads");
   check.InRange(linear.key_dim, 1, kMaxHeadDim, "linear.key_dim");
@@ -73,6 +157,7 @@ void CheckLinear(const LinearAttentionSpec& linear, Checker& check) {
       "linear.key_dim",
       absl::StrCat("is ", linear.key_dim,
                    "; retention rotates pairs and needs an even number"));
+  CheckForm(linear, check);
 }
 
 void CheckSoftmax(const SoftmaxAttentionSpec& softmax, Checker& check) {
@@ -98,6 +183,9 @@ void CheckSoftmax(const SoftmaxAttentionSpec& softmax, Checker& check) {
 
 ModelSpec ResolveDefaults(ModelSpec spec) {
   const int64_t usual_heads = std::max<int64_t>(1, spec.hidden_size / 64);
+  if (spec.layer_pattern.empty() && !spec.softmax_layers.empty()) {
+    spec.layer_pattern = PatternOf(spec);
+  }
   LinearAttentionSpec& linear = spec.linear;
   SetIfZero(linear.heads, usual_heads);
   const int64_t linear_heads = std::max<int64_t>(1, linear.heads);
@@ -116,6 +204,7 @@ std::vector<SpecMistake> Validate(const ModelSpec& spec) {
   std::vector<SpecMistake> mistakes;
   Checker check(&mistakes);
   CheckTop(spec, check);
+  CheckSoftmaxLayers(spec, check);
   if (spec.layer_pattern.find('L') != std::string::npos) {
     CheckLinear(spec.linear, check);
   }
@@ -141,8 +230,72 @@ std::string_view LinearMixerName(LinearMixer mixer) {
       return "retention";
     case LinearMixer::kSimpleGla:
       return "simple_gla";
+    case LinearMixer::kGla:
+      return "gla";
+    case LinearMixer::kBased:
+      return "based";
+    case LinearMixer::kRebased:
+      return "rebased";
+    case LinearMixer::kHedgehog:
+      return "hedgehog";
+    case LinearMixer::kLawcat:
+      return "lawcat";
   }
   return "unknown";
+}
+
+std::string_view FeatureMapName(FeatureMap map) {
+  switch (map) {
+    case FeatureMap::kIdentity:
+      return "identity";
+    case FeatureMap::kSilu:
+      return "silu";
+    case FeatureMap::kElu:
+      return "elu";
+    case FeatureMap::kRelu:
+      return "relu";
+    case FeatureMap::kSoftmax:
+      return "softmax";
+    case FeatureMap::kTaylor:
+      return "taylor";
+    case FeatureMap::kQuadratic:
+      return "quadratic";
+    case FeatureMap::kHedgehogExp:
+      return "hedgehog_exp";
+    case FeatureMap::kHedgehogSoftmax:
+      return "hedgehog_softmax";
+    case FeatureMap::kHedgehogHalves:
+      return "hedgehog_halves";
+    case FeatureMap::kHadamard:
+      return "hadamard";
+    case FeatureMap::kDpfp:
+      return "dpfp";
+  }
+  return "unknown";
+}
+
+std::vector<SpecMistake> MissingOnCuda(const ModelSpec& spec) {
+  if (spec.layer_pattern.find('L') == std::string::npos) return {};
+  std::vector<SpecMistake> missing;
+  Checker check(&missing);
+  const LinearLayerForm form = FormOf(spec.linear);
+  const auto require = [&](bool has, const char* field, std::string what) {
+    check.Require(has, field,
+                  absl::StrCat("needs ", what,
+                               ", which the backend cuda does not have yet; "
+                               "the backend cpu has it"));
+  };
+  require(form.decay != StateDecay::kPerChannel, "linear.mixer",
+          absl::StrCat("a gate per channel (",
+                       std::string(LinearMixerName(spec.linear.mixer)), ")"));
+  const bool maps = form.feature_map == FeatureMap::kIdentity ||
+                    form.feature_map == FeatureMap::kSilu;
+  require(maps, "linear.feature_map",
+          absl::StrCat("the feature map ",
+                       std::string(FeatureMapName(form.feature_map))));
+  require(!form.normalised, "linear.normaliser",
+          "the normaliser of linear attention");
+  return missing;
 }
 
 namespace {

@@ -21,9 +21,38 @@ enum class LayerKind { kLinear, kSoftmax };
 //   lightning   a = exp(-slope_h), ALiBi-like slopes 2^(-8 (h+1) / H)
 //   retention   a = 1 - 2^(-5-h), rotary positions on q and k
 //   simple_gla  a_t = sigmoid(x_t w_h + b_h)^(1/16), per token and head
-enum class LinearMixer { kBasic, kLightning, kRetention, kSimpleGla };
+//   gla         the same per channel of the key, from a projection of rank 16
+//   based, rebased, hedgehog  a = 1, a feature map and a normaliser
+//   lawcat      gla's gate, a hedgehog map and a normaliser
+// linear_layer_form.h has what else they differ in.
+enum class LinearMixer {
+  kBasic,
+  kLightning,
+  kRetention,
+  kSimpleGla,
+  kGla,
+  kBased,
+  kRebased,
+  kHedgehog,
+  kLawcat
+};
 
-enum class FeatureMap { kIdentity, kSilu };  // applied to q and k
+// Applied to every head of q and k; kernels/api/feature_map.h has equations
+// and sources. kIdentity stands for a mixer's own map where it has one.
+enum class FeatureMap {
+  kIdentity,
+  kSilu,
+  kElu,  // elu(x) + 1
+  kRelu,
+  kSoftmax,
+  kTaylor,
+  kQuadratic,
+  kHedgehogExp,
+  kHedgehogSoftmax,
+  kHedgehogHalves,
+  kHadamard,
+  kDpfp
+};
 
 // How the projections that write into the residual stream start.
 enum class OutputInitializer {
@@ -40,6 +69,8 @@ struct LinearAttentionSpec {
   // Kernel size of the causal convolution with silu on q, k and v; 0: none.
   int64_t short_convolution = 4;
   bool output_gate = true;  // o <- norm(o) * silu(x Wg)
+  // Divides o by phi(q) sum phi(k); mixers that always do need no word here.
+  bool normaliser = false;
 };
 
 struct SoftmaxAttentionSpec {
@@ -62,6 +93,9 @@ struct ModelSpec {
   // Letters L and N, repeated or cut to layer_count: "LLLN" with six layers
   // is LLLNLL.
   std::string layer_pattern = "LLLN";
+  // The places of the softmax layers, counted from 0, instead of a pattern;
+  // ResolveDefaults() writes the pattern that they make.
+  std::vector<int64_t> softmax_layers;
   LinearAttentionSpec linear;
   SoftmaxAttentionSpec softmax;
   MlpSpec mlp;
@@ -85,15 +119,19 @@ struct SpecMistake {
 // All mistakes of a resolved spec; empty when it is valid.
 std::vector<SpecMistake> Validate(const ModelSpec& spec);
 
+// What the CUDA backend does not have of a valid spec, by name.
+std::vector<SpecMistake> MissingOnCuda(const ModelSpec& spec);
+
 LayerKind LayerKindAt(const ModelSpec& spec, int64_t layer);
 
-// "basic", "lightning", "retention", "simple_gla".
+// "basic", "lightning", ... as in a job file.
 std::string_view LinearMixerName(LinearMixer mixer);
+std::string_view FeatureMapName(FeatureMap map);  // "elu", "hedgehog_exp", ...
 
-// log(a) per head for the mixers with a constant transition; 0 for basic.
+// log(a) per head for the mixers with a constant transition; 0 for others.
 std::vector<double> LogDecays(LinearMixer mixer, int64_t heads);
 
-// The divisor of simple_gla's log gate.
+// The divisor of the log gates of simple_gla, gla and lawcat.
 inline constexpr double kGateNormalizer = 16.0;
 
 }  // namespace longspan

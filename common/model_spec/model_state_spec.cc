@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/model_spec/memory_plan.h"
 #include "common/model_spec/precision.h"
+#include "common/model_spec/projection_widths.h"
 
 namespace longspan {
 namespace {
@@ -41,15 +42,14 @@ std::vector<StateTensorInfo> LayerStateTensors(const ModelSpec& spec,
                       spec.softmax.key_heads, spec.softmax.head_dim})};
   }
   const LinearAttentionSpec& linear = spec.linear;
-  std::vector<StateTensorInfo> tensors = {
-      MakeInfo(prefix + "memory",
-               {batch, linear.heads, linear.key_dim, linear.value_dim})};
+  const LinearLayerForm form = FormOf(linear);
+  std::vector<StateTensorInfo> tensors = {MakeInfo(
+      prefix + "memory", {batch, linear.heads, form.features, form.columns})};
   tensors[0].accumulates = true;
   if (linear.short_convolution > 0) {
-    const int64_t channels =
-        linear.heads * (2 * linear.key_dim + linear.value_dim);
-    tensors.push_back(MakeInfo(
-        prefix + "conv_tail", {batch, linear.short_convolution - 1, channels}));
+    tensors.push_back(MakeInfo(prefix + "conv_tail",
+                               {batch, linear.short_convolution - 1,
+                                LinearProjectionWidths(linear).convolved}));
   }
   return tensors;
 }

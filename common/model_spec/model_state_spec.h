@@ -1,7 +1,9 @@
 // The recurrent state of a model as named tensors, one declaration for decode,
 // planner, session files and boundary states.
 //
-//   linear layers   memory     [B, H, Dk, Dv]       S after the last token
+//   linear layers   memory     [B, H, F, Dv (+ 1)]  S after the last token,
+//   with
+//                                                   the normaliser's column
 //                   conv_tail  [B, K-1, C]          inputs of the convolution
 //   softmax layers  key_value  [B, rows, 2, Hkv, D] keys and values seen
 //

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/model_spec/linear_layer_form.h"
 
 namespace longspan {
 namespace {
@@ -37,6 +38,16 @@ class Builder {
     }
     const double scale = Scale(in) / std::sqrt(2.0 * spec_.layer_count);
     Add({std::move(name), {out, in}, 0, 0, InitialValue::kNormal, scale, true});
+  }
+
+  // A learned part of a feature map, small and not decayed.
+  void Map(const std::string& prefix, const MapParameter& part) {
+    StartGroup();
+    std::vector<int64_t> shape = {part.rows};
+    if (part.columns > 0) shape.push_back(part.columns);
+    const bool normal = part.initial == InitialValue::kNormal;
+    Add({prefix + part.name, std::move(shape), 0, 0, part.initial,
+         normal ? 1.0 / std::sqrt(double(part.columns)) : 0.0, false});
   }
 
   // Depthwise convolution; the spread of a uniform start in +-1/sqrt(K).
@@ -78,32 +89,54 @@ class Builder {
   ParameterLayout layout_;
 };
 
+// The matrix that is the last of the fused input projection, then the rest.
+void AddGate(const LinearAttentionSpec& linear, int64_t d,
+             const std::string& attn, Builder& builder) {
+  const StateDecay decay = FormOf(linear).decay;
+  const int64_t width = GateWidth(linear);
+  if (decay == StateDecay::kPerHead) {
+    builder.Matrix(attn + "gk_proj.weight", width, d);
+    builder.Vector(attn + "gk_proj.bias", width, InitialValue::kZero);
+  } else if (decay == StateDecay::kPerChannel) {
+    builder.Matrix(attn + "gk_proj.0.weight", kGateRank, d);
+    builder.StartGroup();
+    builder.Matrix(attn + "gk_proj.1.weight", width, kGateRank);
+    builder.Vector(attn + "gk_proj.1.bias", width, InitialValue::kZero);
+  }
+}
+
 void AddLinearAttention(const ModelSpec& spec, const std::string& attn,
                         Builder& builder) {
   const LinearAttentionSpec& linear = spec.linear;
   const int64_t d = spec.hidden_size;
   const int64_t key = linear.heads * linear.key_dim;
   const int64_t value = linear.heads * linear.value_dim;
-  const bool gated = linear.mixer == LinearMixer::kSimpleGla;
+  const LinearLayerForm form = FormOf(linear);
   builder.StartGroup();
   builder.Matrix(attn + "q_proj.weight", key, d);
   builder.Matrix(attn + "k_proj.weight", key, d);
   builder.Matrix(attn + "v_proj.weight", value, d);
   if (linear.output_gate) builder.Matrix(attn + "g_proj.weight", value, d);
-  if (gated) {
-    builder.Matrix(attn + "gk_proj.weight", linear.heads, d);
-    builder.Vector(attn + "gk_proj.bias", linear.heads, InitialValue::kZero);
-  }
+  AddGate(linear, d, attn, builder);
   if (linear.short_convolution > 0) {
     builder.StartGroup();
     const int64_t kernel = linear.short_convolution;
     builder.Convolution(attn + "q_conv1d.weight", key, kernel);
     builder.Convolution(attn + "k_conv1d.weight", key, kernel);
-    builder.Convolution(attn + "v_conv1d.weight", value, kernel);
+    if (form.convolves_values) {
+      builder.Convolution(attn + "v_conv1d.weight", value, kernel);
+    }
   }
-  builder.Vector(attn + (linear.output_gate ? "g_norm_swish_gate.weight"
-                                            : "g_norm.weight"),
-                 linear.value_dim, InitialValue::kOne);
+  for (const std::string& prefix : MapPrefixes(form)) {
+    for (const MapParameter& part :
+         MapParameters(form.feature_map, linear.key_dim)) {
+      builder.Map(attn + prefix, part);
+    }
+  }
+  if (form.head_norm) {
+    builder.Vector(attn + HeadNormName(linear), linear.value_dim,
+                   InitialValue::kOne);
+  }
   builder.OutputMatrix(attn + "o_proj.weight", d, value);
 }
 
@@ -138,6 +171,11 @@ void AddLayer(const ModelSpec& spec, int64_t layer, Builder& builder) {
 }
 
 }  // namespace
+
+std::string HeadNormName(const LinearAttentionSpec& linear) {
+  if (linear.output_gate) return "g_norm_swish_gate.weight";
+  return linear.mixer == LinearMixer::kBasic ? "norm.weight" : "g_norm.weight";
+}
 
 const ParameterInfo* ParameterLayout::Find(std::string_view name) const {
   for (const ParameterInfo& info : parameters) {

@@ -22,7 +22,7 @@ namespace longspan {
 
 inline constexpr int64_t kParameterAlignment = 16;
 
-enum class InitialValue { kNormal, kZero, kOne };
+enum class InitialValue { kNormal, kZero, kOne, kUnitMatrix };
 
 struct ParameterInfo {
   std::string name;  // "model.layers.0.attn.q_proj.weight"
@@ -41,6 +41,10 @@ struct ParameterLayout {
   // Null when there is no parameter of this name.
   const ParameterInfo* Find(std::string_view name) const;
 };
+
+// The norm of a linear layer's heads: "norm.weight" as in fla's linear_attn,
+// "g_norm.weight", or "g_norm_swish_gate.weight" with an output gate.
+std::string HeadNormName(const LinearAttentionSpec& linear);
 
 ParameterLayout LayoutParameters(const ModelSpec& spec);
 

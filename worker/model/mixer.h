@@ -27,16 +27,19 @@ namespace longspan::worker {
 
 // What a linear attention layer keeps. Null where the layer has no such part.
 struct LinearAttentionTape {
-  kernels::TensorView packed;     // [B, n, stride] see projection_widths.h
-  kernels::TensorView halo;       // [B, K-1, C]
-  kernels::TensorView convolved;  // [B, n, C] q k v after the convolution
-  kernels::TensorView features;   // [B, n, 2 H Dk] q k after the feature map
-  kernels::TensorView log_gate;   // [B, n, H]
-  kernels::TensorView entering;   // [B, H, Dk, Dv] S_in of this rank
-  kernels::TensorView decays;     // [ranks, B, H]
-  kernels::TensorView o;          // [B, n, H, Dv]
-  kernels::TensorView o_rstd;     // [M, H]
-  kernels::TensorView normed;     // [M, H Dv]
+  kernels::TensorView packed;       // [B, n, stride] see projection_widths.h
+  kernels::TensorView halo;         // [B, K-1, C]
+  kernels::TensorView convolved;    // [B, n, C] q k (v) after the convolution
+  kernels::TensorView features;     // [B, n, 2 H F] q k after the feature map
+  kernels::TensorView values;       // [B, n, H (Dv + 1)] v and ones
+  kernels::TensorView gate_logits;  // [B, n, H F] a gate per channel's
+  kernels::TensorView log_gate;     // [B, n, H] or [B, n, H, F]
+  kernels::TensorView entering;     // [B, H, F, Dv (+ 1)] S_in of this rank
+  kernels::TensorView decays;       // [ranks, B, H] or [ranks, B, H, F]
+  kernels::TensorView sums;         // [B, n, H, Dv + 1] before the division
+  kernels::TensorView o;            // [B, n, H, Dv]
+  kernels::TensorView o_rstd;       // [M, H]
+  kernels::TensorView normed;       // [M, H Dv]
 };
 
 // What a softmax attention layer keeps.
@@ -57,6 +60,8 @@ struct LinearAttentionLayerGradients {
   kernels::TensorView d_packed;     // likewise
   kernels::TensorView d_convolved;  // likewise
   kernels::TensorView d_features;   // likewise
+  kernels::TensorView d_values;     // likewise
+  kernels::TensorView d_sums;       // likewise
   kernels::TensorView d_log_gate;   // likewise
 };
 

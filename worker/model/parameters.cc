@@ -43,6 +43,12 @@ void Fill(const ParameterInfo& info, uint64_t seed, int64_t first,
       case InitialValue::kOne:
         numbers[i] = 1.0;
         break;
+      case InitialValue::kUnitMatrix: {
+        const int64_t element = first + static_cast<int64_t>(i);
+        const int64_t columns = info.shape[1];
+        numbers[i] = element / columns == element % columns ? 1.0 : 0.0;
+        break;
+      }
     }
   }
 }

@@ -43,9 +43,10 @@ TensorView SummaryBuffer::State(int rank) const {
 }
 
 TensorView SummaryBuffer::Decay(int rank) const {
-  return Row(rank)
-      .Slice(0, shape_.state_count(), buffer_.size(1))
-      .Reshape({shape_.batch, shape_.heads});
+  const TensorView row =
+      Row(rank).Slice(0, shape_.state_count(), buffer_.size(1));
+  if (!shape_.row_decays) return row.Reshape({shape_.batch, shape_.heads});
+  return row.Reshape({shape_.batch, shape_.heads, shape_.key_dim});
 }
 
 TensorView SummaryBuffer::States() const {
@@ -56,8 +57,10 @@ TensorView SummaryBuffer::States() const {
 }
 
 TensorView SummaryBuffer::Decays() const {
-  return buffer_.Slice(1, shape_.state_count(), buffer_.size(1))
-      .SplitLast(shape_.batch);
+  const TensorView decays =
+      buffer_.Slice(1, shape_.state_count(), buffer_.size(1))
+          .SplitLast(shape_.batch);
+  return shape_.row_decays ? decays.SplitLast(shape_.heads) : decays;
 }
 
 void FillConstantDecays(const SequenceShard& shard,

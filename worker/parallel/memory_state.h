@@ -7,7 +7,8 @@
 // (A2, S2) after (A1, S1) is (A1 + A2, e^A2 S1 + S2). A is one number per batch
 // element and head: 0 for the identity, n log(lambda) for a constant
 // transition, the sum of log gates for a gated one, -infinity once a document
-// begins in the range. Pure: no thread, clock, I/O or logging.
+// begins in the range. With a gate per channel every row of the state has a
+// number of its own. Pure: no thread, clock, I/O or logging.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +25,16 @@ struct MemoryShape {
   int64_t heads = 1;
   int64_t key_dim = 1;
   int64_t value_dim = 1;
+  bool row_decays = false;  // a decay per row of the state, not per head
 
   int64_t state_count() const { return batch * heads * key_dim * value_dim; }
-  int64_t decay_count() const { return batch * heads; }
+  int64_t decay_count() const {
+    return batch * heads * (row_decays ? key_dim : 1);
+  }
 };
 
-// One head's summary on the host, for reasoning and tests.
+// The summary of one head, or of one row where rows have decays of their own,
+// on the host, for reasoning and tests.
 struct MemorySummary {
   double log_decay = 0.0;     // A
   std::vector<double> state;  // S_ext, key_dim * value_dim
@@ -53,9 +58,9 @@ class SummaryBuffer {
 
   kernels::TensorView Row(int rank) const;    // [RowCount]
   kernels::TensorView State(int rank) const;  // [B, H, Dk, Dv]
-  kernels::TensorView Decay(int rank) const;  // [B, H]
+  kernels::TensorView Decay(int rank) const;  // [B, H] or [B, H, Dk]
   kernels::TensorView States() const;         // [ranks, B, H, Dk, Dv], strided
-  kernels::TensorView Decays() const;         // [ranks, B, H], strided
+  kernels::TensorView Decays() const;         // [ranks, B, H (, Dk)], strided
 
  private:
   kernels::TensorView buffer_;

@@ -17,7 +17,8 @@ TEST(JsonSchemaTest, DescribesTheFieldsThatAreRead) {
       train["optimizer"]["properties"]["learning_rate"]["exclusiveMinimum"], 0);
   EXPECT_EQ(
       train["model"]["properties"]["linear"]["properties"]["mixer"]["enum"],
-      (nlohmann::json{"basic", "lightning", "retention", "simple_gla"}));
+      (nlohmann::json{"basic", "lightning", "retention", "simple_gla", "gla",
+                      "based", "rebased", "hedgehog", "lawcat"}));
   EXPECT_EQ(schema["allOf"][0]["oneOf"].size(), 4u);
 }
 

@@ -23,13 +23,16 @@ TEST(ModelSpecFromProtoTest, RoundTripKeepsEveryField) {
   proto.set_hidden_size(96);
   proto.set_layer_count(5);
   proto.set_layer_pattern("LN");
-  for (int mixer = 1; mixer <= 4; ++mixer) {
+  proto.add_softmax_layers(1);
+  for (int mixer = 1; mixer <= 9; ++mixer) {
     auto* linear = proto.mutable_linear();
     linear->set_mixer(static_cast<v1::LinearAttentionSpec::Mixer>(mixer));
     linear->set_heads(3);
     linear->set_key_dim(16);
     linear->set_value_dim(24);
-    linear->set_feature_map(v1::LinearAttentionSpec::SILU);
+    linear->set_feature_map(
+        static_cast<v1::LinearAttentionSpec::FeatureMap>(mixer + 3));
+    linear->set_normaliser(mixer % 2 == 0);
     linear->set_short_convolution(2);
     linear->set_output_gate(true);
     auto* softmax = proto.mutable_softmax();

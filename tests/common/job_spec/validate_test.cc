@@ -55,6 +55,15 @@ TEST(ValidateSpecTest, EveryRankNeedsAToken) {
               ElementsAre("train.sequence_length"));
 }
 
+TEST(ValidateSpecTest, CudaRefusesMixersThatItLacks) {
+  const std::string based = "train { model { linear { mixer: BASED } } }";
+  EXPECT_THAT(Mistakes(Train("steps: 1"), based), IsEmpty());
+  EXPECT_THAT(
+      Mistakes(Train("steps: 1"), based + R"(resources { backend: "cuda" })"),
+      ElementsAre("train.model.linear.feature_map",
+                  "train.model.linear.normaliser"));
+}
+
 TEST(ValidateSpecTest, WarmupFitsTheSteps) {
   EXPECT_THAT(Mistakes(Train("steps: 5 schedule { warmup_steps: 6 }")),
               ElementsAre("train.schedule.warmup_steps"));

@@ -48,6 +48,19 @@ TEST(CommunicationPlanTest, StatesDoNotGrowWithTheSequence) {
                         TransferDirection::kForward),
               3 * 3 * 64 * 4);
   }
+  // A decay per row of the state.
+  ModelSpec channels = Hybrid();
+  channels.linear.mixer = LinearMixer::kGla;
+  EXPECT_EQ(BytesSent(channels, 512, 4, 1, TransferKind::kStateExchange,
+                      TransferDirection::kForward),
+            3 * (kState + 4 * 16 * 4));
+  // 8 key channels make 1 + 8 + 36 features, and the normaliser a column.
+  ModelSpec based = Hybrid();
+  based.linear.mixer = LinearMixer::kBased;
+  based.linear.key_dim = 8;
+  EXPECT_EQ(BytesSent(based, 512, 4, 1, TransferKind::kStateExchange,
+                      TransferDirection::kBackward),
+            3 * 4 * 45 * 17 * 4);
   ModelSpec constant = Hybrid();
   constant.linear.mixer = LinearMixer::kLightning;
   EXPECT_EQ(BytesSent(constant, 512, 4, 1, TransferKind::kStateExchange,

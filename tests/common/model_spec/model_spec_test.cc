@@ -74,6 +74,73 @@ TEST(ModelSpecTest, RetentionNeedsPairs) {
   EXPECT_THAT(PathsOf(Validate(spec)), ElementsAre("linear.key_dim"));
 }
 
+ModelSpec WithMixer(LinearMixer mixer) {
+  ModelSpec spec = ResolveDefaults({});
+  spec.layer_pattern = "L";
+  spec.linear.mixer = mixer;
+  spec.linear.key_dim = 16;
+  spec.linear.output_gate = false;
+  return spec;
+}
+
+TEST(ModelSpecTest, MixersWithAMapOfTheirOwnTakeNoOther) {
+  for (LinearMixer mixer :
+       {LinearMixer::kBased, LinearMixer::kRebased, LinearMixer::kHedgehog}) {
+    ModelSpec spec = WithMixer(mixer);
+    EXPECT_TRUE(Validate(spec).empty());
+    spec.linear.feature_map = FeatureMap::kElu;
+    spec.linear.output_gate = true;
+    EXPECT_THAT(PathsOf(Validate(spec)),
+                ElementsAre("linear.feature_map", "linear.output_gate"));
+  }
+  ModelSpec exponential = WithMixer(LinearMixer::kHedgehog);
+  exponential.linear.feature_map = FeatureMap::kHedgehogExp;
+  EXPECT_TRUE(Validate(exponential).empty());
+}
+
+TEST(ModelSpecTest, FeaturesAndTheNormaliserCountTowardsTheHead) {
+  ModelSpec spec = WithMixer(LinearMixer::kBased);
+  spec.linear.key_dim = 30;  // 496 features
+  EXPECT_TRUE(Validate(spec).empty());
+  spec.linear.key_dim = 31;  // 528
+  spec.linear.value_dim = 512;
+  EXPECT_THAT(PathsOf(Validate(spec)),
+              ElementsAre("linear.key_dim", "linear.value_dim"));
+}
+
+TEST(ModelSpecTest, CudaRefusesWhatItHasNot) {
+  EXPECT_TRUE(MissingOnCuda(WithMixer(LinearMixer::kSimpleGla)).empty());
+  EXPECT_THAT(PathsOf(MissingOnCuda(WithMixer(LinearMixer::kGla))),
+              ElementsAre("linear.mixer"));
+  EXPECT_THAT(
+      PathsOf(MissingOnCuda(WithMixer(LinearMixer::kLawcat))),
+      ElementsAre("linear.mixer", "linear.feature_map", "linear.normaliser"));
+  const auto based = MissingOnCuda(WithMixer(LinearMixer::kBased));
+  ASSERT_EQ(based.size(), 2u);
+  EXPECT_EQ(based[0].message,
+            "needs the feature map taylor, which the backend cuda does not "
+            "have yet; the backend cpu has it");
+  ModelSpec softmax = WithMixer(LinearMixer::kBased);
+  softmax.layer_pattern = "N";
+  EXPECT_TRUE(MissingOnCuda(softmax).empty());
+}
+
+TEST(ModelSpecTest, SoftmaxLayersMakeThePattern) {
+  ModelSpec spec;
+  spec.layer_count = 5;
+  spec.layer_pattern = "";
+  spec.softmax_layers = {1, 4};
+  spec = ResolveDefaults(spec);
+  EXPECT_EQ(spec.layer_pattern, "LNLLN");
+  EXPECT_TRUE(Validate(spec).empty());
+  spec.layer_pattern = "LLLN";
+  EXPECT_THAT(PathsOf(Validate(spec)), ElementsAre("layer_pattern"));
+  spec.layer_pattern = "NNLLL";
+  spec.softmax_layers = {1, 0, 5};
+  EXPECT_THAT(PathsOf(Validate(spec)),
+              ElementsAre("softmax_layers", "softmax_layers"));
+}
+
 TEST(ModelSpecTest, PatternRepeatsAndIsCut) {
   ModelSpec spec;
   spec.layer_pattern = "LLLN";

@@ -63,6 +63,41 @@ TEST(ParameterLayoutTest, NamesAreThoseOfFla) {
           "lm_head.weight"));
 }
 
+// What follows o_proj's neighbours in the published layers.
+TEST(ParameterLayoutTest, PublishedLayersHaveTheirNames) {
+  const auto layout = [](LinearMixer mixer, FeatureMap map) {
+    ModelSpec spec = Small();
+    spec.linear.mixer = mixer;
+    spec.linear.feature_map = map;
+    spec.linear.key_dim = 4;
+    spec.linear.output_gate = mixer == LinearMixer::kGla;
+    spec.linear.short_convolution = 4;
+    return LayoutParameters(spec);
+  };
+  const std::string attn = "model.layers.0.attn.";
+  const auto gla = layout(LinearMixer::kGla, FeatureMap::kIdentity);
+  EXPECT_THAT(gla.Find(attn + "gk_proj.0.weight")->shape, ElementsAre(16, 24));
+  EXPECT_THAT(gla.Find(attn + "gk_proj.1.weight")->shape, ElementsAre(12, 16));
+  EXPECT_THAT(gla.Find(attn + "gk_proj.1.bias")->shape, ElementsAre(12));
+  EXPECT_NE(gla.Find(attn + "g_norm_swish_gate.weight"), nullptr);
+  const auto rebased = layout(LinearMixer::kRebased, FeatureMap::kIdentity);
+  EXPECT_EQ(rebased.Find(attn + "feature_map.gamma")->initial,
+            InitialValue::kOne);
+  EXPECT_THAT(rebased.Find(attn + "feature_map.beta")->shape, ElementsAre(4));
+  EXPECT_EQ(rebased.Find(attn + "g_norm.weight"), nullptr);
+  const auto lawcat = layout(LinearMixer::kLawcat, FeatureMap::kIdentity);
+  EXPECT_EQ(lawcat.Find(attn + "feature_map.layer.weight")->initial,
+            InitialValue::kUnitMatrix);
+  EXPECT_THAT(lawcat.Find(attn + "gk_proj.1.weight")->shape,
+              ElementsAre(3 * 8, 16));
+  EXPECT_NE(lawcat.Find(attn + "k_conv1d.weight"), nullptr);
+  EXPECT_EQ(lawcat.Find(attn + "v_conv1d.weight"), nullptr);
+  const auto basic = layout(LinearMixer::kBasic, FeatureMap::kHadamard);
+  EXPECT_NE(basic.Find(attn + "feature_map_q.layer1.weight"), nullptr);
+  EXPECT_NE(basic.Find(attn + "feature_map_k.layer2.bias"), nullptr);
+  EXPECT_NE(basic.Find(attn + "norm.weight"), nullptr);
+}
+
 TEST(ParameterLayoutTest, ShapesAreOutByIn) {
   const ParameterLayout layout = LayoutParameters(Small());
   const auto shape = [&](const char* name) { return layout.Find(name)->shape; };

@@ -20,6 +20,53 @@ ModelSpec SmallSpec(LinearMixer mixer, const std::string& pattern) {
   return ResolveDefaults(spec);
 }
 
+namespace {
+
+// The bare form: no convolution, no output gate.
+ModelSpec PlainSpec(LinearMixer mixer, const std::string& pattern) {
+  ModelSpec spec = SmallSpec(mixer, pattern);
+  spec.linear.short_convolution = 0;
+  spec.linear.output_gate = false;
+  return spec;
+}
+
+ModelSpec MappedSpec(FeatureMap map, bool normaliser) {
+  ModelSpec spec = PlainSpec(LinearMixer::kBasic, "L");
+  spec.linear.feature_map = map;
+  spec.linear.normaliser = normaliser;
+  return spec;
+}
+
+// The published layers beyond one decay a head.
+void AddPublished(std::vector<NamedSpec>& specs) {
+  // Based with the window softmax that it comes with.
+  ModelSpec based = PlainSpec(LinearMixer::kBased, "LN");
+  based.softmax.window = 5;
+  specs.push_back({"based", based});
+  // (q k^T)^2 of a text's first token may come near 0, where the quotient is
+  // too steep for central differences; with this size it does not.
+  ModelSpec rebased = PlainSpec(LinearMixer::kRebased, "L");
+  rebased.linear.key_dim = 8;
+  specs.push_back({"rebased", rebased});
+  specs.push_back({"hedgehog", PlainSpec(LinearMixer::kHedgehog, "LL")});
+  ModelSpec paper = PlainSpec(LinearMixer::kHedgehog, "L");
+  paper.linear.feature_map = FeatureMap::kHedgehogExp;
+  specs.push_back({"hedgehog_exp", paper});
+}
+
+// Maps that a layer asks for, with and without the normaliser.
+void AddMapped(std::vector<NamedSpec>& specs) {
+  specs.push_back({"elu_normalised", MappedSpec(FeatureMap::kElu, true)});
+  specs.push_back({"hadamard", MappedSpec(FeatureMap::kHadamard, false)});
+  specs.push_back({"dpfp_normalised", MappedSpec(FeatureMap::kDpfp, true)});
+  ModelSpec decayed = SmallSpec(LinearMixer::kRetention, "L");
+  decayed.linear.feature_map = FeatureMap::kSoftmax;
+  decayed.linear.normaliser = true;
+  specs.push_back({"retention_softmax_normalised", decayed});
+}
+
+}  // namespace
+
 std::vector<NamedSpec> AllSmallSpecs() {
   std::vector<NamedSpec> specs;
   for (LinearMixer mixer : {LinearMixer::kBasic, LinearMixer::kLightning,
@@ -46,6 +93,8 @@ std::vector<NamedSpec> AllSmallSpecs() {
   window.softmax.window = 5;
   specs.push_back({"window_hybrid", window});
   specs.push_back({"hybrid", SmallSpec(LinearMixer::kSimpleGla, "LNL")});
+  AddPublished(specs);
+  AddMapped(specs);
   return specs;
 }
 

@@ -60,6 +60,20 @@ TEST(MemoryStateTest, RowsHoldStateThenDecay) {
   EXPECT_EQ(buffer.Decays().data_as<float>()[0], 120);
 }
 
+TEST(MemoryStateTest, RowsOfTheStateMayHaveDecaysOfTheirOwn) {
+  const MemoryShape shape = {2, 3, 4, 5, true};
+  EXPECT_EQ(SummaryBuffer::RowCount(shape, true), 120 + 24);
+  std::vector<float> numbers(2 * 144);
+  for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = i;
+  const SummaryBuffer buffer(
+      kernels::TensorView(numbers.data(), kernels::DType::kF32, {2, 144}),
+      shape);
+  EXPECT_EQ(buffer.Decay(1).DebugString(), "f32[2, 3, 4]");
+  EXPECT_EQ(buffer.Decay(1).data_as<float>()[23], 287);
+  EXPECT_EQ(buffer.Decays().DebugString(), "f32[2, 2, 3, 4]");
+  EXPECT_EQ(buffer.Decays().stride(0), 144);
+}
+
 TEST(MemoryStateTest, ConstantDecaysFollowTheTrueLengths) {
   const auto shard = SequenceShard::Create(
       {.tokens = 10, .document_starts = {7}}, {{0, 4}, {4, 5}, {5, 10}}, 0);

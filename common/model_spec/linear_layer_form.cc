@@ -1,0 +1,133 @@
+#include "common/model_spec/linear_layer_form.h"
+
+#include <cmath>
+
+namespace longspan {
+namespace {
+
+void Decay(StateDecay decay, LinearLayerForm& form) { form.decay = decay; }
+
+// A layer whose maps stand for softmax: normalised sums go straight to o_proj.
+void Kernel(FeatureMap map, double epsilon, LinearLayerForm& form) {
+  form.feature_map = map;
+  form.normalised = true;
+  form.normaliser_epsilon = epsilon;
+  form.head_norm = false;
+}
+
+void Lawcat(LinearLayerForm& form) {
+  Kernel(FeatureMap::kHedgehogHalves, 1e-6, form);
+  form.decay = StateDecay::kPerChannel;
+  form.shared_map = true;
+  form.convolves_values = false;
+  form.convolution_silu = false;
+}
+
+// fla's variant unless another one is asked for.
+FeatureMap HedgehogOf(FeatureMap asked) {
+  return asked == FeatureMap::kHedgehogExp ||
+                 asked == FeatureMap::kHedgehogHalves
+             ? asked
+             : FeatureMap::kHedgehogSoftmax;
+}
+
+void Describe(const LinearAttentionSpec& linear, LinearLayerForm& form) {
+  switch (linear.mixer) {
+    case LinearMixer::kBasic:
+      return;
+    case LinearMixer::kLightning:
+      return Decay(StateDecay::kConstant, form);
+    case LinearMixer::kRetention:
+      form.rotary = true;
+      return Decay(StateDecay::kConstant, form);
+    case LinearMixer::kSimpleGla:
+      return Decay(StateDecay::kPerHead, form);
+    case LinearMixer::kGla:
+      return Decay(StateDecay::kPerChannel, form);
+    case LinearMixer::kBased:
+      return Kernel(FeatureMap::kTaylor, 1e-12, form);
+    case LinearMixer::kRebased:
+      form.shared_map = true;
+      return Kernel(FeatureMap::kQuadratic, 1e-5, form);
+    case LinearMixer::kHedgehog:
+      return Kernel(HedgehogOf(linear.feature_map), 1e-6, form);
+    case LinearMixer::kLawcat:
+      return Lawcat(form);
+  }
+}
+
+// Rows of a state for heads of `d`.
+int64_t FeaturesOf(FeatureMap map, int64_t d) {
+  switch (map) {
+    case FeatureMap::kTaylor:
+      return 1 + d + d * (d + 1) / 2;
+    case FeatureMap::kQuadratic:
+      return d * (d + 1) / 2;
+    case FeatureMap::kHedgehogExp:
+    case FeatureMap::kHedgehogSoftmax:
+    case FeatureMap::kHedgehogHalves:
+      return 2 * d;
+    case FeatureMap::kDpfp:
+      return 8 * d;
+    default:
+      return d;
+  }
+}
+
+// The polynomial maps hold the 1 / sqrt(d) of their scores.
+double ScaleOf(FeatureMap map, int64_t features) {
+  if (map == FeatureMap::kTaylor || map == FeatureMap::kQuadratic) return 1.0;
+  return 1.0 / std::sqrt(static_cast<double>(features));
+}
+
+}  // namespace
+
+LinearLayerForm FormOf(const LinearAttentionSpec& linear) {
+  LinearLayerForm form;
+  form.feature_map = linear.feature_map;
+  form.normalised = linear.normaliser;
+  form.normaliser_epsilon = 1e-10;
+  Describe(linear, form);
+  form.features = FeaturesOf(form.feature_map, linear.key_dim);
+  form.columns = linear.value_dim + (form.normalised ? 1 : 0);
+  form.scale = ScaleOf(form.feature_map, form.features);
+  return form;
+}
+
+int64_t GateWidth(const LinearAttentionSpec& linear) {
+  const LinearLayerForm form = FormOf(linear);
+  if (form.decay == StateDecay::kPerHead) return linear.heads;
+  if (form.decay == StateDecay::kPerChannel) {
+    return linear.heads * form.features;
+  }
+  return 0;
+}
+
+std::vector<MapParameter> MapParameters(FeatureMap map, int64_t key_dim) {
+  const int64_t d = key_dim;
+  switch (map) {
+    case FeatureMap::kQuadratic:
+      return {{"gamma", d, 0, InitialValue::kOne},
+              {"beta", d, 0, InitialValue::kZero}};
+    case FeatureMap::kHedgehogExp:
+    case FeatureMap::kHedgehogSoftmax:
+      return {{"layer.weight", d, d, InitialValue::kUnitMatrix},
+              {"layer.bias", d, 0, InitialValue::kZero}};
+    case FeatureMap::kHedgehogHalves:
+      return {{"layer.weight", d, d, InitialValue::kUnitMatrix}};
+    case FeatureMap::kHadamard:
+      return {{"layer1.weight", d, d, InitialValue::kNormal},
+              {"layer1.bias", d, 0, InitialValue::kZero},
+              {"layer2.weight", d, d, InitialValue::kNormal},
+              {"layer2.bias", d, 0, InitialValue::kZero}};
+    default:
+      return {};
+  }
+}
+
+std::vector<std::string> MapPrefixes(const LinearLayerForm& form) {
+  if (form.shared_map) return {"feature_map."};
+  return {"feature_map_q.", "feature_map_k."};
+}
+
+}  // namespace longspan

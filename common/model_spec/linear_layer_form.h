@@ -1,0 +1,84 @@
+// What a linear attention layer is made of. The published layers differ in six
+// places; this is the one table of them, read by the parameters, by every plan
+// and by the layer itself (worker/model):
+//
+//   mixer       decay        feature map        normaliser  after the heads
+//   basic       none         any                on request  norm
+//   lightning   per head,    any                on request  norm
+//               constant
+//   retention   the same, and rotary positions on q and k
+//   simple_gla  per head     any                on request  norm
+//               and token
+//   gla         per channel  any                on request  norm
+//               and token
+//   based       none         taylor             1e-12       nothing
+//   rebased     none         quadratic, shared  1e-5        nothing
+//   hedgehog    none         any hedgehog       1e-6        nothing
+//   lawcat      as gla       hedgehog_halves,   1e-6        nothing
+//                            shared
+//
+// `shared`: q and k have one map, not one each. `norm` is RMSNorm per head,
+// gated with output_gate. The short convolution takes q, k and v and ends in
+// silu; lawcat's takes q and k and has none.
+//
+// Sources: fla's layers linear_attn, retnet, simple_gla, gla, based and rebased
+// (the last two in the form of their papers, arXiv 2402.18668 and 2402.10644);
+// Lightning Attention-2 (2401.04658), Hedgehog (2402.04347), LAWCAT
+// (2509.18467). Based interleaves its linear layers with softmax layers of a
+// window of 64: layer_pattern "LN" and softmax.window 64.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/model_spec/model_spec.h"
+#include "common/model_spec/parameter_layout.h"
+
+namespace longspan {
+
+// What forgets: nothing, exp(constant) per head, a gate per token and head, a
+// gate per token, head and row of the state.
+enum class StateDecay { kNone, kConstant, kPerHead, kPerChannel };
+
+struct LinearLayerForm {
+  StateDecay decay = StateDecay::kNone;
+  bool rotary = false;
+  FeatureMap feature_map = FeatureMap::kIdentity;
+  bool shared_map = false;
+  bool normalised = false;
+  double normaliser_epsilon = 0.0;
+  bool head_norm = true;
+  bool convolves_values = true;
+  bool convolution_silu = true;
+  double scale = 1.0;    // of o
+  int64_t features = 0;  // rows of a head's state: q and k after the map
+  int64_t columns = 0;   // of a head's state: values and the normaliser's one
+};
+
+LinearLayerForm FormOf(const LinearAttentionSpec& linear);
+
+// Rank of the projection behind a gate per channel.
+inline constexpr int64_t kGateRank = 16;
+
+// Numbers of log gate per token.
+int64_t GateWidth(const LinearAttentionSpec& linear);
+
+// A learned part of a feature map for heads of key_dim.
+struct MapParameter {
+  std::string name;  // "layer1.weight", behind feature_map_q. and the like
+  int64_t rows = 0;
+  int64_t columns = 0;  // 0: a vector
+  InitialValue initial = InitialValue::kNormal;
+
+  int64_t count() const { return rows * (columns == 0 ? 1 : columns); }
+};
+
+// In the order weight, bias, second weight, second bias; empty for maps
+// without parameters.
+std::vector<MapParameter> MapParameters(FeatureMap map, int64_t key_dim);
+
+// "feature_map." or "feature_map_q." and "feature_map_k.".
+std::vector<std::string> MapPrefixes(const LinearLayerForm& form);
+
+}  // namespace longspan

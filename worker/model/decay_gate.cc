@@ -1,0 +1,98 @@
+#include "worker/model/decay_gate.h"
+
+#include "common/base/status_macros.h"
+
+namespace longspan::worker {
+namespace {
+
+using kernels::TensorView;
+using Write = LinearWeight::Write;
+
+// [B, n, ...] contiguous as rows [M, everything else].
+TensorView AsRows(TensorView x) {
+  const int64_t rows = x.size(0) * x.size(1);
+  return x.Reshape({rows, x.element_count() / rows});
+}
+
+}  // namespace
+
+DecayGate::DecayGate(const LinearAttentionSpec& spec, const std::string& prefix,
+                     const Parameters& parameters)
+    : heads_(spec.heads),
+      decay_(FormOf(spec).decay),
+      widths_(LinearProjectionWidths(spec)) {
+  if (!exists()) return;
+  std::string bias = prefix + "gk_proj.bias";
+  if (per_channel()) {
+    const std::string weight = prefix + "gk_proj.1.weight";
+    expand_ =
+        LinearWeight(parameters.Compute(weight), parameters.Gradient(weight));
+    bias = prefix + "gk_proj.1.bias";
+  }
+  bias_ = parameters.Value(bias);
+  bias_gradient_ = parameters.Gradient(bias);
+}
+
+TensorView DecayGate::AllocateLogGate(const char* name,
+                                      const RankContext& context,
+                                      const LayerPass& pass) const {
+  if (!exists()) return TensorView();
+  const TensorView gate = context.arena->Allocate(
+      name, context.accumulator(),
+      {pass.shard->batch(), pass.shard->tokens(), widths_.log_gate});
+  return per_channel() ? gate.SplitLast(heads_) : gate;
+}
+
+void DecayGate::AllocateTape(const RankContext& context, const LayerPass& pass,
+                             LinearAttentionTape& tape) const {
+  if (per_channel()) {
+    tape.gate_logits = context.arena->Allocate(
+        "gate_logits", context.dtype,
+        {pass.shard->batch(), pass.shard->tokens(), widths_.log_gate});
+  }
+  tape.log_gate = AllocateLogGate("log_gate", context, pass);
+}
+
+TensorView DecayGate::DecayColumns(TensorView packed) const {
+  return packed.Slice(1, widths_.used() - widths_.decay, widths_.used());
+}
+
+TensorView DecayGate::Logits(RowRange rows,
+                             const LinearAttentionTape& tape) const {
+  return per_channel() ? rows.Of(AsRows(tape.gate_logits))
+                       : DecayColumns(rows.Of(AsRows(tape.packed)));
+}
+
+absl::Status DecayGate::Forward(const RankContext& context, RowRange rows,
+                                const LinearAttentionTape& tape) const {
+  if (!exists()) return absl::OkStatus();
+  const TensorView logits = Logits(rows, tape);
+  if (per_channel()) {
+    RETURN_IF_ERROR(expand_.Forward(context,
+                                    DecayColumns(rows.Of(AsRows(tape.packed))),
+                                    Write::kReplace, logits));
+  }
+  return context.backend->elementwise().LogSigmoidGate(
+      logits, bias_, kGateNormalizer, rows.Of(AsRows(tape.log_gate)),
+      *context.stream);
+}
+
+absl::Status DecayGate::Backward(const RankContext& context, RowRange rows,
+                                 const LinearAttentionTape& tape,
+                                 const LinearAttentionLayerGradients& d) const {
+  if (!exists()) return absl::OkStatus();
+  const TensorView d_columns = DecayColumns(rows.Of(AsRows(d.d_packed)));
+  TensorView d_logits = d_columns;
+  if (per_channel()) {
+    d_logits = context.arena->Allocate("d_gate_logits", context.dtype,
+                                       {rows.size(), widths_.log_gate});
+  }
+  RETURN_IF_ERROR(context.backend->elementwise().LogSigmoidGateBackward(
+      Logits(rows, tape), bias_, kGateNormalizer, rows.Of(AsRows(d.d_log_gate)),
+      d_logits, bias_gradient_, *context.stream));
+  if (!per_channel()) return absl::OkStatus();
+  return expand_.Backward(context, DecayColumns(rows.Of(AsRows(tape.packed))),
+                          d_logits, Write::kReplace, d_columns);
+}
+
+}  // namespace longspan::worker

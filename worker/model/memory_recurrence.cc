@@ -1,0 +1,307 @@
+#include "worker/model/memory_recurrence.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+
+namespace longspan::worker {
+namespace {
+
+using kernels::ChunkTerms;
+using kernels::ConstTensorView;
+using kernels::LinearAttentionDecay;
+using kernels::LinearAttentionStage;
+using kernels::TensorView;
+using kernels::Transition;
+
+Transition TransitionOf(StateDecay decay) {
+  switch (decay) {
+    case StateDecay::kNone:
+      return Transition::kIdentity;
+    case StateDecay::kConstant:
+      return Transition::kConstant;
+    case StateDecay::kPerHead:
+      return Transition::kScalar;
+    case StateDecay::kPerChannel:
+      return Transition::kVector;
+  }
+  return Transition::kIdentity;
+}
+
+// The constant log decays as an operand of the kernels.
+Tensor DecayOperand(const std::vector<double>& decays,
+                    const Parameters& parameters) {
+  absl::StatusOr<Tensor> operand = parameters.Constant(decays);
+  LONGSPAN_CHECK_OK(operand);
+  return *std::move(operand);
+}
+
+TensorView OutputOf(const LinearAttentionTape& tape) {
+  return tape.sums.is_null() ? tape.o : tape.sums;
+}
+
+}  // namespace
+
+MemoryRecurrence::MemoryRecurrence(const LinearAttentionSpec& spec, int layer,
+                                   const Parameters& parameters)
+    : heads_(spec.heads),
+      form_(FormOf(spec)),
+      layer_(layer),
+      log_decays_(LogDecays(spec.mixer, spec.heads)),
+      log_decay_operand_(DecayOperand(log_decays_, parameters)) {}
+
+MemoryShape MemoryRecurrence::Memory(const LayerPass& pass) const {
+  return {pass.shard->batch(), heads_, form_.features, form_.columns,
+          form_.decay == StateDecay::kPerChannel};
+}
+
+TensorView MemoryRecurrence::AllocateState(const char* name,
+                                           const RankContext& context,
+                                           const LayerPass& pass) const {
+  return context.arena->Allocate(
+      name, context.accumulator(),
+      {pass.shard->batch(), heads_, form_.features, form_.columns});
+}
+
+void MemoryRecurrence::AllocateTape(const RankContext& context,
+                                    const LayerPass& pass,
+                                    LinearAttentionTape& tape) const {
+  if (context.ranks() == 1) return;
+  tape.entering = AllocateState("entering", context, pass);
+  const int64_t ranks = context.ranks();
+  const int64_t batch = pass.shard->batch();
+  const kernels::DType wide = context.accumulator();
+  tape.decays =
+      form_.decay == StateDecay::kPerChannel
+          ? context.arena->Allocate("decays", wide,
+                                    {ranks, batch, heads_, form_.features})
+          : context.arena->Allocate("decays", wide, {ranks, batch, heads_});
+}
+
+MemoryRecurrence::Inputs MemoryRecurrence::InputsOf(const LayerPass& pass,
+                                                    const QkvViews& qkv,
+                                                    const Tape& tape) const {
+  Inputs inputs;
+  inputs.transition = TransitionOf(form_.decay);
+  inputs.scale = form_.scale;
+  inputs.q = qkv.q;
+  inputs.k = qkv.k;
+  inputs.v = qkv.v;
+  inputs.log_gate = tape.log_gate;
+  if (inputs.transition == Transition::kConstant) {
+    inputs.log_decay = log_decay_operand_.view();
+  }
+  inputs.documents = pass.shard->documents();
+  return inputs;
+}
+
+// ---- Forward ---------------------------------------------------------------
+
+absl::Status MemoryRecurrence::Forward(const RankContext& context,
+                                       const LayerPass& pass, LayerState* state,
+                                       const QkvViews& qkv,
+                                       const Tape& tape) const {
+  const Inputs inputs = InputsOf(pass, qkv, tape);
+  if (context.ranks() > 1) return RunInGang(context, pass, state, inputs, tape);
+  const bool decodes = state != nullptr && pass.shard->tokens() == 1 &&
+                       pass.shard->documents().empty();
+  if (decodes) return Decode(context, pass, state, inputs, tape);
+  return RunAlone(context, pass, state, inputs, tape);
+}
+
+// One token per text: the state is updated where it lies.
+absl::Status MemoryRecurrence::Decode(const RankContext& context,
+                                      const LayerPass& pass, LayerState* state,
+                                      const Inputs& inputs,
+                                      const Tape& tape) const {
+  const TensorView slots = context.arena->Allocate(
+      "slots", kernels::DType::kI32, {pass.shard->batch()});
+  std::vector<int32_t> own(pass.shard->batch());  // text b has state b
+  std::iota(own.begin(), own.end(), 0);
+  RETURN_IF_ERROR(context.transfer().Upload(own.data(), slots));
+  return context.backend->linear_attention().Decode(
+      inputs, slots, state->memory, OutputOf(tape), *context.stream);
+}
+
+absl::Status MemoryRecurrence::RunAlone(const RankContext& context,
+                                        const LayerPass& pass,
+                                        LayerState* state, const Inputs& inputs,
+                                        const Tape& tape) const {
+  TensorView entering, leaving;
+  if (state != nullptr) {
+    entering = state->memory;
+    leaving = AllocateState("leaving", context, pass);
+  }
+  const TensorView workspace = context.arena->AllocateWorkspace(
+      "workspace", ForwardWorkspaceBytes(context, pass));
+  RETURN_IF_ERROR(context.backend->linear_attention().Outputs(
+      inputs, entering, ChunkTerms::kAll, {OutputOf(tape), leaving}, workspace,
+      *context.stream));
+  if (state == nullptr) return absl::OkStatus();
+  return context.backend->elementwise().Copy(leaving, state->memory,
+                                             *context.stream);
+}
+
+absl::Status MemoryRecurrence::RunInGang(const RankContext& context,
+                                         const LayerPass& pass,
+                                         LayerState* state,
+                                         const Inputs& inputs,
+                                         const Tape& tape) const {
+  kernels::LinearAttention& op = context.backend->linear_attention();
+  kernels::Stream& stream = *context.stream;
+  const MemoryShape m = Memory(pass);
+  const TensorView gathered = context.arena->Allocate(
+      "gathered", context.accumulator(),
+      {context.ranks(), SummaryBuffer::RowCount(m, gated())});
+  const TensorView workspace = context.arena->AllocateWorkspace(
+      "workspace", ForwardWorkspaceBytes(context, pass));
+  const TensorView entering = state == nullptr ? TensorView() : state->memory;
+  const bool first = context.rank() == 0;
+
+  // What this range does to an incoming state, on its way to all ranks.
+  StateExchange exchange(context, layer_, m, gathered);
+  const TensorView own_decay =
+      gated() ? exchange.own_decay() : tape.decays.Select(0, context.rank());
+  RETURN_IF_ERROR(op.Summarise(inputs, {exchange.own_state(), own_decay},
+                               workspace, stream));
+  RETURN_IF_ERROR(exchange.Start(Direction::kForward));
+
+  // Meanwhile, everything that needs no other rank.
+  RETURN_IF_ERROR(op.Outputs(inputs, first ? entering : TensorView(),
+                             first ? ChunkTerms::kAll : ChunkTerms::kIntraChunk,
+                             {OutputOf(tape), TensorView()}, workspace,
+                             stream));
+
+  // The state that enters this rank, and what it adds.
+  RETURN_IF_ERROR(exchange.Wait());
+  RETURN_IF_ERROR(KeepDecays(context, pass, exchange, tape));
+  RETURN_IF_ERROR(exchange.FoldBefore(tape.decays, entering, tape.entering));
+  if (!first) {
+    RETURN_IF_ERROR(op.Outputs(inputs, tape.entering, ChunkTerms::kInterChunk,
+                               {OutputOf(tape), TensorView()}, workspace,
+                               stream));
+  }
+  return state == nullptr ? absl::OkStatus()
+                          : LeaveState(context, pass, exchange, tape, *state);
+}
+
+// The decays of all ranks: those that travelled, or those that every rank
+// knows.
+absl::Status MemoryRecurrence::KeepDecays(const RankContext& context,
+                                          const LayerPass& pass,
+                                          const StateExchange& exchange,
+                                          const Tape& tape) const {
+  if (gated()) return exchange.KeepDecays(tape.decays);
+  std::vector<double> decays(tape.decays.element_count());
+  FillConstantDecays(*pass.shard, log_decays_,
+                     TensorView(decays.data(), kernels::DType::kF64,
+                                {tape.decays.element_count()}));
+  return context.transfer().UploadNumbers(decays, tape.decays);
+}
+
+// The state that leaves the last rank, on every rank.
+absl::Status MemoryRecurrence::LeaveState(const RankContext& context,
+                                          const LayerPass& pass,
+                                          StateExchange& exchange,
+                                          const Tape& tape,
+                                          LayerState& state) const {
+  const TensorView leaving = AllocateState("leaving", context, pass);
+  RETURN_IF_ERROR(exchange.FoldAll(tape.decays, state.memory, leaving));
+  return context.backend->elementwise().Copy(leaving, state.memory,
+                                             *context.stream);
+}
+
+// ---- Backward --------------------------------------------------------------
+
+absl::Status MemoryRecurrence::Backward(const RankContext& context,
+                                        const LayerPass& pass,
+                                        const QkvViews& qkv, const Tape& tape,
+                                        const LinearAttentionLayerGradients& d,
+                                        const QkvViews& d_qkv,
+                                        TensorView workspace) const {
+  const Inputs inputs = InputsOf(pass, qkv, tape);
+  const ConstTensorView d_o = d.d_sums.is_null() ? d.d_o : d.d_sums;
+  const kernels::LinearAttentionGradients d_inputs = {
+      .d_q = d_qkv.q,
+      .d_k = d_qkv.k,
+      .d_v = d_qkv.v,
+      .d_log_gate = d.d_log_gate};
+  if (context.ranks() > 1) {
+    return BackwardInGang(context, pass, inputs, tape, d_o, d_inputs,
+                          workspace);
+  }
+  return context.backend->linear_attention().Gradients(
+      inputs, ConstTensorView(), {d_o, ConstTensorView()}, ChunkTerms::kAll,
+      d_inputs, workspace, *context.stream);
+}
+
+absl::Status MemoryRecurrence::BackwardInGang(
+    const RankContext& context, const LayerPass& pass, const Inputs& inputs,
+    const Tape& tape, ConstTensorView d_o,
+    const kernels::LinearAttentionGradients& d_inputs,
+    TensorView workspace) const {
+  kernels::LinearAttention& op = context.backend->linear_attention();
+  kernels::Stream& stream = *context.stream;
+  const MemoryShape m = Memory(pass);
+  const TensorView gathered = context.arena->Allocate(
+      "gathered", context.accumulator(), {context.ranks(), m.state_count()});
+  const TensorView d_leaving = AllocateState("d_leaving", context, pass);
+  const bool last = context.rank() == context.ranks() - 1;
+
+  // What this range's outputs want of the state that entered it.
+  StateExchange exchange(context, layer_, m, gathered);
+  RETURN_IF_ERROR(op.SummariseBackward(inputs, d_o, exchange.own_state(),
+                                       workspace, stream));
+  RETURN_IF_ERROR(exchange.Start(Direction::kBackward));
+
+  // Meanwhile, everything that needs no other rank.
+  RETURN_IF_ERROR(
+      op.Gradients(inputs, tape.entering, {d_o, ConstTensorView()},
+                   last ? ChunkTerms::kAll : ChunkTerms::kIntraChunk, d_inputs,
+                   workspace, stream));
+
+  // What later ranks want of the state that leaves this one.
+  RETURN_IF_ERROR(exchange.Wait());
+  if (last) return absl::OkStatus();
+  RETURN_IF_ERROR(exchange.FoldAfter(tape.decays, d_leaving));
+  return op.Gradients(inputs, tape.entering, {d_o, d_leaving},
+                      ChunkTerms::kInterChunk, d_inputs, workspace, stream);
+}
+
+// ---- Sizes -----------------------------------------------------------------
+
+int64_t MemoryRecurrence::WorkspaceBytes(const RankContext& context,
+                                         const LayerPass& pass,
+                                         LinearAttentionStage stage) const {
+  return kernels::LinearAttentionWorkspaceBytes(
+      stage,
+      {pass.shard->batch(), pass.shard->tokens(), heads_, form_.features,
+       form_.columns, context.element_bytes(),
+       form_.decay == StateDecay::kPerChannel ? LinearAttentionDecay::kChannel
+                                              : LinearAttentionDecay::kHead},
+      context.backend_kind, context.threads);
+}
+
+int64_t MemoryRecurrence::ForwardWorkspaceBytes(const RankContext& context,
+                                                const LayerPass& pass) const {
+  const int64_t outputs =
+      WorkspaceBytes(context, pass, LinearAttentionStage::kOutputs);
+  if (context.ranks() == 1) return outputs;
+  return std::max(
+      outputs, WorkspaceBytes(context, pass, LinearAttentionStage::kSummarise));
+}
+
+int64_t MemoryRecurrence::BackwardWorkspaceBytes(const RankContext& context,
+                                                 const LayerPass& pass) const {
+  const int64_t bytes =
+      WorkspaceBytes(context, pass, LinearAttentionStage::kGradients);
+  if (context.ranks() == 1) return bytes;
+  return std::max(
+      bytes,
+      WorkspaceBytes(context, pass, LinearAttentionStage::kSummariseBackward));
+}
+
+}  // namespace longspan::worker
