@@ -29,14 +29,29 @@ int64_t CeilSqrt(int64_t n) {
 }
 
 constexpr int64_t kTileElements = kChunk * kChunk;
-constexpr int64_t kTableElements = 8 * kChunk;  // decays of one head
 
-int64_t ForwardElements(int64_t dk, int64_t dv) {
+// Decays of one head; with a decay per channel, only sums of their logarithms
+// in double.
+int64_t TableElements(LinearAttentionDecay decay, int64_t dk) {
+  return decay == LinearAttentionDecay::kChannel ? 2 * dk : 8 * kChunk;
+}
+
+int64_t ForwardElements(LinearAttentionDecay decay, int64_t dk, int64_t dv) {
+  if (decay == LinearAttentionDecay::kChannel) {
+    // K transposed, K and Q weighted, V; scores; gates.
+    return kChunk * (3 * dk + dv) + kTileElements + kGateTableRows * dk;
+  }
   // K transposed, K weighted, V; scores, weights.
   return kChunk * (2 * dk + dv) + 2 * kTileElements;
 }
 
-int64_t BackwardElements(int64_t dk, int64_t dv) {
+int64_t BackwardElements(LinearAttentionDecay decay, int64_t dk, int64_t dv) {
+  if (decay == LinearAttentionDecay::kChannel) {
+    // K transposed; anchored K and Q; weighted K and Q; terms of the gates; V
+    // transposed, V, dO; dS transposed; scores, their gradient; gates.
+    return kChunk * (6 * dk + 3 * dv) + dk * dv + 2 * kTileElements +
+           kGateTableRows * dk;
+  }
   // K and V transposed; K, weighted K, Q, weighted Q; V, dO; dS transposed;
   // scores, their gradient, weights.
   return kChunk * (5 * dk + 3 * dv) + dk * dv + 3 * kTileElements;
@@ -72,11 +87,12 @@ LinearAttentionPlan PlanLinearAttention(LinearAttentionStage stage,
   if (stage == LinearAttentionStage::kGradients) {
     states += (plan.group_blocks + 1) + (plan.groups + 1);
   }
-  plan.head_elements = states * plan.state_elements + kTableElements;
+  plan.head_elements =
+      states * plan.state_elements + TableElements(shape.decay, dk);
   const bool backward = stage == LinearAttentionStage::kGradients ||
                         stage == LinearAttentionStage::kSummariseBackward;
-  plan.shared_elements =
-      backward ? BackwardElements(dk, dv) : ForwardElements(dk, dv);
+  plan.shared_elements = backward ? BackwardElements(shape.decay, dk, dv)
+                                  : ForwardElements(shape.decay, dk, dv);
   plan.scratch_elements =
       plan.shared_elements + plan.heads_together * plan.head_elements;
   return plan;

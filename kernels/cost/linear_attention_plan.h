@@ -15,6 +15,14 @@ namespace longspan::kernels {
 // 64 x 64 score tile in the L1 cache.
 inline constexpr int64_t kChunk = 64;
 
+// Tokens that decays of one number a channel are anchored over: products inside
+// such a strip cost kStrip / 2 multiplications a token and channel.
+inline constexpr int64_t kStrip = 16;
+
+// Rows of key_dim numbers that describe such decays of a chunk: three tables of
+// tokens, four of strips, two of the chunk.
+inline constexpr int64_t kGateTableRows = 3 * kChunk + 4 * kChunk / kStrip + 2;
+
 // Most heads that one thread walks together, chunk by chunk.
 inline constexpr int64_t kMaxGroupHeads = 16;
 

@@ -60,15 +60,17 @@ LONGSPAN_INLINE void LoadSquare(const StridedRows<const T>& from, int64_t row,
   }
 }
 
-// to(c, i) = from(i, c): `to` has to.cols >= rows columns (rows of `from`) and
+// to(c, first + i) = from(i, c) for `count` columns i of `to`, a multiple of
+// kLanes as `first` is; columns past the `rows` of `from` become zero. `to` has
 // at least `cols` rows, padded to a multiple of kLanes.
 template <typename T>
-void PackTransposed(const StridedRows<const T>& from, int64_t rows,
-                    int64_t cols, const PanelMatrix<T>& to) {
-  for (int64_t row = 0; row < to.cols; row += kLanes<T>) {
-    const int64_t panel = row / kPanelLanes<T> * kPanelLanes<T>;
+void PackTransposedAt(const StridedRows<const T>& from, int64_t rows,
+                      int64_t cols, int64_t first, int64_t count,
+                      const PanelMatrix<T>& to) {
+  for (int64_t row = 0; row < count; row += kLanes<T>) {
+    const int64_t panel = (first + row) / kPanelLanes<T> * kPanelLanes<T>;
     const int64_t stride = to.Width(panel);
-    T* out = to.Panel(panel) + (row - panel);
+    T* out = to.Panel(panel) + (first + row - panel);
     for (int64_t col = 0; col < cols; col += kLanes<T>) {
       Vec<T> block[kLanes<T>];
       LoadSquare(from, row, col, rows, cols, block);
@@ -79,6 +81,13 @@ void PackTransposed(const StridedRows<const T>& from, int64_t rows,
       }
     }
   }
+}
+
+// The whole of `to`, which has to.cols >= rows columns.
+template <typename T>
+void PackTransposed(const StridedRows<const T>& from, int64_t rows,
+                    int64_t cols, const PanelMatrix<T>& to) {
+  PackTransposedAt(from, rows, cols, 0, to.cols, to);
 }
 
 // Panels to panels, transposed. Both are padded to kLanes in both directions.

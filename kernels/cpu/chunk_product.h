@@ -37,25 +37,67 @@ void MaskedScores(const StridedRows<const T>& a, const PanelMatrix<T>& b,
   }
 }
 
-// to = factor * from + a^T b, where a is [n, a_stride] row-major and b has n
-// rows. `from` null stands for zero; it may be `to`.
-template <typename T>
-void UpdateState(const T* a, int64_t a_stride, const PanelMatrix<T>& b,
-                 int64_t n, T factor, const T* from, const PanelMatrix<T>& to) {
+// to = begin + a^T b, where a is [n, a_stride] row-major and b has n rows;
+// begin(tile, offset, row, col, width) sets the tile at (row, col) of `to`,
+// whose elements begin at `offset` and whose rows are `width` apart.
+template <typename T, typename Begin>
+LONGSPAN_INLINE void AddStateProduct(const T* a, int64_t a_stride,
+                                     const PanelMatrix<T>& b, int64_t n,
+                                     const Begin& begin,
+                                     const PanelMatrix<T>& to) {
   ForEachPanel<T>(to.cols, [&](auto nv, int64_t col) {
     const int64_t width = to.Width(col);
     for (int64_t row = 0; row < to.rows; row += kTileRows) {
       Tile<T, nv.kValue> tile;
       const int64_t offset = col * to.rows + row * width;
-      if (from == nullptr) {
-        tile.Clear();
-      } else {
-        tile.LoadScaled(from + offset, width, factor);
-      }
+      begin(tile, offset, row, col, width);
       tile.AddColumns(a + row, a_stride, b.Panel(col), width, n);
       tile.StoreAll(to.data + offset, width);
     }
   });
+}
+
+// to = factor * from + a^T b. `from` null stands for zero; it may be `to`.
+template <typename T>
+void UpdateState(const T* a, int64_t a_stride, const PanelMatrix<T>& b,
+                 int64_t n, T factor, const T* from, const PanelMatrix<T>& to) {
+  AddStateProduct(
+      a, a_stride, b, n,
+      [&](auto& tile, int64_t offset, int64_t, int64_t, int64_t width) {
+        if (from == nullptr) return tile.Clear();
+        tile.LoadScaled(from + offset, width, factor);
+      },
+      to);
+}
+
+// The same with a factor per row of the state.
+template <typename T>
+void UpdateStateRows(const T* a, int64_t a_stride, const PanelMatrix<T>& b,
+                     int64_t n, const T* factors, const T* from,
+                     const PanelMatrix<T>& to) {
+  AddStateProduct(
+      a, a_stride, b, n,
+      [&](auto& tile, int64_t offset, int64_t row, int64_t, int64_t width) {
+        if (from == nullptr) return tile.Clear();
+        tile.LoadScaled(from + offset, width, T{1});
+        tile.ScaleRows(factors + row);
+      },
+      to);
+}
+
+// The same with a factor per column.
+template <typename T>
+void UpdateStateColumns(const T* a, int64_t a_stride, const PanelMatrix<T>& b,
+                        int64_t n, const T* factors, const T* from,
+                        const PanelMatrix<T>& to) {
+  AddStateProduct(
+      a, a_stride, b, n,
+      [&](auto& tile, int64_t offset, int64_t, int64_t col, int64_t width) {
+        if (from == nullptr) return tile.Clear();
+        tile.LoadScaled(from + offset, width, T{1});
+        tile.ScaleColumns(factors + col);
+      },
+      to);
 }
 
 }  // namespace longspan::kernels::LONGSPAN_ISA

@@ -25,24 +25,35 @@ using Stage = LinearAttentionStage;
 // A decay of zero, such that 0 * log_decay is still zero.
 constexpr double kLowestLogDecay = -1000.0;
 
-LinearAttentionShape ShapeOf(const Sizes& sizes) {
-  return {sizes.batch,   sizes.tokens,    sizes.heads,
-          sizes.key_dim, sizes.value_dim, BytesPerElement(sizes.dtype)};
+bool HasChannelDecays(Transition transition) {
+  return transition == Transition::kVector;
 }
 
-absl::Status CheckTransition(const char* op,
-                             const LinearAttentionInputs& inputs) {
-  if (inputs.transition != Transition::kVector) return absl::OkStatus();
-  return absl::UnimplementedError(
-      absl::StrCat(op, ": the cpu backend has no kernels for vector gates"));
+LinearAttentionShape ShapeOf(Transition transition, const Sizes& sizes) {
+  return {sizes.batch,
+          sizes.tokens,
+          sizes.heads,
+          sizes.key_dim,
+          sizes.value_dim,
+          BytesPerElement(sizes.dtype),
+          HasChannelDecays(transition) ? LinearAttentionDecay::kChannel
+                                       : LinearAttentionDecay::kHead};
 }
 
-absl::Status CheckWorkspace(const char* op, Stage stage, const Sizes& sizes,
-                            int threads, TensorView workspace) {
+template <typename T>
+const LinearAttentionKernels<T>& KernelsFor(Transition transition,
+                                            InstructionSet set) {
+  return HasChannelDecays(transition) ? VectorAttentionFor<T>(set)
+                                      : LinearAttentionFor<T>(set);
+}
+
+absl::Status CheckWorkspace(const char* op, Stage stage, Transition transition,
+                            const Sizes& sizes, int threads,
+                            TensorView workspace) {
   OperandCheck check(op);
-  check.Workspace(workspace,
-                  LinearAttentionWorkspaceBytes(stage, ShapeOf(sizes),
-                                                BackendKind::kCpu, threads));
+  check.Workspace(workspace, LinearAttentionWorkspaceBytes(
+                                 stage, ShapeOf(transition, sizes),
+                                 BackendKind::kCpu, threads));
   return check.status();
 }
 
@@ -55,11 +66,6 @@ Field FieldAt(const View& view, int64_t b, int64_t h, int head_dim,
   return {view.template data_as<T>() + b * view.stride(0) +
               h * view.stride(head_dim),
           view.stride(row_dim)};
-}
-
-template <typename T>
-T* At(const TensorView& view, int64_t i, int64_t j) {
-  return view.data_as<T>() + i * view.stride(0) + j * view.stride(1);
 }
 
 // Fills a sequence's operands for one (b, h).
@@ -83,6 +89,10 @@ class SequenceBuilder {
   }
   Result State(const TensorView& view) const {
     return FieldAt<Result, T>(view, b_, h_, 1, 2);
+  }
+
+  T* Row(const TensorView& view) const {
+    return view.data_as<T>() + b_ * view.stride(0) + h_ * view.stride(1);
   }
 
   Sequence Inputs(const LinearAttentionInputs& inputs, const Sizes& sizes,
@@ -114,6 +124,9 @@ class SequenceBuilder {
     } else if (inputs.transition == Transition::kScalar) {
       sequence.decay = DecayKind::kPerToken;
       sequence.log_gate = Tokens(inputs.log_gate);
+    } else if (inputs.transition == Transition::kVector) {
+      sequence.decay = DecayKind::kPerChannel;
+      sequence.log_gate = Tokens(inputs.log_gate);
     }
   }
 
@@ -126,11 +139,12 @@ class SequenceBuilder {
 // has completed.
 class GroupLoop {
  public:
-  GroupLoop(Stage stage, const Sizes& sizes, TensorView workspace,
-            Stream& stream)
+  GroupLoop(Stage stage, Transition transition, const Sizes& sizes,
+            TensorView workspace, Stream& stream)
       : sizes_(sizes),
         pool_(CpuStream::PoolOf(stream)),
-        plan_(PlanLinearAttention(stage, ShapeOf(sizes), pool_.threads())),
+        plan_(PlanLinearAttention(stage, ShapeOf(transition, sizes),
+                                  pool_.threads())),
         workspace_(workspace) {}
 
   // fill(builder, sequence), body(group, b, first head)
@@ -181,25 +195,28 @@ class CpuLinearAttention : public LinearAttention {
                          const LinearAttentionSummary& summary,
                          TensorView workspace, Stream& stream) override {
     ASSIGN_OR_RETURN(const Sizes sizes, CheckSummarise(inputs, summary));
-    RETURN_IF_ERROR(CheckWorkspace("Summarise", Stage::kSummarise, sizes,
-                                   CpuStream::PoolOf(stream).threads(),
-                                   workspace));
-    RETURN_IF_ERROR(CheckTransition("Summarise", inputs));
-    const GroupLoop loop(Stage::kSummarise, sizes, workspace, stream);
+    RETURN_IF_ERROR(
+        CheckWorkspace("Summarise", Stage::kSummarise, inputs.transition, sizes,
+                       CpuStream::PoolOf(stream).threads(), workspace));
+    const GroupLoop loop(Stage::kSummarise, inputs.transition, sizes, workspace,
+                         stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
-      const auto& kernels = LinearAttentionFor<T>(set_);
+      const auto& kernels = KernelsFor<T>(inputs.transition, set_);
       loop.Run<T>(
           inputs, ChunkTerms::kAll,
           [&](const auto& builder, auto& sequence) {
             sequence.final_state = builder.State(summary.state);
+            sequence.log_decay_sums = builder.Row(summary.log_decay);
           },
-          [&](auto& group, int64_t b, int64_t first) {
+          [&](auto& group, int64_t, int64_t) {
             kernels.summarise(group);
-            const bool resets = !inputs.documents.empty();
+            if (inputs.documents.empty()) return;
             for (int64_t i = 0; i < group.count; ++i) {
-              *At<T>(summary.log_decay, b, first + i) = static_cast<T>(
-                  resets ? -INFINITY : group.heads[i].log_decay_sum);
+              std::fill_n(
+                  group.heads[i].log_decay_sums,
+                  HasChannelDecays(inputs.transition) ? sizes.key_dim : 1,
+                  static_cast<T>(-INFINITY));
             }
           });
     });
@@ -212,14 +229,14 @@ class CpuLinearAttention : public LinearAttention {
                        TensorView workspace, Stream& stream) override {
     ASSIGN_OR_RETURN(const Sizes sizes,
                      CheckOutputs(inputs, initial_state, outputs));
-    RETURN_IF_ERROR(CheckWorkspace("Outputs", Stage::kOutputs, sizes,
-                                   CpuStream::PoolOf(stream).threads(),
-                                   workspace));
-    RETURN_IF_ERROR(CheckTransition("Outputs", inputs));
-    const GroupLoop loop(Stage::kOutputs, sizes, workspace, stream);
+    RETURN_IF_ERROR(
+        CheckWorkspace("Outputs", Stage::kOutputs, inputs.transition, sizes,
+                       CpuStream::PoolOf(stream).threads(), workspace));
+    const GroupLoop loop(Stage::kOutputs, inputs.transition, sizes, workspace,
+                         stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
-      const auto& kernels = LinearAttentionFor<T>(set_);
+      const auto& kernels = KernelsFor<T>(inputs.transition, set_);
       loop.Run<T>(
           inputs, terms,
           [&](const auto& builder, auto& sequence) {
@@ -238,14 +255,14 @@ class CpuLinearAttention : public LinearAttention {
                                  Stream& stream) override {
     ASSIGN_OR_RETURN(const Sizes sizes,
                      CheckSummariseBackward(inputs, d_o, d_state));
-    RETURN_IF_ERROR(
-        CheckWorkspace("SummariseBackward", Stage::kSummariseBackward, sizes,
-                       CpuStream::PoolOf(stream).threads(), workspace));
-    RETURN_IF_ERROR(CheckTransition("SummariseBackward", inputs));
-    const GroupLoop loop(Stage::kSummariseBackward, sizes, workspace, stream);
+    RETURN_IF_ERROR(CheckWorkspace(
+        "SummariseBackward", Stage::kSummariseBackward, inputs.transition,
+        sizes, CpuStream::PoolOf(stream).threads(), workspace));
+    const GroupLoop loop(Stage::kSummariseBackward, inputs.transition, sizes,
+                         workspace, stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
-      const auto& kernels = LinearAttentionFor<T>(set_);
+      const auto& kernels = KernelsFor<T>(inputs.transition, set_);
       loop.Run<T>(
           inputs, ChunkTerms::kAll,
           [&](const auto& builder, auto& sequence) {
@@ -268,14 +285,14 @@ class CpuLinearAttention : public LinearAttention {
     ASSIGN_OR_RETURN(
         const Sizes sizes,
         CheckGradients(inputs, initial_state, output_gradients, gradients));
-    RETURN_IF_ERROR(CheckWorkspace("Gradients", Stage::kGradients, sizes,
-                                   CpuStream::PoolOf(stream).threads(),
-                                   workspace));
-    RETURN_IF_ERROR(CheckTransition("Gradients", inputs));
-    const GroupLoop loop(Stage::kGradients, sizes, workspace, stream);
+    RETURN_IF_ERROR(
+        CheckWorkspace("Gradients", Stage::kGradients, inputs.transition, sizes,
+                       CpuStream::PoolOf(stream).threads(), workspace));
+    const GroupLoop loop(Stage::kGradients, inputs.transition, sizes, workspace,
+                         stream);
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
-      const auto& kernels = LinearAttentionFor<T>(set_);
+      const auto& kernels = KernelsFor<T>(inputs.transition, set_);
       loop.Run<T>(
           inputs, terms,
           [&](const auto& builder, auto& sequence) {
@@ -316,11 +333,10 @@ class CpuLinearAttention : public LinearAttention {
                       TensorView o, Stream& stream) override {
     ASSIGN_OR_RETURN(const Sizes sizes,
                      CheckDecode(inputs, slots, state_pool, o));
-    RETURN_IF_ERROR(CheckTransition("Decode", inputs));
     const auto* ids = slots.data_as<int32_t>();
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
-      const auto& kernels = LinearAttentionFor<T>(set_);
+      const auto& kernels = KernelsFor<T>(inputs.transition, set_);
       CpuStream::PoolOf(stream).ParallelFor(
           sizes.batch * sizes.heads, [&](int64_t index, int) {
             const int64_t b = index / sizes.heads;

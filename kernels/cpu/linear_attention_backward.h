@@ -66,8 +66,9 @@ template <typename T>
 class BackwardPass {
  public:
   using Sequence = LinearAttentionSequence<T>;
+  using Buffers = BackwardBuffers<T>;
 
-  BackwardPass(const Sequence& sequence, const BackwardBuffers<T>& buffers,
+  BackwardPass(const Sequence& sequence, const Buffers& buffers,
                const LinearAttentionPlan& plan, T* head_scratch)
       : s_(sequence),
         buffers_(buffers),
@@ -359,7 +360,7 @@ class BackwardPass {
   }
 
   const Sequence& s_;
-  const BackwardBuffers<T>& buffers_;
+  const Buffers& buffers_;
   const int64_t key_pad_;
   const int64_t value_pad_;
   const int64_t state_size_;
@@ -373,7 +374,7 @@ class BackwardPass {
 };
 
 // The passes of a group's heads; nothing is allocated.
-template <typename T>
+template <typename T, typename Pass>
 class BackwardGroup {
  public:
   explicit BackwardGroup(const LinearAttentionGroup<T>& group)
@@ -451,22 +452,22 @@ class BackwardGroup {
     ForEachPass([](auto& pass) { pass.StoreInitialGradient(); });
   }
 
-  const BackwardBuffers<T> buffers_;
+  const typename Pass::Buffers buffers_;
   const LinearAttentionPlan plan_;
   const bool inter_;
   const int64_t count_;
   const ChunkWalk walk_;
-  std::optional<BackwardPass<T>> passes_[kMaxGroupHeads];
+  std::optional<Pass> passes_[kMaxGroupHeads];
 };
 
 template <typename T>
 void SummariseBackward(const LinearAttentionGroup<T>& group) {
-  BackwardGroup<T>(group).Summarise();
+  BackwardGroup<T, BackwardPass<T>>(group).Summarise();
 }
 
 template <typename T>
 void Gradients(const LinearAttentionGroup<T>& group) {
-  BackwardGroup<T>(group).Gradients();
+  BackwardGroup<T, BackwardPass<T>>(group).Gradients();
 }
 
 }  // namespace longspan::kernels::LONGSPAN_ISA

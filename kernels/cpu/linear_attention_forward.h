@@ -40,8 +40,9 @@ template <typename T>
 class ForwardPass {
  public:
   using Sequence = LinearAttentionSequence<T>;
+  using Buffers = ForwardBuffers<T>;
 
-  ForwardPass(const Sequence& sequence, const ForwardBuffers<T>& buffers,
+  ForwardPass(const Sequence& sequence, const Buffers& buffers,
               ChunkPrefetch& prefetch, T* head_scratch)
       : s_(sequence),
         buffers_(buffers),
@@ -148,7 +149,7 @@ class ForwardPass {
   }
 
   const Sequence& s_;
-  const ForwardBuffers<T>& buffers_;
+  const Buffers& buffers_;
   ChunkPrefetch& prefetch_;
   const int64_t key_pad_;
   const int64_t value_pad_;
@@ -158,7 +159,7 @@ class ForwardPass {
 };
 
 // The passes of a group's heads; nothing is allocated.
-template <typename T>
+template <typename T, typename Pass>
 class ForwardGroup {
  public:
   explicit ForwardGroup(const LinearAttentionGroup<T>& group)
@@ -193,9 +194,14 @@ class ForwardGroup {
     StoreStates();
   }
 
+  template <typename Fn>
+  void ForEachPass(const Fn& fn) const {
+    for (int64_t h = 0; h < count_; ++h) fn(*passes_[h]);
+  }
+
  private:
   void StoreStates() const {
-    for (int64_t h = 0; h < count_; ++h) passes_[h]->StoreState();
+    ForEachPass([](const Pass& pass) { pass.StoreState(); });
   }
 
   void PrefetchAfter(const Chunk& chunk) {
@@ -222,11 +228,11 @@ class ForwardGroup {
   }
 
   const LinearAttentionGroup<T>& group_;
-  const ForwardBuffers<T> buffers_;
+  const typename Pass::Buffers buffers_;
   ChunkPrefetch prefetch_;
   const int64_t count_;
   const ChunkWalk walk_;
-  std::optional<ForwardPass<T>> passes_[kMaxGroupHeads];
+  std::optional<Pass> passes_[kMaxGroupHeads];
 };
 
 template <typename T>
@@ -245,20 +251,22 @@ double LogGateSum(const LinearAttentionSequence<T>& sequence) {
 
 template <typename T>
 void Summarise(LinearAttentionGroup<T>& group) {
-  ForwardGroup<T>(group).Summarise();
+  ForwardGroup<T, ForwardPass<T>>(group).Summarise();
   for (int64_t h = 0; h < group.count; ++h) {
-    group.heads[h].log_decay_sum = LogGateSum(group.heads[h]);
+    *group.heads[h].log_decay_sums = static_cast<T>(LogGateSum(group.heads[h]));
   }
 }
 
 template <typename T>
 void Outputs(const LinearAttentionGroup<T>& group) {
-  ForwardGroup<T>(group).Outputs(group.heads[0].inter);
+  ForwardGroup<T, ForwardPass<T>>(group).Outputs(group.heads[0].inter);
 }
 
-// One step of the recurrence on a state in plain rows, and the output.
-template <typename T>
-void DecodeToken(const LinearAttentionSequence<T>& s, int64_t t, T decay) {
+// One step of the recurrence on a state in plain rows, and the output; row c of
+// the state decays by decay(c).
+template <typename T, typename Decay>
+LONGSPAN_INLINE void DecodeToken(const LinearAttentionSequence<T>& s, int64_t t,
+                                 const Decay& decay) {
   const T* q = s.q.data + t * s.q.stride;
   const T* k = s.k.data + t * s.k.stride;
   const T* v = s.v.data + t * s.v.stride;
@@ -270,7 +278,7 @@ void DecodeToken(const LinearAttentionSequence<T>& s, int64_t t, T decay) {
     Vec<T> sum = {};
     for (int64_t c = 0; c < s.key_dim; ++c) {
       T* row = s.final_state.data + c * s.final_state.stride + col;
-      const Vec<T> state = decay * LoadFirst<T>(row, left) + k[c] * value;
+      const Vec<T> state = decay(c) * LoadFirst<T>(row, left) + k[c] * value;
       StoreFirst(row, state, left);
       sum += q[c] * state;
     }
@@ -285,7 +293,8 @@ void Decode(const LinearAttentionSequence<T>& s) {
     if (s.decay == DecayKind::kPerToken) {
       log_decay = s.log_gate.data[t * s.log_gate.stride];
     }
-    DecodeToken(s, t, Exp<T>(Splat(static_cast<T>(log_decay)))[0]);
+    const T decay = Exp<T>(Splat(static_cast<T>(log_decay)))[0];
+    DecodeToken(s, t, [&](int64_t) { return decay; });
   }
 }
 

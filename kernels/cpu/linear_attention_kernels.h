@@ -12,7 +12,10 @@
 
 namespace longspan::kernels {
 
-enum class DecayKind { kNone, kConstant, kPerToken };
+enum class DecayKind { kNone, kConstant, kPerToken, kPerChannel };
+
+// The largest key_dim.
+inline constexpr int64_t kMaxKeyDim = 512;
 
 // One head.
 template <typename T>
@@ -33,7 +36,7 @@ struct LinearAttentionSequence {
   double scale = 1.0;
   DecayKind decay = DecayKind::kNone;
   double log_decay = 0.0;  // kConstant
-  Operand log_gate;        // kPerToken
+  Operand log_gate;        // kPerToken; kPerChannel, rows of key_dim
   const int64_t* document_starts = nullptr;
   int64_t document_count = 0;
   bool intra = true;  // terms inside a chunk
@@ -43,7 +46,9 @@ struct LinearAttentionSequence {
   Operand initial_state, d_final_state;  // rows of value_dim; null is zero
   Result o, d_q, d_k, d_v, d_log_gate;
   Result final_state, d_initial_state;  // rows of value_dim; may be null
-  double log_decay_sum = 0.0;           // written by Summarise
+  // Written by Summarise: the sum of all log decays, or kPerChannel key_dim of
+  // them.
+  T* log_decay_sums = nullptr;
 };
 
 // Heads with equal sizes, documents and flags.
@@ -76,6 +81,27 @@ template <typename T>
 const LinearAttentionKernels<T>& Avx2LinearAttention();
 template <typename T>
 const LinearAttentionKernels<T>& Avx512LinearAttention();
+
+// The same for decays per channel, in linear_attention_vector_<set>.cc.
+template <typename T>
+const LinearAttentionKernels<T>& BaselineVectorAttention();
+template <typename T>
+const LinearAttentionKernels<T>& Avx2VectorAttention();
+template <typename T>
+const LinearAttentionKernels<T>& Avx512VectorAttention();
+
+template <typename T>
+const LinearAttentionKernels<T>& VectorAttentionFor(InstructionSet set) {
+  switch (set) {
+    case InstructionSet::kAvx512:
+      return Avx512VectorAttention<T>();
+    case InstructionSet::kAvx2:
+      return Avx2VectorAttention<T>();
+    case InstructionSet::kBaseline:
+      break;
+  }
+  return BaselineVectorAttention<T>();
+}
 
 template <typename T>
 const LinearAttentionKernels<T>& LinearAttentionFor(InstructionSet set) {

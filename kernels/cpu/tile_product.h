@@ -83,6 +83,24 @@ struct Tile {
     }
   }
 
+  LONGSPAN_INLINE void ScaleAll(T factor) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) sum[i][j] *= factor;
+    }
+  }
+
+  // Column j times factors[j].
+  LONGSPAN_INLINE void ScaleColumns(const T* factors) {
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; ++j) {
+      const Vec<T> factor = Load(factors + j * kLanes<T>);
+#pragma GCC unroll 8
+      for (int i = 0; i < kTileRows; ++i) sum[i][j] *= factor;
+    }
+  }
+
   // Element-wise by a matrix in memory; its rows may overlap (Toeplitz).
   LONGSPAN_INLINE void Weight(const T* weights, int64_t stride) {
 #pragma GCC unroll 8

@@ -111,14 +111,9 @@ INSTANTIATE_TEST_SUITE_P(
       return info.param.name;
     });
 
-class VectorGateGradient : public LinearAttentionGradient {};
-
-TEST_P(VectorGateGradient, Reference) {
-  Check(*CreateReferenceLinearAttention(), BackendKind::kReference);
-}
-
 INSTANTIATE_TEST_SUITE_P(
-    Cases, VectorGateGradient, testing::ValuesIn(VectorGateGradientCases()),
+    VectorGates, LinearAttentionGradient,
+    testing::ValuesIn(VectorGateGradientCases()),
     [](const testing::TestParamInfo<LinearAttentionCase>& info) {
       return info.param.name;
     });

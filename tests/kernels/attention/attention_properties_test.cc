@@ -63,8 +63,8 @@ TEST(LinearAttentionCausality, ChangingATokenLeavesEarlierOutputsAlone) {
   const auto op = CreateCpuLinearAttention();
   CpuStream stream(1);
   for (DType dtype : {DType::kF32, DType::kF64}) {
-    for (Transition transition :
-         {Transition::kIdentity, Transition::kConstant, Transition::kScalar}) {
+    for (Transition transition : {Transition::kIdentity, Transition::kConstant,
+                                  Transition::kScalar, Transition::kVector}) {
       const LinearAttentionCase c = Linear(1, kTokens, 2, 16, transition);
       const auto run = [&](const LinearAttentionProblem& problem) {
         return problem.Run(*op, stream, BackendKind::kCpu, 1, Passes::kOne).o;
@@ -88,23 +88,25 @@ TEST(LinearAttentionCausality, GradientsReachOnlyBackwards) {
   constexpr int64_t kTokens = 150;
   const auto op = CreateCpuLinearAttention();
   CpuStream stream(1);
-  const LinearAttentionCase c = Linear(1, kTokens, 2, 16, Transition::kScalar);
-  const auto run = [&](const LinearAttentionProblem& problem) {
-    return problem.Run(*op, stream, BackendKind::kCpu, 1, Passes::kOne);
-  };
-  const auto expected = run(LinearAttentionProblem(c, DType::kF32));
-  for (int64_t t : {0, 63, 64, 100}) {
-    const LinearAttentionProblem changed(c, DType::kF32);
-    Perturb(changed.d_o(), t);
-    const auto actual = run(changed);
-    const auto after = [&](const std::vector<double>& values) {
-      return std::vector<double>(
-          values.begin() + values.size() / kTokens * (t + 1), values.end());
+  for (Transition transition : {Transition::kScalar, Transition::kVector}) {
+    const LinearAttentionCase c = Linear(1, kTokens, 2, 16, transition);
+    const auto run = [&](const LinearAttentionProblem& problem) {
+      return problem.Run(*op, stream, BackendKind::kCpu, 1, Passes::kOne);
     };
-    EXPECT_EQ(after(actual.d_k), after(expected.d_k));
-    EXPECT_EQ(after(actual.d_v), after(expected.d_v));
-    EXPECT_EQ(after(actual.d_q), after(expected.d_q));
-    EXPECT_NE(actual.d_k, expected.d_k);
+    const auto expected = run(LinearAttentionProblem(c, DType::kF32));
+    for (int64_t t : {0, 63, 64, 100}) {
+      const LinearAttentionProblem changed(c, DType::kF32);
+      Perturb(changed.d_o(), t);
+      const auto actual = run(changed);
+      const auto after = [&](const std::vector<double>& values) {
+        return std::vector<double>(
+            values.begin() + values.size() / kTokens * (t + 1), values.end());
+      };
+      EXPECT_EQ(after(actual.d_k), after(expected.d_k));
+      EXPECT_EQ(after(actual.d_v), after(expected.d_v));
+      EXPECT_EQ(after(actual.d_q), after(expected.d_q));
+      EXPECT_NE(actual.d_k, expected.d_k);
+    }
   }
 }
 
@@ -136,7 +138,8 @@ TEST(LinearAttentionDeterminism, ThreadsChangeNoBit) {
   for (const LinearAttentionCase& c :
        {Linear(1, 200, 1, 16, Transition::kScalar),
         Linear(1, 100, 5, 32, Transition::kScalar),
-        Linear(3, 70, 3, 16, Transition::kConstant)}) {
+        Linear(3, 70, 3, 16, Transition::kConstant),
+        Linear(1, 150, 3, 48, Transition::kVector)}) {
     const LinearAttentionProblem problem(c, DType::kF32);
     CpuStream one(1);
     const auto expected =
@@ -161,8 +164,8 @@ TEST(LinearAttentionDeterminism, ThreadsChangeNoBit) {
 // Decoding token by token continues from the state as a longer sequence does.
 TEST(LinearAttentionDecode, ContinuesASequence) {
   CpuStream stream(2);
-  for (Transition transition :
-       {Transition::kIdentity, Transition::kConstant, Transition::kScalar}) {
+  for (Transition transition : {Transition::kIdentity, Transition::kConstant,
+                                Transition::kScalar, Transition::kVector}) {
     const LinearAttentionCase c = Linear(3, 5, 2, 24, transition);
     const LinearAttentionProblem problem(c, DType::kF64);
     const auto whole = problem.Run(*CreateReferenceLinearAttention(), stream,

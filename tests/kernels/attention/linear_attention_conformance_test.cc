@@ -39,17 +39,30 @@ void ExpectClose(const std::vector<double>& actual,
   EXPECT_LE(RelativeRms(actual, expected), tolerance) << what;
 }
 
-// Norms of the rows of [tokens, cols].
-std::vector<double> RowNorms(const std::vector<double>& values, int64_t cols) {
-  std::vector<double> norms(values.size() / cols);
-  for (size_t i = 0; i < norms.size(); ++i) {
-    double sum = 0.0;
-    for (int64_t c = 0; c < cols; ++c) {
-      sum += values[i * cols + c] * values[i * cols + c];
+// Sums over tokens of |q_s||dq_s| + |k_s||dk_s| for each gate of a token: by
+// rows, or by channels where each has a gate of its own.
+std::vector<double> SummedTerms(const LinearAttentionProblem& problem,
+                                const LinearAttentionResults& results) {
+  const LinearAttentionCase& c = problem.case_of();
+  const int64_t width = c.transition == Transition::kVector ? c.key_dim : 1;
+  const int64_t shared = c.key_dim / width;
+  std::vector<double> sums(c.batch * c.heads * width, 0.0);
+  const auto add = [&](const std::vector<double>& x,
+                       const std::vector<double>& d_x) {
+    for (size_t i = 0; i < x.size() / shared; ++i) {
+      double square = 0.0, d_square = 0.0;
+      for (int64_t j = 0; j < shared; ++j) {
+        square += x[i * shared + j] * x[i * shared + j];
+        d_square += d_x[i * shared + j] * d_x[i * shared + j];
+      }
+      const int64_t b = i / (c.tokens * c.heads * width);
+      sums[b * c.heads * width + i % (c.heads * width)] +=
+          std::sqrt(square * d_square);
     }
-    norms[i] = std::sqrt(sum);
-  }
-  return norms;
+  };
+  add(ToDoubles(problem.q()), results.d_q);
+  add(ToDoubles(problem.k()), results.d_k);
+  return sums;
 }
 
 // A gate's gradient is a suffix sum of q . dq - k . dk in which terms of equal
@@ -59,13 +72,7 @@ std::vector<double> RowNorms(const std::vector<double>& values, int64_t cols) {
 // which also bounds <S, dS> at a border, the same sum by another route.
 double GateGradientSize(const LinearAttentionProblem& problem,
                         const LinearAttentionResults& results) {
-  const int64_t cols = problem.case_of().key_dim;
-  const auto q = RowNorms(ToDoubles(problem.q()), cols);
-  const auto k = RowNorms(ToDoubles(problem.k()), cols);
-  const auto d_q = RowNorms(results.d_q, cols);
-  const auto d_k = RowNorms(results.d_k, cols);
-  const double sequences = problem.case_of().batch * problem.case_of().heads;
-  return (Dot(q, d_q) + Dot(k, d_k)) / sequences;
+  return Rms(SummedTerms(problem, results));
 }
 
 void ExpectGateGradients(const LinearAttentionProblem& problem,
@@ -140,6 +147,13 @@ TEST_P(LinearAttentionConformance, AgreesWithReference) {
 INSTANTIATE_TEST_SUITE_P(
     Cases, LinearAttentionConformance,
     testing::ValuesIn(LinearAttentionCases()),
+    [](const testing::TestParamInfo<LinearAttentionCase>& info) {
+      return info.param.name;
+    });
+
+INSTANTIATE_TEST_SUITE_P(
+    VectorGates, LinearAttentionConformance,
+    testing::ValuesIn(VectorGateCases()),
     [](const testing::TestParamInfo<LinearAttentionCase>& info) {
       return info.param.name;
     });

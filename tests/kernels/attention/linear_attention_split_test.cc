@@ -75,8 +75,10 @@ TEST_P(LinearAttentionSplit, RangesEqualOnePiece) {
 
 std::vector<LinearAttentionCase> SmallCases() {
   std::vector<LinearAttentionCase> cases;
-  for (const LinearAttentionCase& c : LinearAttentionCases()) {
-    if (c.tokens <= 211 && c.key_dim <= 32) cases.push_back(c);
+  for (const auto& all : {LinearAttentionCases(), VectorGateCases()}) {
+    for (const LinearAttentionCase& c : all) {
+      if (c.tokens <= 211 && c.key_dim <= 32) cases.push_back(c);
+    }
   }
   return cases;
 }
@@ -86,6 +88,100 @@ INSTANTIATE_TEST_SUITE_P(
     [](const testing::TestParamInfo<LinearAttentionCase>& info) {
       return info.param.name;
     });
+
+// Two ranges one after the other, the state carried from one to the next, as
+// spans are processed: cut at a multiple of the chunk, no bit differs.
+LinearAttentionResults RunInTwo(const LinearAttentionProblem& problem,
+                                LinearAttention& op, int64_t cut) {
+  const LinearAttentionCase& c = problem.case_of();
+  const DType dtype = problem.dtype();
+  CpuStream stream(1);
+  const auto tokens = [&](int64_t dim) {
+    return HostTensor(dtype, {c.batch, c.tokens, c.heads, dim});
+  };
+  const auto state = [&] {
+    return HostTensor(dtype, {c.batch, c.heads, c.key_dim, c.value_dim});
+  };
+  const HostTensor o = tokens(c.value_dim), d_q = tokens(c.key_dim),
+                   d_k = tokens(c.key_dim), d_v = tokens(c.value_dim),
+                   d_log_gate = problem.LikeGates(), middle = state(),
+                   final_state = state(), d_middle = state(),
+                   d_initial = state();
+  const HostTensor workspace = HostTensor::Workspace(
+      2 * LinearAttentionWorkspaceBytes(LinearAttentionStage::kGradients,
+                                        problem.shape(), BackendKind::kCpu, 1));
+  const auto slice = [](const HostTensor& tensor, int64_t begin, int64_t end) {
+    const TensorView view = tensor.view();
+    return view.is_null() ? view : view.Slice(1, begin, end);
+  };
+  const auto forward = [&](int64_t begin, int64_t end, ConstTensorView entering,
+                           const TensorView& leaving) {
+    EXPECT_EQ(op.Outputs(problem.Tokens(begin, end).inputs, entering,
+                         ChunkTerms::kAll, {slice(o, begin, end), leaving},
+                         workspace.view(), stream),
+              absl::OkStatus());
+  };
+  const auto backward = [&](int64_t begin, int64_t end,
+                            ConstTensorView entering, ConstTensorView d_leaving,
+                            const TensorView& d_entering) {
+    const auto range = problem.Tokens(begin, end);
+    EXPECT_EQ(
+        op.Gradients(
+            range.inputs, entering, {range.d_o, d_leaving}, ChunkTerms::kAll,
+            {slice(d_q, begin, end), slice(d_k, begin, end),
+             slice(d_v, begin, end), slice(d_log_gate, begin, end), d_entering},
+            workspace.view(), stream),
+        absl::OkStatus());
+  };
+  forward(0, cut, problem.initial_state(), middle.view());
+  forward(cut, c.tokens, middle.view(), final_state.view());
+  backward(cut, c.tokens, middle.view(),
+           problem.output_gradients().d_final_state, d_middle.view());
+  backward(0, cut, problem.initial_state(), d_middle.view(), d_initial.view());
+  LinearAttentionResults results;
+  results.o = o.ToDoubles();
+  results.final_state = final_state.ToDoubles();
+  results.d_q = d_q.ToDoubles();
+  results.d_k = d_k.ToDoubles();
+  results.d_v = d_v.ToDoubles();
+  results.d_log_gate = d_log_gate.ToDoubles();
+  results.d_initial_state = d_initial.ToDoubles();
+  return results;
+}
+
+class LinearAttentionCarry : public testing::TestWithParam<Transition> {};
+
+TEST_P(LinearAttentionCarry, CutAtAChunkChangesNoBit) {
+  LinearAttentionCase c;
+  c.tokens = 200;
+  c.heads = 2;
+  c.key_dim = 24;
+  c.value_dim = 40;
+  c.transition = GetParam();
+  const auto op = CreateCpuLinearAttention();
+  CpuStream stream(1);
+  for (DType dtype : {DType::kF32, DType::kF64}) {
+    const LinearAttentionProblem problem(c, dtype);
+    const LinearAttentionResults whole =
+        problem.Run(*op, stream, BackendKind::kCpu, 1, Passes::kOne);
+    for (int64_t cut : {64, 128, 192}) {
+      const LinearAttentionResults carried = RunInTwo(problem, *op, cut);
+      EXPECT_EQ(carried.o, whole.o);
+      EXPECT_EQ(carried.final_state, whole.final_state);
+      EXPECT_EQ(carried.d_q, whole.d_q);
+      EXPECT_EQ(carried.d_k, whole.d_k);
+      EXPECT_EQ(carried.d_v, whole.d_v);
+      EXPECT_EQ(carried.d_log_gate, whole.d_log_gate);
+      EXPECT_EQ(carried.d_initial_state, whole.d_initial_state);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Transitions, LinearAttentionCarry,
+                         testing::Values(Transition::kIdentity,
+                                         Transition::kConstant,
+                                         Transition::kScalar,
+                                         Transition::kVector));
 
 TEST(FoldSummaries, OfNothingIsTheInitialState) {
   CpuStream stream(1);
@@ -106,10 +202,9 @@ TEST(FoldSummaries, OfNothingIsTheInitialState) {
   }
 }
 
-TEST(FoldSummaries, AgreesWithReferenceInBothDirections) {
+void ExpectFoldsAgree(const HostTensor& decays) {
   CpuStream stream(2);
   HostTensor states(DType::kF64, {4, 2, 3, 5, 6});
-  HostTensor decays(DType::kF64, {4, 2, 3});
   FillUniform(1, -1.0, 1.0, states.view());
   FillUniform(2, -2.0, 0.0, decays.view());
   decays.view().data_as<double>()[7] = -INFINITY;  // a document starts here
@@ -126,6 +221,11 @@ TEST(FoldSummaries, AgreesWithReferenceInBothDirections) {
         absl::OkStatus());
     EXPECT_LE(RelativeRms(actual.ToDoubles(), expected.ToDoubles()), 1e-14);
   }
+}
+
+TEST(FoldSummaries, AgreesWithReferenceInBothDirections) {
+  ExpectFoldsAgree(HostTensor(DType::kF64, {4, 2, 3}));
+  ExpectFoldsAgree(HostTensor(DType::kF64, {4, 2, 3, 5}));
 }
 
 }  // namespace

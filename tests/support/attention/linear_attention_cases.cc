@@ -144,7 +144,7 @@ Cases MakeGradientCases(const Transitions& transitions) {
 Cases MakeBenchCases() {
   Cases cases;
   for (int64_t size : {16, 32, 64, 128}) {
-    for (Transition transition : {kIdentity, kConstant, kScalar}) {
+    for (Transition transition : {kIdentity, kConstant, kScalar, kVector}) {
       cases.push_back(Make(1, 4096, 8, size, size, transition));
       cases.back().has_initial_state = false;
       cases.back().has_final_gradient = false;

@@ -52,6 +52,7 @@ class LinearAttentionProblem {
   const TensorView& k() const { return k_; }
   const TensorView& v() const { return v_; }
   const TensorView& log_gate() const { return log_gate_.view(); }
+  const TensorView& log_decay() const { return log_decay_.view(); }
   const TensorView& mutable_initial_state() const {
     return initial_state_.view();
   }

@@ -1,0 +1,15 @@
+#include "kernels/cpu/linear_attention_vector_variant.h"
+
+namespace longspan::kernels {
+
+template <>
+const LinearAttentionKernels<float>& Avx512VectorAttention() {
+  return LONGSPAN_ISA::kVectorAttentionKernels<float>;
+}
+
+template <>
+const LinearAttentionKernels<double>& Avx512VectorAttention() {
+  return LONGSPAN_ISA::kVectorAttentionKernels<double>;
+}
+
+}  // namespace longspan::kernels

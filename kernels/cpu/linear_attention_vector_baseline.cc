@@ -1,0 +1,15 @@
+#include "kernels/cpu/linear_attention_vector_variant.h"
+
+namespace longspan::kernels {
+
+template <>
+const LinearAttentionKernels<float>& BaselineVectorAttention() {
+  return LONGSPAN_ISA::kVectorAttentionKernels<float>;
+}
+
+template <>
+const LinearAttentionKernels<double>& BaselineVectorAttention() {
+  return LONGSPAN_ISA::kVectorAttentionKernels<double>;
+}
+
+}  // namespace longspan::kernels
