@@ -6,26 +6,34 @@
 //
 // where the transition a_t is 1 (kIdentity), exp(log_decay[h]) (kConstant),
 // exp(log_gate[t, h]) (kScalar) or diag(exp(log_gate[t, h, :])) (kVector: one
-// decay per row of the state). Exponents are only ever taken of differences
-// that are <= 0.
+// decay per row of the state). kDense is the delta rule: with d_t any of the
+// decays 1, kScalar's or kVector's (as log_gate is absent, or of their shape),
+//
+//     S_t = (I - beta_t k_t^T k_t) d_t S_{t-1} + beta_t k_t^T v_t
+//
+// which is DeltaNet, Gated DeltaNet and KDA. It is stable for
+// beta_t |k_t|^2 <= 2. Exponents are only ever taken of differences that are
+// <= 0.
 //
 // Four entry points, so that ranks can exchange states between them (LASP-2;
 // the equations are in docs/math.md):
 //
 //   Summarise           (k, v)         -> (A, S_ext): what this range does to
 //                                         an incoming state: S -> e^A S + S_ext
-//                                         (e^A scales rows with kVector)
+//                                         (e^A scales rows with kVector, and
+//                                         is a matrix with kDense)
 //   Outputs             (q, k, v, S_0) -> o, S_T
 //   SummariseBackward   (q, do)        -> dS_ext: gradient that this range
 //                                         adds to its incoming state
-//   Gradients           (..., dS_T)    -> dq, dk, dv, dlog_gate, dS_0
+//   Gradients           (..., dS_T)    -> dq, dk, dv, dlog_gate, dbeta, dS_0
 //
 // FoldSummaries composes the gathered summaries of several ranges.
 //
 // Shapes: q, k [B, T, H, Dk]; v, o [B, T, H, Dv]; log_decay [H]; states
 // [B, H, Dk, Dv]; log_gate and its gradient [B, T, H], summary decay A [B, H],
-// with kVector [B, T, H, Dk] and [B, H, Dk]. Operands may be strided in B, T
-// and H. T >= 1; 1 <= Dk, Dv <= 512.
+// with kVector [B, T, H, Dk] and [B, H, Dk]; beta [B, T, H]; transition of a
+// summary [B, H, Dk, Dk]. Operands may be strided in B, T and H. T >= 1;
+// 1 <= Dk, Dv <= 512.
 //
 // Precision: the operands' type is f32, f64 (CPU, reference) or bf16 (CUDA,
 // reference); states, gates, their gradients and decays are f32, or f64 when
@@ -38,7 +46,8 @@
 //
 // Source: LASP-2 (arXiv 2502.07563) with the corrections of docs/math.md;
 // Lightning Attention-2 (arXiv 2401.04658) for the constant decay; GLA (arXiv
-// 2312.06635) for the vector gate.
+// 2312.06635) for the vector gate; DeltaNet (arXiv 2406.06484), Gated DeltaNet
+// (arXiv 2412.06464) and Kimi Linear (arXiv 2510.26692) for the delta rule.
 #pragma once
 
 #include "absl/status/status.h"
@@ -48,9 +57,9 @@
 
 namespace longspan::kernels {
 
-enum class Transition { kIdentity, kConstant, kScalar, kVector };
+enum class Transition { kIdentity, kConstant, kScalar, kVector, kDense };
 
-// Whether tokens carry gates.
+// Whether tokens always carry gates; with kDense they may.
 constexpr bool HasGates(Transition transition) {
   return transition == Transition::kScalar || transition == Transition::kVector;
 }
@@ -59,24 +68,29 @@ struct LinearAttentionInputs {
   Transition transition = Transition::kIdentity;
   double scale = 1.0;
   ConstTensorView q;          // unused by Summarise
-  ConstTensorView k;          // unused by SummariseBackward
+  ConstTensorView k;          // used by SummariseBackward with kDense only
   ConstTensorView v;          // unused by SummariseBackward
-  ConstTensorView log_gate;   // kScalar, kVector only
+  ConstTensorView log_gate;   // kScalar, kVector; kDense: may be null
   ConstTensorView log_decay;  // kConstant only
+  ConstTensorView beta;       // kDense only
   Documents documents;
 };
 
 // Which terms of the outputs (or gradients) a call computes. kIntraChunk needs
 // no state, so it runs while the exchange is in flight, and overwrites the
 // outputs; kInterChunk then adds what flows through states. Both together, in
-// this order, equal kAll up to rounding.
+// this order, equal kAll up to rounding. With kDense a backend may leave all
+// terms to kInterChunk; kIntraChunk then writes zeros.
 enum class ChunkTerms { kAll, kIntraChunk, kInterChunk };
 
 struct LinearAttentionSummary {
   TensorView state;  // S_ext [B, H, Dk, Dv]
   // A [B, H], or [B, H, Dk] with kVector; -inf when a document starts in the
-  // range.
+  // range. Not with kDense.
   TensorView log_decay;
+  // kDense only: the matrix M of S -> M S + S_ext; zero when a document starts
+  // in the range. FoldSummaries takes it in place of log_decay.
+  TensorView transition;
 };
 
 struct LinearAttentionOutputs {
@@ -93,9 +107,10 @@ struct LinearAttentionGradients {
   TensorView d_q;
   TensorView d_k;
   TensorView d_v;
-  TensorView d_log_gate;       // kScalar, kVector only; includes the boundary
-                               // term rowsum(S_T * dS_T) of the rank border
+  TensorView d_log_gate;       // like log_gate; includes the boundary term
+                               // rowsum(S_T * dS_T) of the rank border
   TensorView d_initial_state;  // may be null
+  TensorView d_beta;           // kDense only
 };
 
 class LinearAttention {
@@ -128,12 +143,13 @@ class LinearAttention {
       Stream& stream) = 0;
 
   // state = fold over i = 0..W-1 of  S <- e^{A_i} S + S_i,  starting from
-  // `initial_state` (null: zero). states [W, B, H, Dk, Dv], log_decays
-  // [W, B, H] or, as kVector's summaries have them, [W, B, H, Dk]. `reverse`
-  // folds i = W-1..0 (the gradient direction). W may be 0: the result is then
-  // the initial state.
+  // `initial_state` (null: zero). states [W, B, H, Dk, Dv]; decays are the
+  // log_decay of the summaries, [W, B, H] or [W, B, H, Dk], or their transition
+  // matrices, [W, B, H, Dk, Dk]: S <- M_i S + S_i. `reverse` folds i = W-1..0
+  // (the gradient direction, with M_i transposed). W may be 0: the result is
+  // then the initial state.
   virtual absl::Status FoldSummaries(ConstTensorView states,
-                                     ConstTensorView log_decays,
+                                     ConstTensorView decays,
                                      ConstTensorView initial_state,
                                      bool reverse, TensorView state,
                                      Stream& stream) = 0;

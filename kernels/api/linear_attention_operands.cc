@@ -79,6 +79,20 @@ void CheckStrided(OperandCheck& check, const char* name,
   check.Present(name, view).Type(name, view, dtype).Shape(name, view, shape);
 }
 
+// A gate per token and head, or with `channels` one per channel too.
+void CheckGate(OperandCheck& check, const char* name,
+               const ConstTensorView& gate, bool channels,
+               const LinearAttentionSizes& sizes) {
+  const DType dtype = AccumulatorOf(sizes.dtype);
+  if (channels) {
+    CheckOperand(check, name, gate, dtype,
+                 {sizes.batch, sizes.tokens, sizes.heads, sizes.key_dim});
+  } else {
+    CheckStrided(check, name, gate, dtype,
+                 {sizes.batch, sizes.tokens, sizes.heads});
+  }
+}
+
 absl::Status CheckTransition(const char* op,
                              const LinearAttentionInputs& inputs,
                              const LinearAttentionSizes& sizes) {
@@ -91,43 +105,63 @@ absl::Status CheckTransition(const char* op,
                    AccumulatorOf(sizes.dtype), {sizes.heads});
       return check.status();
     case Transition::kScalar:
-      CheckStrided(check, "log_gate", inputs.log_gate,
-                   AccumulatorOf(sizes.dtype),
-                   {sizes.batch, sizes.tokens, sizes.heads});
-      return check.status();
     case Transition::kVector:
-      CheckOperand(check, "log_gate", inputs.log_gate,
-                   AccumulatorOf(sizes.dtype),
-                   {sizes.batch, sizes.tokens, sizes.heads, sizes.key_dim});
+      CheckGate(check, "log_gate", inputs.log_gate,
+                inputs.transition == Transition::kVector, sizes);
+      return check.status();
+    case Transition::kDense:
+      CheckGate(check, "beta", inputs.beta, false, sizes);
+      if (!inputs.log_gate.is_null()) {
+        CheckGate(check, "log_gate", inputs.log_gate,
+                  inputs.log_gate.rank() == 4, sizes);
+      }
       return check.status();
   }
   return absl::UnimplementedError(absl::StrCat(
       op, ": unknown transition ", static_cast<int>(inputs.transition)));
 }
 
-void CheckGateGradient(OperandCheck& check, Transition transition,
-                       const TensorView& d_log_gate,
-                       const LinearAttentionSizes& sizes) {
-  const DType dtype = AccumulatorOf(sizes.dtype);
-  if (transition == Transition::kScalar) {
-    CheckStrided(check, "d_log_gate", d_log_gate, dtype,
-                 {sizes.batch, sizes.tokens, sizes.heads});
-  } else if (transition == Transition::kVector) {
-    CheckOperand(check, "d_log_gate", d_log_gate, dtype,
-                 {sizes.batch, sizes.tokens, sizes.heads, sizes.key_dim});
+void CheckGateGradients(OperandCheck& check,
+                        const LinearAttentionInputs& inputs,
+                        const LinearAttentionGradients& gradients,
+                        const LinearAttentionSizes& sizes) {
+  const bool dense = inputs.transition == Transition::kDense;
+  if (dense) CheckGate(check, "d_beta", gradients.d_beta, false, sizes);
+  if (HasGates(inputs.transition) || (dense && !inputs.log_gate.is_null())) {
+    CheckGate(check, "d_log_gate", gradients.d_log_gate,
+              inputs.log_gate.rank() == 4, sizes);
   }
 }
 
 void CheckSummaryDecay(OperandCheck& check, Transition transition,
-                       const TensorView& log_decay,
+                       const LinearAttentionSummary& summary,
                        const LinearAttentionSizes& sizes) {
   const DType dtype = AccumulatorOf(sizes.dtype);
-  if (transition == Transition::kVector) {
-    CheckOperand(check, "summary log_decay", log_decay, dtype,
+  if (transition == Transition::kDense) {
+    CheckOperand(check, "summary transition", summary.transition, dtype,
+                 {sizes.batch, sizes.heads, sizes.key_dim, sizes.key_dim});
+  } else if (transition == Transition::kVector) {
+    CheckOperand(check, "summary log_decay", summary.log_decay, dtype,
                  {sizes.batch, sizes.heads, sizes.key_dim});
   } else {
-    CheckStrided(check, "summary log_decay", log_decay, dtype,
+    CheckStrided(check, "summary log_decay", summary.log_decay, dtype,
                  {sizes.batch, sizes.heads});
+  }
+}
+
+void CheckDecays(OperandCheck& check, const ConstTensorView& decays,
+                 const ConstTensorView& states) {
+  const DType dtype = states.dtype();
+  const int64_t keys = states.size(3);
+  if (decays.rank() == 5) {
+    CheckOperand(check, "decays", decays, dtype,
+                 {states.size(0), states.size(1), states.size(2), keys, keys});
+  } else if (decays.rank() == 4) {
+    CheckOperand(check, "decays", decays, dtype,
+                 {states.size(0), states.size(1), states.size(2), keys});
+  } else {
+    CheckStrided(check, "decays", decays, dtype,
+                 {states.size(0), states.size(1), states.size(2)});
   }
 }
 
@@ -168,7 +202,7 @@ absl::StatusOr<LinearAttentionSizes> CheckSummarise(
   RETURN_IF_ERROR(CheckCommon(kOp, rules, inputs, sizes));
   OperandCheck check(kOp, rules);
   CheckState(check, "state", summary.state, sizes);
-  CheckSummaryDecay(check, inputs.transition, summary.log_decay, sizes);
+  CheckSummaryDecay(check, inputs.transition, summary, sizes);
   RETURN_IF_ERROR(check.status());
   return sizes;
 }
@@ -201,6 +235,9 @@ absl::StatusOr<LinearAttentionSizes> CheckSummariseBackward(
                    SizesFrom(kOp, rules, "q", inputs.q, "d_o", d_o));
   RETURN_IF_ERROR(CheckCommon(kOp, rules, inputs, sizes));
   OperandCheck check(kOp, rules);
+  if (inputs.transition == Transition::kDense) {
+    CheckKeyLike(check, "k", inputs.k, sizes);
+  }
   CheckState(check, "d_state", d_state, sizes);
   RETURN_IF_ERROR(check.status());
   return sizes;
@@ -220,7 +257,7 @@ absl::StatusOr<LinearAttentionSizes> CheckGradients(
   CheckKeyLike(check, "d_q", gradients.d_q, sizes);
   CheckKeyLike(check, "d_k", gradients.d_k, sizes);
   CheckValueLike(check, "d_v", gradients.d_v, sizes);
-  CheckGateGradient(check, inputs.transition, gradients.d_log_gate, sizes);
+  CheckGateGradients(check, inputs, gradients, sizes);
   if (!initial_state.is_null()) {
     CheckState(check, "initial_state", initial_state, sizes);
   }
@@ -234,8 +271,7 @@ absl::StatusOr<LinearAttentionSizes> CheckGradients(
   return sizes;
 }
 
-absl::Status CheckFoldSummaries(ConstTensorView states,
-                                ConstTensorView log_decays,
+absl::Status CheckFoldSummaries(ConstTensorView states, ConstTensorView decays,
                                 ConstTensorView initial_state, TensorView state,
                                 const OperandRules& rules) {
   OperandCheck check("FoldSummaries", rules);
@@ -251,13 +287,7 @@ absl::Status CheckFoldSummaries(ConstTensorView states,
   CheckOperand(check, "states", states, state.dtype(),
                {states.size(0), state.size(0), state.size(1), state.size(2),
                 state.size(3)});
-  if (log_decays.rank() == 4) {
-    CheckOperand(check, "log_decays", log_decays, state.dtype(),
-                 {states.size(0), state.size(0), state.size(1), state.size(2)});
-  } else {
-    CheckStrided(check, "log_decays", log_decays, state.dtype(),
-                 {states.size(0), state.size(0), state.size(1)});
-  }
+  CheckDecays(check, decays, states);
   return check.status();
 }
 

@@ -39,8 +39,7 @@ absl::StatusOr<LinearAttentionSizes> CheckGradients(
     const LinearAttentionGradients& gradients,
     const OperandRules& rules = kCpuOperands);
 
-absl::Status CheckFoldSummaries(ConstTensorView states,
-                                ConstTensorView log_decays,
+absl::Status CheckFoldSummaries(ConstTensorView states, ConstTensorView decays,
                                 ConstTensorView initial_state, TensorView state,
                                 const OperandRules& rules = kCpuOperands);
 

@@ -33,28 +33,36 @@ constexpr int64_t kTileElements = kChunk * kChunk;
 // Decays of one head; with a decay per channel, only sums of their logarithms
 // in double.
 int64_t TableElements(LinearAttentionDecay decay, int64_t dk) {
-  return decay == LinearAttentionDecay::kChannel ? 2 * dk : 8 * kChunk;
+  return decay == LinearAttentionDecay::kHead ? 8 * kChunk : 2 * dk;
 }
 
 int64_t ForwardElements(LinearAttentionDecay decay, int64_t dk, int64_t dv) {
-  if (decay == LinearAttentionDecay::kChannel) {
-    // K transposed, K and Q weighted, V; scores; gates.
-    return kChunk * (3 * dk + dv) + kTileElements + kGateTableRows * dk;
+  if (decay == LinearAttentionDecay::kHead) {
+    // K transposed, K weighted, V; scores, weights.
+    return kChunk * (2 * dk + dv) + 2 * kTileElements;
   }
-  // K transposed, K weighted, V; scores, weights.
-  return kChunk * (2 * dk + dv) + 2 * kTileElements;
+  // K transposed, K and Q weighted, V; scores; gates.
+  const int64_t channel =
+      kChunk * (3 * dk + dv) + kTileElements + kGateTableRows * dk;
+  if (decay == LinearAttentionDecay::kChannel) return channel;
+  // K as queries; rests and what is written; scores of K.
+  return channel + kChunk * (dk + 2 * dv) + kTileElements;
 }
 
 int64_t BackwardElements(LinearAttentionDecay decay, int64_t dk, int64_t dv) {
-  if (decay == LinearAttentionDecay::kChannel) {
-    // K transposed; anchored K and Q; weighted K and Q; terms of the gates; V
-    // transposed, V, dO; dS transposed; scores, their gradient; gates.
-    return kChunk * (6 * dk + 3 * dv) + dk * dv + 2 * kTileElements +
-           kGateTableRows * dk;
+  if (decay == LinearAttentionDecay::kHead) {
+    // K and V transposed; K, weighted K, Q, weighted Q; V, dO; dS transposed;
+    // scores, their gradient, weights.
+    return kChunk * (5 * dk + 3 * dv) + dk * dv + 3 * kTileElements;
   }
-  // K and V transposed; K, weighted K, Q, weighted Q; V, dO; dS transposed;
-  // scores, their gradient, weights.
-  return kChunk * (5 * dk + 3 * dv) + dk * dv + 3 * kTileElements;
+  // K transposed; anchored K and Q; weighted K and Q; terms of the gates; V
+  // transposed, V, dO; dS transposed; scores, their gradient; gates.
+  const int64_t channel = kChunk * (6 * dk + 3 * dv) + dk * dv +
+                          2 * kTileElements + kGateTableRows * dk;
+  if (decay == LinearAttentionDecay::kChannel) return channel;
+  // K as queries in four anchorings; rests, what is written and its gradients;
+  // S; scores of K and their gradient.
+  return channel + kChunk * (4 * dk + 5 * dv) + dk * dv + 2 * kTileElements;
 }
 
 int64_t HeadsTogether(const LinearAttentionShape& shape, int64_t state_bytes,
@@ -71,7 +79,12 @@ LinearAttentionPlan PlanLinearAttention(LinearAttentionStage stage,
                                         const LinearAttentionShape& shape,
                                         int threads) {
   const int64_t dk = PadToVector(shape.key_dim);
-  const int64_t dv = PadToVector(shape.value_dim);
+  int64_t dv = PadToVector(shape.value_dim);
+  // The transition matrix is summed like a state.
+  if (shape.decay == LinearAttentionDecay::kMatrix &&
+      stage == LinearAttentionStage::kSummarise) {
+    dv = std::max(dk, dv);
+  }
   LinearAttentionPlan plan;
   plan.blocks = CeilDiv(shape.tokens, kChunk);
   plan.state_elements = dk * dv;

@@ -11,9 +11,10 @@
 
 namespace longspan::kernels {
 
-// How many numbers a token's decay has: at most one a head (no gates too), or
-// one a channel of the key.
-enum class LinearAttentionDecay { kHead, kChannel };
+// What a token does to the state: it is scaled by at most one number a head (no
+// gates too), by one a channel of the key, or multiplied by a matrix (the delta
+// rule, whatever its gates).
+enum class LinearAttentionDecay { kHead, kChannel, kMatrix };
 
 struct LinearAttentionShape {
   int64_t batch = 1;

@@ -69,15 +69,21 @@ class ChunkGates {
  private:
   static constexpr int64_t kStrips = kChunk / kStrip;
 
+  // One gate a token, or none, is the same for all channels.
+  Vec<T> LogGate(int64_t t, int64_t col) const {
+    if (sequence_.decay == DecayKind::kNone) return Vec<T>{};
+    const T* row = sequence_.log_gate.data + t * sequence_.log_gate.stride;
+    if (sequence_.decay == DecayKind::kPerToken) return Splat(*row);
+    const int64_t left = sequence_.key_dim - col;
+    return left > 0 ? LoadFirst(row + col, left) : Vec<T>{};
+  }
+
   // Tokens [first, last) of the chunk are a strip.
   void FillStrip(int64_t begin, int64_t first, int64_t last, int64_t col) {
-    const auto& gates = sequence_.log_gate;
-    const int64_t left = sequence_.key_dim - col;
     Vec<T> sum = {};
     Vec<T> product = Splat(T{1});
     for (int64_t i = first; i < last; ++i) {
-      const T* row = gates.data + (begin + i) * gates.stride;
-      const Vec<T> log_gate = left > 0 ? LoadFirst(row + col, left) : Vec<T>{};
+      const Vec<T> log_gate = LogGate(begin + i, col);
       const Vec<T> gate = Exp<T>(log_gate);
       sum += log_gate;
       product *= gate;

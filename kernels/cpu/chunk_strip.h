@@ -29,6 +29,21 @@ struct Strip {
   const int64_t last;
 };
 
+// Rows of a strip into panels.
+template <typename T>
+void CopyRowsToPanels(const StridedRows<const T>& from, const Strip& strip,
+                      const PanelMatrix<T>& to) {
+  for (int64_t col = 0; col < to.cols; col += kPanelLanes<T>) {
+    const int64_t width = to.Width(col);
+    for (int64_t i = strip.first; i < strip.last; ++i) {
+      T* row = to.Panel(col) + i * width;
+      for (int64_t lane = 0; lane < width; lane += kLanes<T>) {
+        Store(row + lane, Load(from.Row(i) + col + lane));
+      }
+    }
+  }
+}
+
 // One vector of sums for each pair of a strip, row-major; sums of pairs j > i
 // stay zero.
 template <typename T>

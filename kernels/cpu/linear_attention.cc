@@ -25,26 +25,24 @@ using Stage = LinearAttentionStage;
 // A decay of zero, such that 0 * log_decay is still zero.
 constexpr double kLowestLogDecay = -1000.0;
 
-bool HasChannelDecays(Transition transition) {
-  return transition == Transition::kVector;
+LinearAttentionDecay DecayOf(Transition transition) {
+  if (transition == Transition::kDense) return LinearAttentionDecay::kMatrix;
+  return transition == Transition::kVector ? LinearAttentionDecay::kChannel
+                                           : LinearAttentionDecay::kHead;
 }
 
 LinearAttentionShape ShapeOf(Transition transition, const Sizes& sizes) {
-  return {sizes.batch,
-          sizes.tokens,
-          sizes.heads,
-          sizes.key_dim,
-          sizes.value_dim,
-          BytesPerElement(sizes.dtype),
-          HasChannelDecays(transition) ? LinearAttentionDecay::kChannel
-                                       : LinearAttentionDecay::kHead};
+  return {sizes.batch,        sizes.tokens,    sizes.heads,
+          sizes.key_dim,      sizes.value_dim, BytesPerElement(sizes.dtype),
+          DecayOf(transition)};
 }
 
 template <typename T>
 const LinearAttentionKernels<T>& KernelsFor(Transition transition,
                                             InstructionSet set) {
-  return HasChannelDecays(transition) ? VectorAttentionFor<T>(set)
-                                      : LinearAttentionFor<T>(set);
+  if (transition == Transition::kDense) return DeltaAttentionFor<T>(set);
+  return transition == Transition::kVector ? VectorAttentionFor<T>(set)
+                                           : LinearAttentionFor<T>(set);
 }
 
 absl::Status CheckWorkspace(const char* op, Stage stage, Transition transition,
@@ -66,6 +64,32 @@ Field FieldAt(const View& view, int64_t b, int64_t h, int head_dim,
   return {view.template data_as<T>() + b * view.stride(0) +
               h * view.stride(head_dim),
           view.stride(row_dim)};
+}
+
+// The delta rule's terms all depend on the entering state: kInterChunk computes
+// them together, where kIntraChunk has left zeros.
+bool LeavesTermsToStates(const LinearAttentionInputs& inputs,
+                         ChunkTerms terms) {
+  return inputs.transition == Transition::kDense &&
+         terms == ChunkTerms::kIntraChunk;
+}
+
+template <typename T>
+void SetZero(const TensorView& view, int dim, T* data) {
+  for (int64_t i = 0; i < view.size(dim); ++i, data += view.stride(dim)) {
+    if (dim + 1 < view.rank()) {
+      SetZero(view, dim + 1, data);
+    } else {
+      *data = T{0};
+    }
+  }
+}
+
+void SetZero(const TensorView& view) {
+  if (view.is_null()) return;
+  if (view.dtype() == DType::kF64)
+    return SetZero(view, 0, view.data_as<double>());
+  SetZero(view, 0, view.data_as<float>());
 }
 
 // Fills a sequence's operands for one (b, h).
@@ -92,6 +116,7 @@ class SequenceBuilder {
   }
 
   T* Row(const TensorView& view) const {
+    if (view.is_null()) return nullptr;
     return view.data_as<T>() + b_ * view.stride(0) + h_ * view.stride(1);
   }
 
@@ -104,8 +129,9 @@ class SequenceBuilder {
     sequence.scale = inputs.scale;
     sequence.document_starts = inputs.documents.starts;
     sequence.document_count = inputs.documents.count;
-    sequence.intra = terms != ChunkTerms::kInterChunk;
-    sequence.inter = terms != ChunkTerms::kIntraChunk;
+    const bool all = inputs.transition == Transition::kDense;
+    sequence.intra = all || terms != ChunkTerms::kInterChunk;
+    sequence.inter = all || terms != ChunkTerms::kIntraChunk;
     sequence.q = Tokens(inputs.q);
     sequence.k = Tokens(inputs.k);
     sequence.v = Tokens(inputs.v);
@@ -121,12 +147,14 @@ class SequenceBuilder {
       sequence.log_decay =
           std::max(kLowestLogDecay,
                    static_cast<double>(view.data_as<T>()[h_ * view.stride(0)]));
-    } else if (inputs.transition == Transition::kScalar) {
-      sequence.decay = DecayKind::kPerToken;
+    } else if (!inputs.log_gate.is_null() &&
+               inputs.transition != Transition::kIdentity) {
+      sequence.decay = inputs.log_gate.rank() == 4 ? DecayKind::kPerChannel
+                                                   : DecayKind::kPerToken;
       sequence.log_gate = Tokens(inputs.log_gate);
-    } else if (inputs.transition == Transition::kVector) {
-      sequence.decay = DecayKind::kPerChannel;
-      sequence.log_gate = Tokens(inputs.log_gate);
+    }
+    if (inputs.transition == Transition::kDense) {
+      sequence.beta = Tokens(inputs.beta);
     }
   }
 
@@ -208,14 +236,15 @@ class CpuLinearAttention : public LinearAttention {
           [&](const auto& builder, auto& sequence) {
             sequence.final_state = builder.State(summary.state);
             sequence.log_decay_sums = builder.Row(summary.log_decay);
+            sequence.transition = builder.State(summary.transition);
           },
           [&](auto& group, int64_t, int64_t) {
             kernels.summarise(group);
-            if (inputs.documents.empty()) return;
+            if (inputs.documents.empty() || summary.log_decay.is_null()) return;
             for (int64_t i = 0; i < group.count; ++i) {
               std::fill_n(
                   group.heads[i].log_decay_sums,
-                  HasChannelDecays(inputs.transition) ? sizes.key_dim : 1,
+                  inputs.transition == Transition::kVector ? sizes.key_dim : 1,
                   static_cast<T>(-INFINITY));
             }
           });
@@ -232,6 +261,10 @@ class CpuLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(
         CheckWorkspace("Outputs", Stage::kOutputs, inputs.transition, sizes,
                        CpuStream::PoolOf(stream).threads(), workspace));
+    if (LeavesTermsToStates(inputs, terms)) {
+      SetZero(outputs.o);
+      return absl::OkStatus();
+    }
     const GroupLoop loop(Stage::kOutputs, inputs.transition, sizes, workspace,
                          stream);
     WithType(sizes.dtype, [&](auto type) {
@@ -288,6 +321,14 @@ class CpuLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(
         CheckWorkspace("Gradients", Stage::kGradients, inputs.transition, sizes,
                        CpuStream::PoolOf(stream).threads(), workspace));
+    if (LeavesTermsToStates(inputs, terms)) {
+      for (const TensorView& view :
+           {gradients.d_q, gradients.d_k, gradients.d_v, gradients.d_log_gate,
+            gradients.d_beta}) {
+        SetZero(view);
+      }
+      return absl::OkStatus();
+    }
     const GroupLoop loop(Stage::kGradients, inputs.transition, sizes, workspace,
                          stream);
     WithType(sizes.dtype, [&](auto type) {
@@ -304,6 +345,7 @@ class CpuLinearAttention : public LinearAttention {
             sequence.d_k = builder.Tokens(gradients.d_k);
             sequence.d_v = builder.Tokens(gradients.d_v);
             sequence.d_log_gate = builder.Tokens(gradients.d_log_gate);
+            sequence.d_beta = builder.Tokens(gradients.d_beta);
             sequence.d_initial_state = builder.State(gradients.d_initial_state);
           },
           [&](auto& group, int64_t, int64_t) { kernels.gradients(group); });
@@ -311,18 +353,17 @@ class CpuLinearAttention : public LinearAttention {
     return absl::OkStatus();
   }
 
-  absl::Status FoldSummaries(ConstTensorView states, ConstTensorView log_decays,
+  absl::Status FoldSummaries(ConstTensorView states, ConstTensorView decays,
                              ConstTensorView initial_state, bool reverse,
                              TensorView state, Stream& stream) override {
-    RETURN_IF_ERROR(
-        CheckFoldSummaries(states, log_decays, initial_state, state));
+    RETURN_IF_ERROR(CheckFoldSummaries(states, decays, initial_state, state));
     const int64_t heads = state.size(1);
     WithType(state.dtype(), [&](auto type) {
       using T = decltype(type);
       CpuStream::PoolOf(stream).ParallelFor(
           state.size(0) * heads, [&](int64_t index, int) {
-            FoldHead<T>(states, log_decays, initial_state, reverse,
-                        index / heads, index % heads, state);
+            FoldHead<T>(states, decays, initial_state, reverse, index / heads,
+                        index % heads, state);
           });
     });
     return absl::OkStatus();
@@ -357,7 +398,7 @@ class CpuLinearAttention : public LinearAttention {
   // state[b, h] = initial, then for each summary  S <- e^A S + S_ext.
   template <typename T>
   static void FoldHead(const ConstTensorView& states,
-                       const ConstTensorView& log_decays,
+                       const ConstTensorView& decays,
                        const ConstTensorView& initial_state, bool reverse,
                        int64_t b, int64_t h, const TensorView& state) {
     const SequenceBuilder<T> builder(b, h);
@@ -377,14 +418,57 @@ class CpuLinearAttention : public LinearAttention {
     for (int64_t n = 0; n < count; ++n) {
       const int64_t i = reverse ? count - 1 - n : n;
       const ConstTensorView decay =
-          log_decays.Select(0, i).Select(0, b).Select(0, h);
-      const int64_t decay_stride = decay.rank() == 0 ? 0 : decay.stride(0);
-      const T* log_decay = decay.data_as<T>();
-      const T* added = states.data_as<T>() + i * states.stride(0) +
-                       b * states.stride(1) + h * states.stride(2);
+          decays.Select(0, i).Select(0, b).Select(0, h);
+      const auto added = builder.State(states.Select(0, i));
+      if (decay.rank() == 2) {
+        FoldMatrix<T>(decay, added, reverse, rows, cols, to);
+      } else {
+        FoldDecays<T>(decay, added, rows, cols, to);
+      }
+    }
+  }
+
+  template <typename T>
+  using StateView = typename LinearAttentionSequence<T>::Result;
+  template <typename T>
+  using ConstStateView = typename LinearAttentionSequence<T>::Operand;
+
+  // S <- e^A S + S_ext; A is a number or one for each row.
+  template <typename T>
+  static void FoldDecays(const ConstTensorView& decay,
+                         const ConstStateView<T>& added, int64_t rows,
+                         int64_t cols, const StateView<T>& state) {
+    const int64_t stride = decay.rank() == 0 ? 0 : decay.stride(0);
+    const T* log_decay = decay.data_as<T>();
+    for (int64_t c = 0; c < rows; ++c) {
+      FoldRow(std::exp(log_decay[c * stride]), added.data + c * added.stride,
+              cols, state.data + c * state.stride);
+    }
+  }
+
+  // S <- M S + S_ext, some columns at a time.
+  template <typename T>
+  static void FoldMatrix(const ConstTensorView& matrix,
+                         const ConstStateView<T>& added, bool transposed,
+                         int64_t rows, int64_t cols,
+                         const StateView<T>& state) {
+    constexpr int64_t kColumns = 8;
+    const T* m = matrix.data_as<T>();
+    const int64_t row_stride = matrix.stride(transposed ? 1 : 0);
+    const int64_t stride = matrix.stride(transposed ? 0 : 1);
+    T sums[kMaxKeyDim][kColumns];
+    for (int64_t e = 0; e < cols; e += kColumns) {
+      const int64_t count = std::min(kColumns, cols - e);
       for (int64_t c = 0; c < rows; ++c) {
-        FoldRow(std::exp(log_decay[c * decay_stride]),
-                added + c * states.stride(3), cols, to.data + c * to.stride);
+        std::copy_n(added.data + c * added.stride + e, count, sums[c]);
+        for (int64_t d = 0; d < rows; ++d) {
+          const T factor = m[c * row_stride + d * stride];
+          const T* row = state.data + d * state.stride + e;
+          for (int64_t i = 0; i < count; ++i) sums[c][i] += factor * row[i];
+        }
+      }
+      for (int64_t c = 0; c < rows; ++c) {
+        std::copy_n(sums[c], count, state.data + c * state.stride + e);
       }
     }
   }

@@ -195,12 +195,12 @@ class ForwardGroup {
   }
 
   template <typename Fn>
-  void ForEachPass(const Fn& fn) const {
+  void ForEachPass(const Fn& fn) {
     for (int64_t h = 0; h < count_; ++h) fn(*passes_[h]);
   }
 
  private:
-  void StoreStates() const {
+  void StoreStates() {
     ForEachPass([](const Pass& pass) { pass.StoreState(); });
   }
 

@@ -37,18 +37,21 @@ struct LinearAttentionSequence {
   DecayKind decay = DecayKind::kNone;
   double log_decay = 0.0;  // kConstant
   Operand log_gate;        // kPerToken; kPerChannel, rows of key_dim
+  Operand beta;            // delta rule only
   const int64_t* document_starts = nullptr;
   int64_t document_count = 0;
   bool intra = true;  // terms inside a chunk
   bool inter = true;  // terms through states; alone, they are added
 
-  Operand q, k, v, d_o;
+  Operand q, k, v, d_o;                  // delta rule: v may be null (zero)
   Operand initial_state, d_final_state;  // rows of value_dim; null is zero
-  Result o, d_q, d_k, d_v, d_log_gate;
+  bool starts_with_unit = false;         // delta rule: the initial state is I
+  Result o, d_q, d_k, d_v, d_log_gate, d_beta;
   Result final_state, d_initial_state;  // rows of value_dim; may be null
   // Written by Summarise: the sum of all log decays, or kPerChannel key_dim of
   // them.
   T* log_decay_sums = nullptr;
+  Result transition;  // delta rule, instead: rows of key_dim
 };
 
 // Heads with equal sizes, documents and flags.
@@ -101,6 +104,28 @@ const LinearAttentionKernels<T>& VectorAttentionFor(InstructionSet set) {
       break;
   }
   return BaselineVectorAttention<T>();
+}
+
+// The same for the delta rule, in linear_attention_delta_<set>.cc; `intra` and
+// `inter` are both set.
+template <typename T>
+const LinearAttentionKernels<T>& BaselineDeltaAttention();
+template <typename T>
+const LinearAttentionKernels<T>& Avx2DeltaAttention();
+template <typename T>
+const LinearAttentionKernels<T>& Avx512DeltaAttention();
+
+template <typename T>
+const LinearAttentionKernels<T>& DeltaAttentionFor(InstructionSet set) {
+  switch (set) {
+    case InstructionSet::kAvx512:
+      return Avx512DeltaAttention<T>();
+    case InstructionSet::kAvx2:
+      return Avx2DeltaAttention<T>();
+    case InstructionSet::kBaseline:
+      break;
+  }
+  return BaselineDeltaAttention<T>();
 }
 
 template <typename T>

@@ -62,14 +62,20 @@ struct VectorBackwardBuffers {
 };
 
 // What the pairs of one strip add to d_q and d_k, and their scores: rows of the
-// chunk, `d_scores` rows kChunk apart.
+// chunk, `d_scores` rows kChunk apart. A token pairs with itself unless
+// `strict`.
 template <typename T>
 class StripSquareGradients {
  public:
   StripSquareGradients(const Strip& strip, const ChunkGates<T>& gates, T scale,
-                       const T* d_scores)
-      : strip_(strip), gates_(gates), scale_(scale), d_scores_(d_scores) {}
+                       const T* d_scores, bool strict = false)
+      : strip_(strip),
+        gates_(gates),
+        scale_(scale),
+        d_scores_(d_scores),
+        strict_(strict) {}
 
+  // `scores` may be null.
   void Add(const StridedRows<const T>& q, const StridedRows<const T>& k,
            int64_t key_dim, const StridedRows<T>& d_q,
            const StridedRows<T>& d_k, T* scores) const {
@@ -77,6 +83,7 @@ class StripSquareGradients {
     for (int64_t col = 0; col < key_dim; col += kLanes<T>) {
       AddColumns(q, k, col, key_dim - col, d_q, d_k, sums);
     }
+    if (scores == nullptr) return;
     sums.Write(scale_, scores + strip_.first * kChunk + strip_.first);
   }
 
@@ -101,7 +108,7 @@ class StripSquareGradients {
       const Vec<T> key = LoadFirst(k.Row(row) + col, left);
       Vec<T> weight = Splat(T{1});
       Vec<T> d_key = {};
-      for (int64_t i = j; i < rows; ++i) {
+      for (int64_t i = strict_ ? j + 1 : j; i < rows; ++i) {
         if (i > j) weight *= factors[i];
         const T d_score = scale_ * d_scores[i * kChunk];
         const Vec<T> query = queries[i] * weight;
@@ -121,6 +128,7 @@ class StripSquareGradients {
   const ChunkGates<T>& gates_;
   const T scale_;
   const T* const d_scores_;
+  const bool strict_;
 };
 
 // One head's walks; blocks and chunks are given in order by the caller.
@@ -231,7 +239,7 @@ class VectorBackwardPass {
     if (chunk.starts_document) has_d_state_ = false;
   }
 
- private:
+ protected:
   PanelMatrix<T> TransposedState(T* data) const {
     return {data, value_pad_, key_pad_};
   }
@@ -295,20 +303,6 @@ class VectorBackwardPass {
         [&](int64_t i) { return gates_.to(i); }, buffers_.keys, key_pad_);
   }
 
-  // Rows of a strip into panels.
-  void AddPanelRows(const StridedRows<const T>& from, const Strip& strip,
-                    const PanelMatrix<T>& to) const {
-    for (int64_t col = 0; col < to.cols; col += kPanelLanes<T>) {
-      const int64_t width = to.Width(col);
-      for (int64_t i = strip.first; i < strip.last; ++i) {
-        T* row = to.Panel(col) + i * width;
-        for (int64_t lane = 0; lane < width; lane += kLanes<T>) {
-          Store(row + lane, Load(from.Row(i) + col + lane));
-        }
-      }
-    }
-  }
-
   // The scores between strips; AddSquares writes those inside.
   void WriteScores(const Chunk& chunk) const {
     const AnchoredKeys<T> anchored(buffers_.keys_transposed, s_.key_dim);
@@ -326,15 +320,22 @@ class VectorBackwardPass {
     const PanelMatrix<T> values = {buffers_.values_transposed, value_pad_,
                                    PadToVector(n)};
     PackTransposed(From(s_.v, chunk.begin), n, s_.value_dim, values);
+    LowerProduct(From(s_.d_o, chunk.begin), n, values, buffers_.d_scores);
+  }
+
+  // to = rows transposed, for the tiles that touch the lower triangle.
+  void LowerProduct(const StridedRows<const T>& rows, int64_t n,
+                    const PanelMatrix<T>& transposed, T* to) const {
     for (int64_t i = 0; i < n; i += kTileRows) {
-      const T* rows[kTileRows];
-      RowPointers(From(s_.d_o, chunk.begin), i, n, rows);
-      ForEachPanel<T>(values.cols, [&](auto nv, int64_t col) {
+      const T* pointers[kTileRows];
+      RowPointers(rows, i, n, pointers);
+      ForEachPanel<T>(transposed.cols, [&](auto nv, int64_t col) {
         if (col >= i + kTileRows) return;
         Tile<T, nv.kValue> tile;
         tile.Clear();
-        tile.AddRows(rows, values.Panel(col), values.Width(col), s_.value_dim);
-        tile.StoreAll(buffers_.d_scores + i * kChunk + col, kChunk);
+        tile.AddRows(pointers, transposed.Panel(col), transposed.Width(col),
+                     s_.value_dim);
+        tile.StoreAll(to + i * kChunk + col, kChunk);
       });
     }
   }
@@ -352,7 +353,7 @@ class VectorBackwardPass {
       });
       if (!s_.intra) continue;
       RescalePanelRows(AnchoredKeyPanels(), 0, strip.first, gates_.strip(s));
-      AddPanelRows(Keys(), strip, AnchoredKeyPanels());
+      CopyRowsToPanels(Keys(), strip, AnchoredKeyPanels());
     }
   }
 
@@ -392,7 +393,7 @@ class VectorBackwardPass {
       });
       if (!s_.intra) continue;
       RescalePanelRows(AnchoredQueryPanels(), strip.last, n, gates_.strip(s));
-      AddPanelRows(Queries(), strip, AnchoredQueryPanels());
+      CopyRowsToPanels(Queries(), strip, AnchoredQueryPanels());
     }
   }
 

@@ -71,11 +71,9 @@ class VectorForwardPass {
 
   void OutputChunk(const Chunk& chunk) {
     if (chunk.starts_document) has_state_ = false;
-    SetChunk(chunk);
-    WeightRows(
-        From(s_.q, chunk.begin), chunk.size(), s_.key_dim,
-        static_cast<T>(s_.scale), [&](int64_t i) { return gates_.from(i); },
-        buffers_.queries, key_pad_);
+    SetKeys(chunk);
+    PackValues(chunk);
+    SetQueries(chunk);
     if (s_.intra) WriteScores(chunk);
     if (has_state_) {
       RescaleRows(
@@ -90,7 +88,8 @@ class VectorForwardPass {
   }
 
   void SummariseChunk(const Chunk& chunk) {
-    SetChunk(chunk);
+    SetKeys(chunk);
+    PackValues(chunk);
     AdvanceState(chunk);
     for (int64_t c = 0; c < s_.key_dim; ++c) {
       log_decay_sums_[c] += gates_.total_sum()[c];
@@ -103,7 +102,7 @@ class VectorForwardPass {
     }
   }
 
- private:
+ protected:
   PanelMatrix<T> State() const { return {state_, key_pad_, value_pad_}; }
   PanelMatrix<T> Values() const {
     return {buffers_.values, kChunk, value_pad_};
@@ -115,14 +114,25 @@ class VectorForwardPass {
     return {operand.data + token * operand.stride, operand.stride};
   }
 
-  // Gates, values and keys anchored at the ends of their strips.
-  void SetChunk(const Chunk& chunk) {
+  // Gates, and keys decayed up to the ends of their strips.
+  void SetKeys(const Chunk& chunk) {
     gates_.SetChunk(chunk.begin, chunk.end);
-    PackPanels(From(s_.v, chunk.begin), chunk.size(), s_.value_dim,
-               static_cast<const T*>(nullptr), Values());
     WeightRows(
         From(s_.k, chunk.begin), chunk.size(), s_.key_dim, T{1},
         [&](int64_t i) { return gates_.to(i); }, buffers_.keys, key_pad_);
+  }
+
+  // scale * q decayed from the starts of their strips.
+  void SetQueries(const Chunk& chunk) const {
+    WeightRows(
+        From(s_.q, chunk.begin), chunk.size(), s_.key_dim,
+        static_cast<T>(s_.scale), [&](int64_t i) { return gates_.from(i); },
+        buffers_.queries, key_pad_);
+  }
+
+  void PackValues(const Chunk& chunk) const {
+    PackPanels(From(s_.v, chunk.begin), chunk.size(), s_.value_dim,
+               static_cast<const T*>(nullptr), Values());
   }
 
   void WriteScores(const Chunk& chunk) const {

@@ -1,6 +1,7 @@
 // The linear-attention entry points: checks, plan, launches.
 #include "kernels/api/linear_attention.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -128,9 +129,10 @@ class CudaLinearAttention : public LinearAttention {
                              TensorView state, Stream& stream) override {
     RETURN_IF_ERROR(CheckFoldSummaries(states, log_decays, initial_state, state,
                                        kCudaOperands));
+    constexpr Transition kByRank[] = {Transition::kScalar, Transition::kVector,
+                                      Transition::kDense};
     RETURN_IF_ERROR(CheckTransition(
-        "FoldSummaries",
-        log_decays.rank() == 4 ? Transition::kVector : Transition::kScalar));
+        "FoldSummaries", kByRank[std::max(0, log_decays.rank() - 3)]));
     const FoldParams params =
         FoldOfRanks(states, log_decays, initial_state, reverse, state);
     return LaunchStatus(

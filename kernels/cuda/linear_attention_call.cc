@@ -74,9 +74,12 @@ absl::Status CheckHeadDims(const char* op, const LinearAttentionSizes& sizes) {
 }
 
 absl::Status CheckTransition(const char* op, Transition transition) {
-  if (transition != Transition::kVector) return absl::OkStatus();
+  const char* name = nullptr;
+  if (transition == Transition::kVector) name = "vector gates";
+  if (transition == Transition::kDense) name = "the delta rule";
+  if (name == nullptr) return absl::OkStatus();
   return absl::UnimplementedError(
-      absl::StrCat(op, ": the cuda backend has no kernels for vector gates"));
+      absl::StrCat(op, ": the cuda backend has no kernels for ", name));
 }
 
 FoldParams FoldOfRanks(const ConstTensorView& states,

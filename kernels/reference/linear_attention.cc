@@ -33,6 +33,7 @@ void Subtract(const ReferenceGradients& own, ReferenceGradients& whole) {
   subtract(own.d_k, whole.d_k);
   subtract(own.d_v, whole.d_v);
   subtract(own.d_log_gate, whole.d_log_gate);
+  subtract(own.d_beta, whole.d_beta);
 }
 
 void Write(const TensorView& view, double value, bool add, int64_t b, int64_t t,
@@ -40,7 +41,7 @@ void Write(const TensorView& view, double value, bool add, int64_t b, int64_t t,
   Set(view, add ? Get(view, b, t, h, c) + value : value, b, t, h, c);
 }
 
-// Gates are [B, T, H] or [B, T, H, Dk].
+// Gates are [B, T, H] or [B, T, H, Dk]; there may be none.
 void WriteGates(const std::vector<double>& from, const Sizes& sizes, int64_t b,
                 int64_t h, bool add, const TensorView& to) {
   const int64_t width = static_cast<int64_t>(from.size()) / sizes.tokens;
@@ -69,6 +70,7 @@ void WriteGradients(const ReferenceGradients& from, const Sizes& sizes,
     }
   }
   WriteGates(from.d_log_gate, sizes, b, h, add, to.d_log_gate);
+  WriteGates(from.d_beta, sizes, b, h, add, to.d_beta);
 }
 
 // Outputs of the sequence; with `add`, only the part that flows from
@@ -107,18 +109,62 @@ void WriteLogDecay(const Recurrence& sequence, const Sizes& sizes,
   for (int64_t c = 0; c < sizes.key_dim; ++c) Set(to, total(c), b, h, c);
 }
 
-// S <- e^A S + S_ext for summary i.
-void FoldSummary(const ConstTensorView& states,
-                 const ConstTensorView& log_decays, int64_t i, int64_t b,
-                 int64_t h, State& sum) {
-  for (int64_t c = 0; c < sum.rows; ++c) {
-    const double decay =
-        std::exp(log_decays.rank() == 4 ? Get(log_decays, i, b, h, c)
-                                        : Get(log_decays, i, b, h));
-    for (int64_t e = 0; e < sum.cols; ++e) {
+// What the range does to each unit state, with values of zero.
+void WriteTransition(LinearAttentionInputs inputs, Sizes sizes, int64_t b,
+                     int64_t h, const TensorView& to) {
+  const std::vector<double> zeros(sizes.batch * sizes.tokens * sizes.heads *
+                                  sizes.key_dim);
+  inputs.v =
+      ConstTensorView(zeros.data(), DType::kF64,
+                      {sizes.batch, sizes.tokens, sizes.heads, sizes.key_dim});
+  sizes.value_dim = sizes.key_dim;
+  const Recurrence sequence(inputs, sizes, b, h);
+  State state(sizes);
+  for (int64_t c = 0; c < sizes.key_dim; ++c) state.at(c, c) = 1.0;
+  for (int64_t t = 0; t < sizes.tokens; ++t) sequence.Advance(t, state);
+  state.Store(to, b, h);
+}
+
+// M S, or M^T S, of summary i.
+State Transformed(const ConstTensorView& transitions, int64_t i, int64_t b,
+                  int64_t h, bool transposed, const State& state) {
+  State result = state;
+  result.Clear();
+  for (int64_t c = 0; c < state.rows; ++c) {
+    for (int64_t d = 0; d < state.rows; ++d) {
+      const double factor = transposed ? Get(transitions, i, b, h, d, c)
+                                       : Get(transitions, i, b, h, c, d);
+      for (int64_t e = 0; e < state.cols; ++e) {
+        result.at(c, e) += factor * state.at(d, e);
+      }
+    }
+  }
+  return result;
+}
+
+void ScaleByDecays(const ConstTensorView& decays, int64_t i, int64_t b,
+                   int64_t h, State& state) {
+  for (int64_t c = 0; c < state.rows; ++c) {
+    const double decay = std::exp(decays.rank() == 4 ? Get(decays, i, b, h, c)
+                                                     : Get(decays, i, b, h));
+    for (int64_t e = 0; e < state.cols; ++e) {
       // A decay of zero forgets what was there, even an infinity.
-      const double kept = decay == 0.0 ? 0.0 : decay * sum.at(c, e);
-      sum.at(c, e) = kept + Get(states, i, b, h, c, e);
+      state.at(c, e) = decay == 0.0 ? 0.0 : decay * state.at(c, e);
+    }
+  }
+}
+
+// S <- e^A S + S_ext, or M S + S_ext, for summary i.
+void FoldSummary(const ConstTensorView& states, const ConstTensorView& decays,
+                 int64_t i, int64_t b, int64_t h, bool reverse, State& sum) {
+  if (decays.rank() == 5) {
+    sum = Transformed(decays, i, b, h, reverse, sum);
+  } else {
+    ScaleByDecays(decays, i, b, h, sum);
+  }
+  for (int64_t c = 0; c < sum.rows; ++c) {
+    for (int64_t e = 0; e < sum.cols; ++e) {
+      sum.at(c, e) += Get(states, i, b, h, c, e);
     }
   }
 }
@@ -142,7 +188,12 @@ class ReferenceLinearAttention : public LinearAttention {
       State state(sizes);
       for (int64_t t = 0; t < sizes.tokens; ++t) sequence.Advance(t, state);
       state.Store(summary.state, b, h);
-      WriteLogDecay(sequence, sizes, inputs.documents, b, h, summary.log_decay);
+      if (sequence.dense()) {
+        WriteTransition(inputs, sizes, b, h, summary.transition);
+      } else {
+        WriteLogDecay(sequence, sizes, inputs.documents, b, h,
+                      summary.log_decay);
+      }
     });
     return absl::OkStatus();
   }
@@ -220,10 +271,10 @@ class ReferenceLinearAttention : public LinearAttention {
     return absl::OkStatus();
   }
 
-  absl::Status FoldSummaries(ConstTensorView states, ConstTensorView log_decays,
+  absl::Status FoldSummaries(ConstTensorView states, ConstTensorView decays,
                              ConstTensorView initial_state, bool reverse,
                              TensorView state, Stream&) override {
-    RETURN_IF_ERROR(CheckFoldSummaries(states, log_decays, initial_state, state,
+    RETURN_IF_ERROR(CheckFoldSummaries(states, decays, initial_state, state,
                                        kReferenceOperands));
     const Sizes sizes = {state.dtype(), state.size(0), 0,
                          state.size(1), state.size(2), state.size(3)};
@@ -232,7 +283,7 @@ class ReferenceLinearAttention : public LinearAttention {
       State sum = State::Load(sizes, initial_state, b, h);
       for (int64_t n = 0; n < count; ++n) {
         const int64_t i = reverse ? count - 1 - n : n;
-        FoldSummary(states, log_decays, i, b, h, sum);
+        FoldSummary(states, decays, i, b, h, reverse, sum);
       }
       sum.Store(state, b, h);
     });

@@ -57,7 +57,7 @@ ReferenceGradients ComputeReferenceGradients(
     const ReferenceState& initial_state, const ReferenceTokens& d_o,
     const ReferenceState& d_final_state) {
   StateHistory history(recurrence, sizes, initial_state);
-  ReferenceGradients result(sizes, recurrence.gate_width());
+  ReferenceGradients result(sizes, recurrence.gate_width(), recurrence.dense());
   ReferenceState d_state = d_final_state;
   for (int64_t t = sizes.tokens - 1; t >= 0; --t) {
     d_state.AddOuter(recurrence.scale(), recurrence.q(t), d_o.row(t));

@@ -8,9 +8,11 @@
 namespace longspan::kernels {
 namespace {
 
-int64_t GateWidth(Transition transition, int64_t key_dim) {
-  if (transition == Transition::kScalar) return 1;
-  return transition == Transition::kVector ? key_dim : 0;
+int64_t GateWidth(const LinearAttentionInputs& inputs, int64_t key_dim) {
+  const bool dense = inputs.transition == Transition::kDense;
+  if (!HasGates(inputs.transition) && !dense) return 0;
+  if (inputs.log_gate.is_null()) return 0;
+  return inputs.log_gate.rank() == 4 ? key_dim : 1;
 }
 
 }  // namespace
@@ -66,11 +68,12 @@ ReferenceRecurrence::ReferenceRecurrence(const LinearAttentionInputs& inputs,
     : inputs_(inputs),
       sizes_(sizes),
       h_(h),
-      gate_width_(GateWidth(inputs.transition, sizes.key_dim)),
+      gate_width_(GateWidth(inputs, sizes.key_dim)),
       q_(inputs.q, b, h),
       k_(inputs.k, b, h),
       v_(inputs.v, b, h),
-      log_gate_(gate_width_ > 0 ? inputs.log_gate : ConstTensorView(), b, h) {}
+      log_gate_(gate_width_ > 0 ? inputs.log_gate : ConstTensorView(), b, h),
+      beta_(dense() ? inputs.beta : ConstTensorView(), b, h) {}
 
 double ReferenceRecurrence::log_decay(int64_t t, int64_t c) const {
   if (inputs_.transition == Transition::kConstant) {
@@ -90,13 +93,36 @@ double ReferenceRecurrence::Decay(int64_t t, int64_t c) const {
   return std::exp(log_decay(t, c));
 }
 
-void ReferenceRecurrence::Advance(int64_t t, ReferenceState& state) const {
-  if (StartsDocument(t)) {
-    state.Clear();
-  } else {
-    for (int64_t c = 0; c < state.rows; ++c) state.ScaleRow(c, Decay(t, c));
+void ReferenceRecurrence::ApplyDecay(int64_t t, ReferenceState& state) const {
+  if (StartsDocument(t)) return state.Clear();
+  for (int64_t c = 0; c < state.rows; ++c) state.ScaleRow(c, Decay(t, c));
+}
+
+std::vector<double> ReferenceRecurrence::Read(
+    int64_t t, const ReferenceState& state) const {
+  std::vector<double> read(state.cols, 0.0);
+  for (int64_t c = 0; c < state.rows; ++c) {
+    for (int64_t e = 0; e < state.cols; ++e) {
+      read[e] += k_.row(t)[c] * state.at(c, e);
+    }
   }
-  state.AddOuter(1.0, k_.row(t), v_.row(t));
+  return read;
+}
+
+std::vector<double> ReferenceRecurrence::Written(
+    int64_t t, const ReferenceState& decayed) const {
+  std::vector<double> written(v_.row(t), v_.row(t) + sizes_.value_dim);
+  if (!dense()) return written;
+  const std::vector<double> read = Read(t, decayed);
+  for (int64_t e = 0; e < sizes_.value_dim; ++e) {
+    written[e] = *beta_.row(t) * (written[e] - read[e]);
+  }
+  return written;
+}
+
+void ReferenceRecurrence::Advance(int64_t t, ReferenceState& state) const {
+  ApplyDecay(t, state);
+  state.AddOuter(1.0, k_.row(t), Written(t, state).data());
 }
 
 double ReferenceRecurrence::Output(int64_t t, int64_t e,
@@ -106,20 +132,59 @@ double ReferenceRecurrence::Output(int64_t t, int64_t e,
   return inputs_.scale * sum;
 }
 
-void ReferenceRecurrence::Retreat(int64_t t, ReferenceState& d_state) const {
-  if (StartsDocument(t)) return d_state.Clear();
-  for (int64_t c = 0; c < d_state.rows; ++c) d_state.ScaleRow(c, Decay(t, c));
+ReferenceState ReferenceRecurrence::DecayedGradient(
+    int64_t t, const ReferenceState& d_state) const {
+  ReferenceState d_decayed = d_state;
+  if (dense()) {
+    d_decayed.AddOuter(-*beta_.row(t), k_.row(t), Read(t, d_state).data());
+  }
+  return d_decayed;
 }
 
-void ReferenceRecurrence::AddKeyValueGradients(
-    int64_t t, const ReferenceState& d_state,
-    ReferenceGradients& gradients) const {
+void ReferenceRecurrence::Retreat(int64_t t, ReferenceState& d_state) const {
+  d_state = DecayedGradient(t, d_state);
+  ApplyDecay(t, d_state);
+}
+
+void ReferenceRecurrence::AddWriteGradients(
+    int64_t t, const std::vector<double>& written,
+    const ReferenceState& d_state, ReferenceGradients& gradients) const {
   double* d_k = &gradients.d_k[t * sizes_.key_dim];
-  double* d_v = &gradients.d_v[t * sizes_.value_dim];
   for (int64_t c = 0; c < d_state.rows; ++c) {
     for (int64_t e = 0; e < d_state.cols; ++e) {
-      d_k[c] += d_state.at(c, e) * v_.row(t)[e];
-      d_v[e] += d_state.at(c, e) * k_.row(t)[c];
+      d_k[c] += d_state.at(c, e) * written[e];
+    }
+  }
+  const std::vector<double> d_written = Read(t, d_state);
+  double* d_v = &gradients.d_v[t * sizes_.value_dim];
+  const double factor = dense() ? *beta_.row(t) : 1.0;
+  for (int64_t e = 0; e < d_state.cols; ++e) d_v[e] += factor * d_written[e];
+}
+
+void ReferenceRecurrence::AddDeltaGradients(
+    int64_t t, const ReferenceState& decayed,
+    const std::vector<double>& d_written, ReferenceGradients& gradients) const {
+  double* d_k = &gradients.d_k[t * sizes_.key_dim];
+  const std::vector<double> read = Read(t, decayed);
+  for (int64_t e = 0; e < decayed.cols; ++e) {
+    gradients.d_beta[t] += d_written[e] * (v_.row(t)[e] - read[e]);
+    for (int64_t c = 0; c < decayed.rows; ++c) {
+      d_k[c] -= *beta_.row(t) * d_written[e] * decayed.at(c, e);
+    }
+  }
+}
+
+void ReferenceRecurrence::AddGateGradients(
+    int64_t t, const ReferenceState& decayed, const ReferenceState& d_decayed,
+    ReferenceGradients& gradients) const {
+  if (gate_width_ == 0) return;
+  // The decayed state is a_t S_{t-1}, so d/dlog a_t is the product of it and
+  // its gradient, by rows.
+  double* d_log_gate = &gradients.d_log_gate[t * gate_width_];
+  for (int64_t c = 0; c < decayed.rows; ++c) {
+    for (int64_t e = 0; e < decayed.cols; ++e) {
+      d_log_gate[gate_width_ == 1 ? 0 : c] +=
+          decayed.at(c, e) * d_decayed.at(c, e);
     }
   }
 }
@@ -127,18 +192,11 @@ void ReferenceRecurrence::AddKeyValueGradients(
 void ReferenceRecurrence::AddTokenGradients(
     int64_t t, const ReferenceState& before, const ReferenceState& d_state,
     ReferenceGradients& gradients) const {
-  AddKeyValueGradients(t, d_state, gradients);
-  // A gate multiplies nothing where a document starts.
-  if (gate_width_ == 0 || StartsDocument(t)) return;
-  // S_t = a_t S_{t-1} + ..., so d/dlog a_t = <S_{t-1}, a_t dS_t>, by rows.
-  double* d_log_gate = &gradients.d_log_gate[t * gate_width_];
-  for (int64_t c = 0; c < d_state.rows; ++c) {
-    double sum = 0.0;
-    for (int64_t e = 0; e < d_state.cols; ++e) {
-      sum += before.at(c, e) * d_state.at(c, e);
-    }
-    d_log_gate[gate_width_ == 1 ? 0 : c] += Decay(t, c) * sum;
-  }
+  ReferenceState decayed = before;
+  ApplyDecay(t, decayed);  // zero where a document starts
+  AddWriteGradients(t, Written(t, decayed), d_state, gradients);
+  if (dense()) AddDeltaGradients(t, decayed, Read(t, d_state), gradients);
+  AddGateGradients(t, decayed, DecayedGradient(t, d_state), gradients);
 }
 
 }  // namespace longspan::kernels

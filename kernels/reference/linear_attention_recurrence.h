@@ -46,15 +46,16 @@ class ReferenceTokens {
 
 // Results of a sequence's tokens, before they are written or added.
 struct ReferenceGradients {
-  explicit ReferenceGradients(const LinearAttentionSizes& sizes,
-                              int64_t gate_width)
+  ReferenceGradients(const LinearAttentionSizes& sizes, int64_t gate_width,
+                     bool dense)
       : d_q(sizes.tokens * sizes.key_dim),
         d_k(sizes.tokens * sizes.key_dim),
         d_v(sizes.tokens * sizes.value_dim),
         d_log_gate(sizes.tokens * gate_width),
+        d_beta(dense ? sizes.tokens : 0),
         d_initial_state(sizes) {}
 
-  std::vector<double> d_q, d_k, d_v, d_log_gate;
+  std::vector<double> d_q, d_k, d_v, d_log_gate, d_beta;
   ReferenceState d_initial_state;
 };
 
@@ -65,6 +66,7 @@ class ReferenceRecurrence {
 
   const double* q(int64_t t) const { return q_.row(t); }
   double scale() const { return inputs_.scale; }
+  bool dense() const { return inputs_.transition == Transition::kDense; }
   // Gates of a token: 0, 1 or Dk.
   int64_t gate_width() const { return gate_width_; }
   // The logarithm of what token t multiplies row c of the state with.
@@ -83,14 +85,31 @@ class ReferenceRecurrence {
 
  private:
   double Decay(int64_t t, int64_t c) const;
-  void AddKeyValueGradients(int64_t t, const ReferenceState& d_state,
-                            ReferenceGradients& gradients) const;
+  void ApplyDecay(int64_t t, ReferenceState& state) const;
+  // k_t S
+  std::vector<double> Read(int64_t t, const ReferenceState& state) const;
+  // What token t writes along k_t: v_t, or with the delta rule
+  // beta_t (v_t - k_t S) of the decayed state S.
+  std::vector<double> Written(int64_t t, const ReferenceState& decayed) const;
+  void AddWriteGradients(int64_t t, const std::vector<double>& written,
+                         const ReferenceState& d_state,
+                         ReferenceGradients& gradients) const;
+  // Of beta_t (v_t - k_t S), whose own gradient is `d_written`.
+  void AddDeltaGradients(int64_t t, const ReferenceState& decayed,
+                         const std::vector<double>& d_written,
+                         ReferenceGradients& gradients) const;
+  void AddGateGradients(int64_t t, const ReferenceState& decayed,
+                        const ReferenceState& d_decayed,
+                        ReferenceGradients& gradients) const;
+  // The gradient of the decayed state from dS_t.
+  ReferenceState DecayedGradient(int64_t t,
+                                 const ReferenceState& d_state) const;
 
   const LinearAttentionInputs& inputs_;
   const LinearAttentionSizes sizes_;
   const int64_t h_;
   const int64_t gate_width_;
-  const ReferenceTokens q_, k_, v_, log_gate_;
+  const ReferenceTokens q_, k_, v_, log_gate_, beta_;
 };
 
 }  // namespace longspan::kernels

@@ -105,7 +105,39 @@ def vector():
     write("vector", x, {"o": o, "final_state": state})
 
 
+def delta_operands():
+    x = operands()
+    x["k"] = values(2, -0.7, 0.7, 1, TOKENS, HEADS, KEY_DIM)
+    x["beta"] = values(8, 0, 1, 1, TOKENS, HEADS)
+    return x
+
+
+def delta():
+    x = delta_operands()
+    o, state = naive("delta_rule", "delta_rule_recurrence")(
+        *(heads_first(x[name]) for name in ("q", "k", "v", "beta")),
+        initial_state=x["initial_state"])
+    write("delta", x, {"o": heads_first(o), "final_state": state})
+
+
+def gated_delta():
+    x = delta_operands()
+    x["log_gate"] = values(7, -0.5, 0, 1, TOKENS, HEADS)
+    o, state = naive("gated_delta_rule", "naive_recurrent_gated_delta_rule")(
+        x["q"], x["k"], x["v"], x["beta"], x["log_gate"],
+        initial_state=x["initial_state"], output_final_state=True)
+    write("gated_delta", x, {"o": o, "final_state": state})
+
+
+def kda():
+    x = delta_operands()
+    x["log_gate"] = values(7, -0.5, 0, 1, TOKENS, HEADS, KEY_DIM)
+    o, state = naive("kda", "naive_recurrent_kda")(
+        x["q"], x["k"], x["v"], x["log_gate"], x["beta"],
+        initial_state=x["initial_state"], output_final_state=True)
+    write("kda", x, {"o": o, "final_state": state})
+
+
 if __name__ == "__main__":
-    torch.manual_seed(0)
-    for case in (identity, constant, scalar, vector):
+    for case in (identity, constant, scalar, vector, delta, gated_delta, kda):
         case()

@@ -91,6 +91,7 @@ class LinearAttentionGradient
     ExpectGradient(problem.v(), gradients.d_v, loss, "d_v");
     ExpectGradient(problem.log_gate(), gradients.d_log_gate, loss,
                    "d_log_gate");
+    ExpectGradient(problem.beta(), gradients.d_beta, loss, "d_beta");
     ExpectGradient(problem.mutable_initial_state(), gradients.d_initial_state,
                    loss, "d_initial_state");
   }
@@ -114,6 +115,12 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     VectorGates, LinearAttentionGradient,
     testing::ValuesIn(VectorGateGradientCases()),
+    [](const testing::TestParamInfo<LinearAttentionCase>& info) {
+      return info.param.name;
+    });
+
+INSTANTIATE_TEST_SUITE_P(
+    Dense, LinearAttentionGradient, testing::ValuesIn(DenseGradientCases()),
     [](const testing::TestParamInfo<LinearAttentionCase>& info) {
       return info.param.name;
     });

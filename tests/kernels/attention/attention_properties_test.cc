@@ -29,6 +29,7 @@ LinearAttentionCase Linear(int64_t batch, int64_t tokens, int64_t heads,
   c.heads = heads;
   c.key_dim = c.value_dim = dim;
   c.transition = transition;
+  c.dense_decay = Transition::kVector;
   return c;
 }
 
@@ -88,7 +89,8 @@ TEST(LinearAttentionCausality, GradientsReachOnlyBackwards) {
   constexpr int64_t kTokens = 150;
   const auto op = CreateCpuLinearAttention();
   CpuStream stream(1);
-  for (Transition transition : {Transition::kScalar, Transition::kVector}) {
+  for (Transition transition :
+       {Transition::kScalar, Transition::kVector, Transition::kDense}) {
     const LinearAttentionCase c = Linear(1, kTokens, 2, 16, transition);
     const auto run = [&](const LinearAttentionProblem& problem) {
       return problem.Run(*op, stream, BackendKind::kCpu, 1, Passes::kOne);
@@ -139,7 +141,8 @@ TEST(LinearAttentionDeterminism, ThreadsChangeNoBit) {
        {Linear(1, 200, 1, 16, Transition::kScalar),
         Linear(1, 100, 5, 32, Transition::kScalar),
         Linear(3, 70, 3, 16, Transition::kConstant),
-        Linear(1, 150, 3, 48, Transition::kVector)}) {
+        Linear(1, 150, 3, 48, Transition::kVector),
+        Linear(1, 150, 3, 48, Transition::kDense)}) {
     const LinearAttentionProblem problem(c, DType::kF32);
     CpuStream one(1);
     const auto expected =
@@ -156,6 +159,7 @@ TEST(LinearAttentionDeterminism, ThreadsChangeNoBit) {
       EXPECT_EQ(actual.d_k, expected.d_k);
       EXPECT_EQ(actual.d_v, expected.d_v);
       EXPECT_EQ(actual.d_log_gate, expected.d_log_gate);
+      EXPECT_EQ(actual.d_beta, expected.d_beta);
       EXPECT_EQ(actual.d_initial_state, expected.d_initial_state);
     }
   }

@@ -1,5 +1,6 @@
 // The CPU backend against the reference, every case of the list, both types,
 // every instruction set of this processor.
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -44,7 +45,7 @@ void ExpectClose(const std::vector<double>& actual,
 std::vector<double> SummedTerms(const LinearAttentionProblem& problem,
                                 const LinearAttentionResults& results) {
   const LinearAttentionCase& c = problem.case_of();
-  const int64_t width = c.transition == Transition::kVector ? c.key_dim : 1;
+  const int64_t width = std::max<int64_t>(1, GateWidth(c));
   const int64_t shared = c.key_dim / width;
   std::vector<double> sums(c.batch * c.heads * width, 0.0);
   const auto add = [&](const std::vector<double>& x,
@@ -87,6 +88,20 @@ void ExpectGateGradients(const LinearAttentionProblem& problem,
   EXPECT_LE(error, bound) << "d_log_gate";
 }
 
+// The delta rule takes away from the unit matrix, from dS_T or from what a
+// token's output adds to dS, what its keys span. Where they span all of it,
+// what remains is the rounding of what was taken away: errors are relative to
+// `whole`, the RMS of that.
+void ExpectRemainder(const std::vector<double>& actual,
+                     const std::vector<double>& expected, double whole,
+                     double tolerance, const char* what) {
+  ASSERT_EQ(actual.size(), expected.size()) << what;
+  if (expected.empty()) return;
+  EXPECT_LE(Rms(Difference(actual, expected)),
+            tolerance * std::max(whole, Rms(expected)))
+      << what;
+}
+
 void ExpectLogDecays(const std::vector<double>& actual,
                      const std::vector<double>& expected, double tolerance) {
   ASSERT_EQ(actual.size(), expected.size());
@@ -110,14 +125,23 @@ void ExpectResults(const LinearAttentionProblem& problem,
   ExpectClose(actual.o, expected.o, tolerance, "o");
   ExpectClose(actual.final_state, expected.final_state, tolerance,
               "final_state");
-  ExpectClose(actual.d_summary_state, expected.d_summary_state, tolerance,
-              "d_summary_state");
+  const bool dense = problem.case_of().transition == Transition::kDense;
+  const double d_written = problem.inputs().scale *
+                           Rms(ToDoubles(problem.q())) *
+                           Rms(ToDoubles(problem.d_o()));
+  ExpectRemainder(actual.d_summary_state, expected.d_summary_state,
+                  dense ? d_written : 0.0, tolerance, "d_summary_state");
   ExpectClose(actual.d_q, expected.d_q, tolerance, "d_q");
   ExpectClose(actual.d_k, expected.d_k, tolerance, "d_k");
   ExpectClose(actual.d_v, expected.d_v, tolerance, "d_v");
-  ExpectClose(actual.d_initial_state, expected.d_initial_state, tolerance,
-              "d_initial_state");
+  ExpectRemainder(actual.d_initial_state, expected.d_initial_state,
+                  dense ? Rms(ToDoubles(problem.d_final_state())) : 0.0,
+                  tolerance, "d_initial_state");
   ExpectGateGradients(problem, actual, expected);
+  ExpectRemainder(actual.summary_transition, expected.summary_transition,
+                  1.0 / std::sqrt(problem.case_of().key_dim), tolerance,
+                  "summary transition");
+  ExpectClose(actual.d_beta, expected.d_beta, tolerance, "d_beta");
 }
 
 class LinearAttentionConformance
@@ -158,6 +182,12 @@ INSTANTIATE_TEST_SUITE_P(
       return info.param.name;
     });
 
+INSTANTIATE_TEST_SUITE_P(
+    Dense, LinearAttentionConformance, testing::ValuesIn(DenseCases()),
+    [](const testing::TestParamInfo<LinearAttentionCase>& info) {
+      return info.param.name;
+    });
+
 // The reference's own two passes, which divide the terms at the range's ends.
 class ReferencePasses : public testing::TestWithParam<LinearAttentionCase> {};
 
@@ -175,7 +205,8 @@ TEST_P(ReferencePasses, AddUp) {
 // Its code knows no chunks and no sizes, so small cases say all.
 std::vector<LinearAttentionCase> SmallCases() {
   std::vector<LinearAttentionCase> cases;
-  for (const auto& all : {LinearAttentionCases(), VectorGateCases()}) {
+  for (const auto& all :
+       {LinearAttentionCases(), VectorGateCases(), DenseCases()}) {
     for (const LinearAttentionCase& c : all) {
       if (c.tokens <= 130 && c.key_dim <= 32) cases.push_back(c);
     }

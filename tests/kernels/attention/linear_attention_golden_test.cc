@@ -53,12 +53,15 @@ void Fill(int64_t seed, double low, double high, const TensorView& view) {
 
 void FillOperands(const LinearAttentionProblem& problem) {
   Fill(1, -1, 1, problem.q());
-  Fill(2, -1, 1, problem.k());
+  const bool dense = problem.case_of().transition == Transition::kDense;
+  const double key_size = dense ? 0.7 : 1.0;
+  Fill(2, -key_size, key_size, problem.k());
   Fill(3, -1, 1, problem.v());
   Fill(4, -1, 1, problem.d_o());
   Fill(5, -1, 1, problem.mutable_initial_state());
   Fill(6, -1, 1, problem.d_final_state());
   Fill(7, -0.5, 0, problem.log_gate());
+  Fill(8, 0, 1, problem.beta());
   if (problem.log_decay().is_null()) return;
   // Retention's decays.
   FromDoubles({std::log1p(-1.0 / 32), std::log1p(-1.0 / 64)},
@@ -76,6 +79,7 @@ void ExpectGolden(const Golden& golden, const std::string& name,
 struct GoldenCase {
   const char* name;
   Transition transition;
+  Transition dense_decay = Transition::kIdentity;
 };
 
 class LinearAttentionGolden : public testing::TestWithParam<GoldenCase> {
@@ -87,6 +91,7 @@ class LinearAttentionGolden : public testing::TestWithParam<GoldenCase> {
     c.key_dim = 4;
     c.value_dim = 3;
     c.transition = GetParam().transition;
+    c.dense_decay = GetParam().dense_decay;
     // The naive retention has no states at its ends.
     c.has_initial_state = c.transition != Transition::kConstant;
     c.has_final_gradient = c.has_initial_state;
@@ -104,7 +109,10 @@ class LinearAttentionGolden : public testing::TestWithParam<GoldenCase> {
     ExpectGolden(golden, "d_q", results.d_q);
     ExpectGolden(golden, "d_k", results.d_k);
     ExpectGolden(golden, "d_v", results.d_v);
-    if (HasGates(problem.case_of().transition)) {
+    if (problem.case_of().transition == Transition::kDense) {
+      ExpectGolden(golden, "d_beta", results.d_beta);
+    }
+    if (GateWidth(problem.case_of()) > 0) {
       ExpectGolden(golden, "d_log_gate", results.d_log_gate);
     }
     if (!problem.case_of().has_initial_state) return;
@@ -129,7 +137,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(GoldenCase{"identity", Transition::kIdentity},
                     GoldenCase{"constant", Transition::kConstant},
                     GoldenCase{"scalar", Transition::kScalar},
-                    GoldenCase{"vector", Transition::kVector}),
+                    GoldenCase{"vector", Transition::kVector},
+                    GoldenCase{"delta", Transition::kDense},
+                    GoldenCase{"gated_delta", Transition::kDense,
+                               Transition::kScalar},
+                    GoldenCase{"kda", Transition::kDense, Transition::kVector}),
     [](const testing::TestParamInfo<GoldenCase>& info) {
       return info.param.name;
     });

@@ -12,11 +12,13 @@ constexpr Transition kIdentity = Transition::kIdentity;
 constexpr Transition kConstant = Transition::kConstant;
 constexpr Transition kScalar = Transition::kScalar;
 constexpr Transition kVector = Transition::kVector;
+constexpr Transition kDense = Transition::kDense;
 
 LinearAttentionCase Make(int64_t batch, int64_t tokens, int64_t heads,
                          int64_t key_dim, int64_t value_dim,
                          Transition transition) {
-  constexpr const char* kNames[] = {"Identity", "Constant", "Scalar", "Vector"};
+  constexpr const char* kNames[] = {"Identity", "Constant", "Scalar", "Vector",
+                                    "Dense"};
   LinearAttentionCase c;
   c.batch = batch;
   c.tokens = tokens;
@@ -128,6 +130,44 @@ Cases MakeVectorGateCases() {
   return cases;
 }
 
+// Every case with each decay in turn, and small ones with all of them.
+Cases WithDenseDecays(const Cases& from) {
+  constexpr std::pair<Transition, const char*> kDecays[] = {
+      {kIdentity, "Delta"}, {kScalar, "GatedDelta"}, {kVector, "Kda"}};
+  Cases cases;
+  for (size_t i = 0; i < from.size(); ++i) {
+    const bool small = from[i].tokens <= 130 && from[i].key_dim <= 16;
+    for (size_t j = 0; j < 3; ++j) {
+      if (!small && j != i % 3) continue;
+      cases.push_back(from[i]);
+      cases.back().dense_decay = kDecays[j].first;
+      cases.back().name += kDecays[j].second;
+    }
+  }
+  return cases;
+}
+
+Cases MakeDenseCases() {
+  Cases cases;
+  AddLengths({kDense}, cases);
+  AddHeadSizes({kDense}, cases);
+  cases.push_back(Make(1, 66, 1, 512, 20, kDense));
+  cases.push_back(Make(1, 66, 1, 20, 512, kDense));
+  AddEnds({kDense}, cases);
+  AddDocuments({kDense}, cases);
+  cases = WithDenseDecays(cases);
+  Cases gated;
+  AddGates({kDense}, gated);
+  for (Transition decay : {kScalar, kVector}) {
+    for (LinearAttentionCase c : gated) {
+      c.dense_decay = decay;
+      c.name += decay == kScalar ? "GatedDelta" : "Kda";
+      cases.push_back(c);
+    }
+  }
+  return cases;
+}
+
 Cases MakeGradientCases(const Transitions& transitions) {
   Cases cases;
   for (Transition transition : transitions) {
@@ -174,6 +214,24 @@ const Cases& LinearAttentionGradientCases() {
 const Cases& VectorGateGradientCases() {
   static const Cases& cases = *new Cases(MakeGradientCases({kVector}));
   return cases;
+}
+
+const Cases& DenseCases() {
+  static const Cases& cases = *new Cases(MakeDenseCases());
+  return cases;
+}
+
+const Cases& DenseGradientCases() {
+  static const Cases& cases =
+      *new Cases(WithDenseDecays(MakeGradientCases({kDense})));
+  return cases;
+}
+
+int64_t GateWidth(const LinearAttentionCase& c) {
+  const Transition decay =
+      c.transition == kDense ? c.dense_decay : c.transition;
+  if (decay == kVector) return c.key_dim;
+  return decay == kScalar ? 1 : 0;
 }
 
 const Cases& LinearAttentionBenchCases() {

@@ -26,6 +26,8 @@ struct LinearAttentionCase {
   int64_t key_dim = 16;
   int64_t value_dim = 16;
   Transition transition = Transition::kIdentity;
+  // kDense: kIdentity, kScalar or kVector (DeltaNet, Gated DeltaNet, KDA).
+  Transition dense_decay = Transition::kIdentity;
   Gates gates = Gates::kMild;
   std::vector<int64_t> document_starts;
   bool has_initial_state = true;
@@ -33,13 +35,19 @@ struct LinearAttentionCase {
   bool fused_projection = false;  // q, k, v are slices of one buffer
 };
 
+// Gates of each token and head: 0, 1 or key_dim.
+int64_t GateWidth(const LinearAttentionCase& c);
+
 // Identity, constant and scalar decays: what every backend has.
 const std::vector<LinearAttentionCase>& LinearAttentionCases();
 // Vector gates.
 const std::vector<LinearAttentionCase>& VectorGateCases();
+// The delta rule with each of its decays.
+const std::vector<LinearAttentionCase>& DenseCases();
 // Small ones with every transition, for central differences.
 const std::vector<LinearAttentionCase>& LinearAttentionGradientCases();
 const std::vector<LinearAttentionCase>& VectorGateGradientCases();
+const std::vector<LinearAttentionCase>& DenseGradientCases();
 // What bench/attention.cc times.
 const std::vector<LinearAttentionCase>& LinearAttentionBenchCases();
 

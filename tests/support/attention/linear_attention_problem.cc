@@ -49,6 +49,18 @@ void FillGates(Gates gates, int64_t tokens, int64_t heads, int64_t width,
   FromDoubles(values, view);
 }
 
+// Rows of length 1, so that the delta rule is stable.
+void NormaliseRows(const TensorView& view) {
+  std::vector<double> values = ToDoubles(view);
+  const int64_t size = view.size(3);
+  for (size_t row = 0; row < values.size(); row += size) {
+    double sum = 0.0;
+    for (int64_t c = 0; c < size; ++c) sum += values[row + c] * values[row + c];
+    for (int64_t c = 0; c < size; ++c) values[row + c] /= std::sqrt(sum);
+  }
+  FromDoubles(values, view);
+}
+
 }  // namespace
 
 LinearAttentionProblem::LinearAttentionProblem(const LinearAttentionCase& c,
@@ -86,10 +98,14 @@ LinearAttentionProblem::LinearAttentionProblem(const LinearAttentionCase& c,
     d_final_state_ = Uniform(seed * 16 + 6, -1.0, 1.0, sum_dtype_,
                              {c.batch, c.heads, c.key_dim, c.value_dim});
   }
-  if (HasGates(c.transition)) {
+  if (GateWidth(c) > 0) {
     log_gate_ = LikeGates();
-    const int64_t width = c.transition == Transition::kVector ? c.key_dim : 1;
-    FillGates(c.gates, c.tokens, c.heads, width, log_gate_.view());
+    FillGates(c.gates, c.tokens, c.heads, GateWidth(c), log_gate_.view());
+  }
+  if (c.transition == Transition::kDense) {
+    NormaliseRows(k_);
+    beta_ = LikeBeta();
+    FillUniform(seed * 16 + 7, 0.0, 1.0, beta_.view());
   }
   if (c.transition == Transition::kConstant) {
     log_decay_ = HostTensor(sum_dtype_, {c.heads});
@@ -102,6 +118,7 @@ LinearAttentionProblem::LinearAttentionProblem(const LinearAttentionCase& c,
              v_,
              log_gate_.view(),
              log_decay_.view(),
+             beta_.view(),
              {case_.document_starts.data(),
               static_cast<int64_t>(case_.document_starts.size()),
               case_.document_starts.data()}};
@@ -117,6 +134,9 @@ LinearAttentionProblem::Range LinearAttentionProblem::Tokens(
   if (!inputs_.log_gate.is_null()) {
     range.inputs.log_gate = inputs_.log_gate.Slice(1, begin, end);
   }
+  if (!inputs_.beta.is_null()) {
+    range.inputs.beta = inputs_.beta.Slice(1, begin, end);
+  }
   range.d_o = ConstTensorView(d_o_.view()).Slice(1, begin, end);
   for (int64_t start : case_.document_starts) {
     if (begin <= start && start < end) range.starts.push_back(start - begin);
@@ -131,32 +151,51 @@ LinearAttentionOutputGradients LinearAttentionProblem::output_gradients()
 }
 
 LinearAttentionShape LinearAttentionProblem::shape() const {
-  return {case_.batch,
-          case_.tokens,
-          case_.heads,
-          case_.key_dim,
-          case_.value_dim,
-          BytesPerElement(dtype_),
-          case_.transition == Transition::kVector
-              ? LinearAttentionDecay::kChannel
-              : LinearAttentionDecay::kHead};
+  LinearAttentionShape shape = {case_.batch,     case_.tokens,
+                                case_.heads,     case_.key_dim,
+                                case_.value_dim, BytesPerElement(dtype_)};
+  if (case_.transition == Transition::kVector) {
+    shape.decay = LinearAttentionDecay::kChannel;
+  } else if (case_.transition == Transition::kDense) {
+    shape.decay = LinearAttentionDecay::kMatrix;
+  }
+  return shape;
 }
 
 HostTensor LinearAttentionProblem::LikeGates() const {
   const LinearAttentionCase& c = case_;
-  if (c.transition == Transition::kVector) {
-    return HostTensor(sum_dtype_, {c.batch, c.tokens, c.heads, c.key_dim});
+  const int64_t width = GateWidth(c);
+  if (width == 0) return {};
+  const Transition decay =
+      c.transition == Transition::kDense ? c.dense_decay : c.transition;
+  if (decay == Transition::kScalar) {
+    return HostTensor(sum_dtype_, {c.batch, c.tokens, c.heads});
   }
-  if (!HasGates(c.transition)) return {};
+  return HostTensor(sum_dtype_, {c.batch, c.tokens, c.heads, width});
+}
+
+HostTensor LinearAttentionProblem::LikeBeta() const {
+  const LinearAttentionCase& c = case_;
+  if (c.transition != Transition::kDense) return {};
   return HostTensor(sum_dtype_, {c.batch, c.tokens, c.heads});
 }
 
 HostTensor LinearAttentionProblem::SummaryDecays(int64_t ranges) const {
   const LinearAttentionCase& c = case_;
+  if (c.transition == Transition::kDense) {
+    return HostTensor(sum_dtype_,
+                      {ranges, c.batch, c.heads, c.key_dim, c.key_dim});
+  }
   if (c.transition == Transition::kVector) {
     return HostTensor(sum_dtype_, {ranges, c.batch, c.heads, c.key_dim});
   }
   return HostTensor(sum_dtype_, {ranges, c.batch, c.heads});
+}
+
+LinearAttentionSummary LinearAttentionProblem::SummaryOf(
+    const TensorView& state, const TensorView& decay) const {
+  if (case_.transition == Transition::kDense) return {state, {}, decay};
+  return {state, decay, {}};
 }
 
 void LinearAttentionProblem::RunForward(LinearAttention& op, Stream& stream,
@@ -168,11 +207,13 @@ void LinearAttentionProblem::RunForward(LinearAttention& op, Stream& stream,
   HostTensor decay = SummaryDecays(1);
   HostTensor workspace = HostTensor::Workspace(LinearAttentionWorkspaceBytes(
       Stage::kSummarise, shape(), backend, threads));
-  LONGSPAN_CHECK_OK(op.Summarise(inputs_,
-                                 {state.view(), decay.view().Select(0, 0)},
-                                 workspace.view(), stream));
+  LONGSPAN_CHECK_OK(
+      op.Summarise(inputs_, SummaryOf(state.view(), decay.view().Select(0, 0)),
+                   workspace.view(), stream));
   results.summary_state = state.ToDoubles();
-  results.summary_log_decay = decay.ToDoubles();
+  (c.transition == Transition::kDense ? results.summary_transition
+                                      : results.summary_log_decay) =
+      decay.ToDoubles();
 
   HostTensor o(dtype_, {c.batch, c.tokens, c.heads, c.value_dim});
   HostTensor final_state(sum_dtype_,
@@ -209,16 +250,17 @@ void LinearAttentionProblem::RunBackward(
   HostTensor d_k(dtype_, {c.batch, c.tokens, c.heads, c.key_dim});
   HostTensor d_v(dtype_, {c.batch, c.tokens, c.heads, c.value_dim});
   HostTensor d_log_gate = LikeGates();
+  HostTensor d_beta = LikeBeta();
   HostTensor d_initial =
       HostTensor(sum_dtype_, {c.batch, c.heads, c.key_dim, c.value_dim});
   workspace = HostTensor::Workspace(LinearAttentionWorkspaceBytes(
       Stage::kGradients, shape(), backend, threads));
   const auto run = [&](ChunkTerms terms) {
-    LONGSPAN_CHECK_OK(op.Gradients(inputs_, initial_state(), output_gradients(),
-                                   terms,
-                                   {d_q.view(), d_k.view(), d_v.view(),
-                                    d_log_gate.view(), d_initial.view()},
-                                   workspace.view(), stream));
+    LONGSPAN_CHECK_OK(
+        op.Gradients(inputs_, initial_state(), output_gradients(), terms,
+                     {d_q.view(), d_k.view(), d_v.view(), d_log_gate.view(),
+                      d_initial.view(), d_beta.view()},
+                     workspace.view(), stream));
   };
   if (passes == Passes::kOne) {
     run(ChunkTerms::kAll);
@@ -230,6 +272,7 @@ void LinearAttentionProblem::RunBackward(
   results.d_k = d_k.ToDoubles();
   results.d_v = d_v.ToDoubles();
   results.d_log_gate = d_log_gate.ToDoubles();
+  results.d_beta = d_beta.ToDoubles();
   results.d_initial_state = d_initial.ToDoubles();
 }
 

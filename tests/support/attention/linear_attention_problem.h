@@ -18,10 +18,10 @@ enum class Passes { kOne, kTwo };
 
 // Results as doubles, row-major. Empty where the case has none.
 struct LinearAttentionResults {
-  std::vector<double> summary_state, summary_log_decay;
+  std::vector<double> summary_state, summary_log_decay, summary_transition;
   std::vector<double> o, final_state;
   std::vector<double> d_summary_state;
-  std::vector<double> d_q, d_k, d_v, d_log_gate, d_initial_state;
+  std::vector<double> d_q, d_k, d_v, d_log_gate, d_beta, d_initial_state;
 };
 
 class LinearAttentionProblem {
@@ -45,7 +45,9 @@ class LinearAttentionProblem {
   LinearAttentionShape shape() const;
   // For the gradients of the gates; null if there are none.
   HostTensor LikeGates() const;
-  // [ranges, B, H], or [ranges, B, H, Dk].
+  // For the gradient of beta; null if there is none.
+  HostTensor LikeBeta() const;
+  // [ranges, B, H], [ranges, B, H, Dk] or, of matrices, [ranges, B, H, Dk, Dk].
   HostTensor SummaryDecays(int64_t ranges) const;
 
   const TensorView& q() const { return q_; }
@@ -58,7 +60,12 @@ class LinearAttentionProblem {
   }
   const TensorView& d_o() const { return d_o_.view(); }
   const TensorView& d_final_state() const { return d_final_state_.view(); }
+  const TensorView& beta() const { return beta_.view(); }
   DType dtype() const { return dtype_; }
+
+  // A summary whose decay is one entry of SummaryDecays.
+  LinearAttentionSummary SummaryOf(const TensorView& state,
+                                   const TensorView& decay) const;
 
   // All entry points. Outputs and workspaces are poisoned beforehand.
   LinearAttentionResults Run(LinearAttention& op, Stream& stream,
@@ -77,7 +84,7 @@ class LinearAttentionProblem {
   const DType dtype_;
   const DType sum_dtype_;  // of states and gates
   HostTensor fused_, q_buffer_, k_buffer_, v_buffer_;
-  HostTensor log_gate_, log_decay_, initial_state_, d_o_, d_final_state_;
+  HostTensor log_gate_, log_decay_, beta_, initial_state_, d_o_, d_final_state_;
   TensorView q_, k_, v_;
   LinearAttentionInputs inputs_;
 };

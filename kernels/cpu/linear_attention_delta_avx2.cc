@@ -1,0 +1,15 @@
+#include "kernels/cpu/linear_attention_delta_variant.h"
+
+namespace longspan::kernels {
+
+template <>
+const LinearAttentionKernels<float>& Avx2DeltaAttention() {
+  return LONGSPAN_ISA::kDeltaAttentionKernels<float>;
+}
+
+template <>
+const LinearAttentionKernels<double>& Avx2DeltaAttention() {
+  return LONGSPAN_ISA::kDeltaAttentionKernels<double>;
+}
+
+}  // namespace longspan::kernels
