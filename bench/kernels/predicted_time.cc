@@ -2,16 +2,34 @@
 
 #include <algorithm>
 
+#include "kernels/cost/cuda_linear_attention_plan.h"
+
 namespace longspan::bench {
 namespace {
 
-constexpr double kChunk = 64;        // tokens
-constexpr double kSavedEvery = 256;  // tokens between kept states
-constexpr double kStateBytes = 2;    // kept states are bf16
+using kernels::LinearAttentionStage;
+
 constexpr double kLaunchSeconds = 4e-6;
 
 double TokenHeads(const AttentionSize& size) {
   return static_cast<double>(size.batch) * size.tokens * size.heads;
+}
+
+// What the plan of the call moves and computes.
+Cost DesignCost(const AttentionSize& size, LinearAttentionStage stage,
+                bool gated) {
+  kernels::LinearAttentionShape shape;
+  shape.batch = size.batch;
+  shape.tokens = size.tokens;
+  shape.heads = size.heads;
+  shape.key_dim = shape.value_dim = size.dim;
+  shape.element_bytes = size.element_bytes;
+  const kernels::CudaLinearAttentionCost plan =
+      kernels::PredictCudaLinearAttention(stage, shape, gated);
+  Cost cost;
+  cost.design_bytes = plan.bytes;
+  cost.operations = plan.operations;
+  return cost;
 }
 
 }  // namespace
@@ -32,29 +50,23 @@ double PredictedMs(const Cost& cost, const Device& device) {
   return 1e3 * (std::max(bytes, operations) + cost.launches * kLaunchSeconds);
 }
 
-// q, k, v in, o out; pass 1 reads k and v once more.
+// The floor: q, k, v in, o out.
 Cost LinearForwardCost(const AttentionSize& size, bool gated) {
-  const double d = size.dim, e = size.element_bytes;
+  Cost cost = DesignCost(size, LinearAttentionStage::kOutputs, gated);
   const double gate = gated ? 4 : 0;
-  Cost cost;
-  cost.floor_bytes = TokenHeads(size) * (4 * d * e + gate);
-  cost.design_bytes = TokenHeads(size) * (6 * d * e + 2 * gate);
-  cost.operations = TokenHeads(size) * (4 * kChunk * d + 6 * d * d);
+  cost.floor_bytes =
+      TokenHeads(size) * (4.0 * size.dim * size.element_bytes + gate);
   cost.launches = 3;  // summaries, fold, outputs
   return cost;
 }
 
-// q, k, v, do in, dq, dk, dv out; the kept states come and go, and the reverse
-// summaries read q and do once more.
+// The floor: q, k, v, do in, dq, dk, dv out.
 Cost LinearBackwardCost(const AttentionSize& size, bool gated) {
-  const double d = size.dim, e = size.element_bytes;
+  Cost cost = DesignCost(size, LinearAttentionStage::kGradients, gated);
   const double gate = gated ? 8 : 0;
-  const double states = 2 * d * d * kStateBytes / kSavedEvery;
-  Cost cost;
-  cost.floor_bytes = TokenHeads(size) * (7 * d * e + gate);
-  cost.design_bytes = TokenHeads(size) * (9 * d * e + states + gate);
-  cost.operations = TokenHeads(size) * (10 * kChunk * d + 12 * d * d);
-  cost.launches = 3;
+  cost.floor_bytes =
+      TokenHeads(size) * (7.0 * size.dim * size.element_bytes + gate);
+  cost.launches = gated ? 5 : 3;  // gates: tables, and sums of their gradients
   return cost;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 #include <vector>
 
 #include "common/base/check.h"
@@ -157,16 +158,18 @@ absl::StatusOr<double> ModelBench::TokenMs(int64_t context, int count) {
       const std::unique_ptr<worker::ModelState> state,
       worker::ModelState::Create(rank, spec_, {.context_tokens = tokens}));
   state->set_position(context);
-  worker::Decoder decoder(*model_, rank, *state);
-  for (int i = 0; i < kUncountedTokens; ++i) {
-    RETURN_IF_ERROR(decoder.Step(i).status());
-  }
+  ASSIGN_OR_RETURN(worker::Sampler sampler,
+                   worker::Sampler::Create(rank, {.temperature = 0.0}));
+  worker::Decoder decoder(*model_, rank, *state, std::move(sampler));
+  int32_t token = 0;
+  const auto step = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const worker::SampledToken sampled, decoder.Step(token));
+    token = sampled.id;
+    return absl::OkStatus();
+  };
+  for (int i = 0; i < kUncountedTokens; ++i) RETURN_IF_ERROR(step());
   const Clock::time_point begin = Clock::now();
-  for (int i = 0; i < count; ++i) {
-    ASSIGN_OR_RETURN(const absl::Span<const double> logits,
-                     decoder.Step(i % 7));
-    LONGSPAN_CHECK(!logits.empty());
-  }
+  for (int i = 0; i < count; ++i) RETURN_IF_ERROR(step());
   return MillisecondsSince(begin) / count;
 }
 
