@@ -99,10 +99,6 @@ bool TakesMap(LinearMixer mixer, FeatureMap asked) {
 void CheckForm(const LinearAttentionSpec& linear, Checker& check) {
   const LinearLayerForm form = FormOf(linear);
   const std::string mixer(LinearMixerName(linear.mixer));
-  check.Require(form.decay != StateDecay::kPerChannel, "linear.mixer",
-                absl::StrCat("is ", mixer,
-                             ", whose gate per channel the backend cpu does "
-                             "not have yet"));
   check.Require(
       linear.feature_map == FeatureMap::kIdentity ||
           TakesMap(linear.mixer, linear.feature_map),

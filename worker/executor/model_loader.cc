@@ -32,6 +32,18 @@ absl::StatusOr<ModelSpec> SpecOf(const CheckpointReader& checkpoint) {
                                           mistakes[0].message));
 }
 
+// A job file's model is checked when it is sent, a checkpoint's only here.
+absl::Status CheckBackend(const ModelSpec& spec, const std::string& path,
+                          const RankContext& context) {
+  if (context.backend_kind != kernels::BackendKind::kCuda) {
+    return absl::OkStatus();
+  }
+  const std::vector<SpecMistake> missing = MissingOnCuda(spec);
+  if (missing.empty()) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat(path, ": model.", missing[0].path, " ", missing[0].message));
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> DescribeModel(const v1::ModelSpec& spec) {
@@ -61,6 +73,7 @@ absl::StatusOr<LoadedModel> LoadModel(const CheckpointReader& checkpoint,
                                       const RankContext& context) {
   LoadedModel loaded = {.path = checkpoint.path()};
   ASSIGN_OR_RETURN(loaded.spec, SpecOf(checkpoint));
+  RETURN_IF_ERROR(CheckBackend(loaded.spec, loaded.path, context));
   ASSIGN_OR_RETURN(loaded.parameters, Parameters::Create(context, loaded.spec,
                                                          /*with_gradients=*/
                                                          false));

@@ -84,8 +84,8 @@ ModelSpec WithMixer(LinearMixer mixer) {
 }
 
 TEST(ModelSpecTest, MixersWithAMapOfTheirOwnTakeNoOther) {
-  for (LinearMixer mixer :
-       {LinearMixer::kBased, LinearMixer::kRebased, LinearMixer::kHedgehog}) {
+  for (LinearMixer mixer : {LinearMixer::kBased, LinearMixer::kRebased,
+                            LinearMixer::kHedgehog, LinearMixer::kLawcat}) {
     ModelSpec spec = WithMixer(mixer);
     EXPECT_TRUE(Validate(spec).empty());
     spec.linear.feature_map = FeatureMap::kElu;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "common/model_spec/linear_layer_form.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/model_gang/model_gang.h"
@@ -99,13 +100,21 @@ TEST_P(GangEqualityTest, TinyRanges) {
   }
 }
 
+// The gradient of a gate per channel is a difference of two sums over the
+// tokens that follow, q dq and k dk, which cancel: a layer may lose as many
+// roundings of 2^-24 as there are tokens.
+double SingleTolerance(const GangCase& c) {
+  if (FormOf(c.spec.linear).decay != StateDecay::kPerChannel) return 1e-5;
+  return std::ldexp(static_cast<double>(c.spec.layer_count * c.tokens), -24);
+}
+
 TEST_P(GangEqualityTest, SinglePrecision) {
   GangCase c = MakeGangCase(GetParam().spec, 1, 150);
   c.dtype = kernels::DType::kF32;
   const GangResult one = TrainOnce(c, 1);
   for (int ranks : {2, 3}) {
     SCOPED_TRACE(ranks);
-    ExpectSame(TrainOnce(c, ranks), one, 1e-5);
+    ExpectSame(TrainOnce(c, ranks), one, SingleTolerance(c));
   }
 }
 

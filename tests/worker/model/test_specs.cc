@@ -39,6 +39,10 @@ ModelSpec MappedSpec(FeatureMap map, bool normaliser) {
 
 // The published layers beyond one decay a head.
 void AddPublished(std::vector<NamedSpec>& specs) {
+  specs.push_back({"gla", SmallSpec(LinearMixer::kGla, "LL")});
+  ModelSpec gla = PlainSpec(LinearMixer::kGla, "LN");
+  gla.linear.feature_map = FeatureMap::kRelu;
+  specs.push_back({"gla_hybrid", gla});
   // Based with the window softmax that it comes with.
   ModelSpec based = PlainSpec(LinearMixer::kBased, "LN");
   based.softmax.window = 5;
@@ -52,6 +56,9 @@ void AddPublished(std::vector<NamedSpec>& specs) {
   ModelSpec paper = PlainSpec(LinearMixer::kHedgehog, "L");
   paper.linear.feature_map = FeatureMap::kHedgehogExp;
   specs.push_back({"hedgehog_exp", paper});
+  ModelSpec lawcat = PlainSpec(LinearMixer::kLawcat, "LL");
+  lawcat.linear.short_convolution = 4;
+  specs.push_back({"lawcat", lawcat});
 }
 
 // Maps that a layer asks for, with and without the normaliser.
