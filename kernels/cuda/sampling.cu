@@ -16,7 +16,6 @@ namespace {
 constexpr int kSampleThreads = 512;
 constexpr float kLog2E = 1.44269504f;
 constexpr float kDistanceUnit = 1.0f / (1 << 26);
-constexpr float kFarthest = 4294967296.0f;          // 2^32
 constexpr float kLargestWeight = 8796093022208.0f;  // 2^43
 constexpr uint64_t kEveryKey = ~uint64_t{0};
 
