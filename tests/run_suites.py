@@ -31,7 +31,7 @@ SUITES = (
     Suite("ci" if CI else "dev", "all", ["-j", CORES]),
     Suite("tsan", "all", ["-j", CORES]),
     # nvcc's part: that it compiles, without warnings and without spills.
-    Suite("cuda", "longspan_cuda", ["-L", "^cuda$", "-j", "1"]),
+    Suite("release", "longspan_cuda", ["-L", "^cuda$", "-j", "1"], "cuda"),
     # Real processes on real ports share the machine: one at a time.
     Suite("release", "longspan_e2e", ["-L", "^e2e$", "-j", "1"]),
     Suite("release", "longspan_bundle", ["-L", "^bundle$"], "bundle"),
