@@ -30,6 +30,7 @@ class SplitRun {
     d_k_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.key_dim});
     d_v_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.value_dim});
     d_log_gate_ = problem.LikeGates();
+    d_beta_ = problem.LikeBeta();
     states_ = States();
     d_states_ = States();
     decays_ = problem.SummaryDecays(ranges_);
@@ -49,6 +50,7 @@ class SplitRun {
     results.d_k = d_k_.ToDoubles();
     results.d_v = d_v_.ToDoubles();
     results.d_log_gate = d_log_gate_.ToDoubles();
+    results.d_beta = d_beta_.ToDoubles();
     results.d_initial_state = d_initial_.ToDoubles();
     return results;
   }
@@ -101,9 +103,9 @@ class SplitRun {
   void Summarise(int64_t r) {
     const Range range = RangeOf(r);
     const LinearAttentionInputs inputs = WithDocuments(range);
-    LONGSPAN_CHECK_OK(op_.Summarise(inputs,
-                                    {Entry(states_, r), Entry(decays_, r)},
-                                    workspace_.view(), stream_));
+    LONGSPAN_CHECK_OK(op_.Summarise(
+        inputs, problem_.SummaryOf(Entry(states_, r), Entry(decays_, r)),
+        workspace_.view(), stream_));
     LONGSPAN_CHECK_OK(op_.SummariseBackward(
         inputs, range.d_o, Entry(d_states_, r), workspace_.view(), stream_));
   }
@@ -154,7 +156,7 @@ class SplitRun {
           op_.Gradients(WithDocuments(range), entering.view(),
                         {range.d_o, leaving.view()}, terms,
                         {Tokens(d_q_, r), Tokens(d_k_, r), Tokens(d_v_, r),
-                         Tokens(d_log_gate_, r), d_initial},
+                         Tokens(d_log_gate_, r), d_initial, Tokens(d_beta_, r)},
                         workspace_.view(), stream_));
     }
   }
@@ -166,7 +168,7 @@ class SplitRun {
   const std::vector<int64_t> cuts_;  // 0, ..., tokens
   const Passes passes_;
   const int64_t ranges_;
-  HostTensor o_, d_q_, d_k_, d_v_, d_log_gate_;
+  HostTensor o_, d_q_, d_k_, d_v_, d_log_gate_, d_beta_;
   HostTensor states_, d_states_, decays_, final_state_, d_initial_;
   HostTensor workspace_;
 };
