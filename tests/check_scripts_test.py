@@ -122,6 +122,35 @@ class IncludesTest(TreeCase):
                     target("worker/model", ["gone.cc"]))
 
 
+class HeadersTest(TreeCase):
+    """A header that needs another one before it is found."""
+
+    def check(self, source):
+        self.write("common/base/needy.h", "inline std::string Name();\n")
+        self.write("common/base/needy.cc", source)
+        self.write("compile_commands.json", "[]")
+        self.write("longspan_targets.json", json.dumps(
+            [target("common/base", ["needy.h", "needy.cc", "plain.h"])]))
+        self.write("common/base/plain.h", "inline int One() { return 1; }\n")
+        result = subprocess.run(
+            [sys.executable, os.path.join(SOURCE, "cmake", "check_sources.py"),
+             "headers", self.root, self.root],
+            capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout
+
+    def test_header_after_what_it_needs(self):
+        status, text = self.check(
+            '#include <string>\n#include "common/base/needy.h"\n')
+        self.assertEqual(status, 1, text)
+        self.assertIn("common/base/needy.h", text)
+        self.assertIn("2 files, 1 failed", text)
+
+    def test_first_include_is_left_to_the_build(self):
+        status, text = self.check('#include "common/base/needy.h"\n')
+        self.assertEqual(status, 0, text)
+        self.assertIn("1 files, 0 failed", text)
+
+
 # What cuobjdump prints, for a kernel `{name}` of fold.cu.
 USAGE = """
 member lib.a:fold.cu.o:
