@@ -129,8 +129,7 @@ EmbedBackwardKernel(const EmbedParams p) {
       continue;
     }
     AddListed<T>(p, listed, team, column, shared);
-    listed = 0;
-    SyncBlock();  // everyone has read the list
+    listed = 0;  // written again behind the first barrier of ListTokens
   }
 }
 

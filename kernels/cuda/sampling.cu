@@ -207,9 +207,7 @@ LONGSPAN_DEVICE uint64_t WeightThrough(const Row& row, uint64_t last,
   }
   AddShared(&shared->key, sum);
   SyncBlock();
-  sum = shared->key;
-  SyncBlock();
-  return sum;
+  return shared->key;  // a search writes it again, barriers later
 }
 
 // The running sum to reach for `sum` of `total`: at least the first token, at

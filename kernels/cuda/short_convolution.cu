@@ -260,7 +260,8 @@ LONGSPAN_DEVICE Channels<kWidth> LoadGradient(
   return d_z;
 }
 
-// Input `token` has got all of its gradient.
+// Input `token` has got all of its gradient. The halo's is the first run's,
+// also where the runs are shorter than the taps.
 template <typename T, int kWidth>
 LONGSPAN_DEVICE void StoreInputGradient(const ConvolutionParams& p,
                                         const ConvolutionItem& item,
@@ -268,7 +269,7 @@ LONGSPAN_DEVICE void StoreInputGradient(const ConvolutionParams& p,
                                         const Channels<kWidth>& gradient) {
   if (token >= item.begin && token < item.end) {
     StoreToken<T>(gradient, p.d_x, item, token, p.wide);
-  } else if (token < 0 && token + p.kernel - 1 >= 0 &&
+  } else if (item.begin == 0 && token < 0 && token + p.kernel - 1 >= 0 &&
              p.d_halo.data != nullptr) {
     StoreToken<T>(gradient, p.d_halo, item, token + p.kernel - 1, p.wide);
   }

@@ -86,6 +86,13 @@ std::vector<OpCase> ConvolutionCases() {
                                      .halo = true,
                                      .silu = silu,
                                      .documents = {0, 5, 6}}));
+    // The CUDA backend's runs of 5 tokens are shorter than the kernel.
+    cases.push_back(ConvolutionCase({.batch = 2,
+                                     .tokens = 9,
+                                     .channels = 5,
+                                     .kernel = 8,
+                                     .halo = true,
+                                     .silu = silu}));
     cases.push_back(ConvolutionCase({.batch = 1,
                                      .tokens = 12,
                                      .channels = 18,

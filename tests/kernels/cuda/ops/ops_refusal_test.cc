@@ -7,6 +7,7 @@
 
 #include "kernels/api/bfloat16.h"
 #include "tests/kernels/cuda/ops/cuda_op_set.h"
+#include "tests/support/cuda_emulator/emulator.h"
 
 namespace longspan::kernels {
 namespace {
@@ -49,6 +50,27 @@ TEST(CudaOpsRefusalTest, IdsOutsideTheVocabularyAreRowZero) {
             absl::OkStatus());
   ASSERT_EQ(ops.stream->Synchronize(), absl::OkStatus());
   EXPECT_EQ(table, (std::vector<float>{4, 8, 6, 8, 5, 6}));
+}
+
+// More tokens of one row than a block lists at once: it lists again.
+TEST(CudaOpsRefusalTest, EmbedBackwardListsInRounds) {
+  constexpr int64_t kTokens = 1500;
+  std::vector<int32_t> ids(kTokens, 1);
+  std::vector<float> d_out(kTokens, 1.0f);
+  const TensorView id(ids.data(), DType::kI32, {kTokens});
+  const TensorView rows(d_out.data(), DType::kF32, {kTokens, 1});
+  for (uint64_t order = 0; order < 5; ++order) {
+    const cuda::emulated::ScopedEmulatorOptions scope(
+        cuda::emulated::InOrder(order));
+    OpSet ops = EmulatedCudaOps();
+    std::vector<float> table = {5.0f, 7.0f};
+    ASSERT_EQ(ops.dense->EmbedBackward(
+                  id, rows, TensorView(table.data(), DType::kF32, {2, 1}),
+                  *ops.stream),
+              absl::OkStatus());
+    ASSERT_EQ(ops.stream->Synchronize(), absl::OkStatus());
+    EXPECT_EQ(table, (std::vector<float>{5.0f, 7.0f + kTokens}));
+  }
 }
 
 TEST(CudaOpsRefusalTest, AdamWSkipsTheStepAndWritesBf16) {
