@@ -51,6 +51,12 @@ class BundleTest(unittest.TestCase):
     def test_size(self):
         self.assertLess(self.tarball.stat().st_size, MEGABYTES * 10**6)
 
+    def test_it_is_for_gpus(self):
+        self.assertTrue(self.manifest["cuda"])
+        for program in ("longspan-worker", "longspan-nccl-check",
+                        "longspan-bench-kernels", "longspan-bench-model"):
+            self.assertIn(program, self.manifest["programs"])
+
     def test_tarball_depends_on_nothing_but_its_contents(self):
         with tarfile.open(self.tarball) as tar:
             members = tar.getmembers()
