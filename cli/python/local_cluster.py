@@ -72,7 +72,7 @@ class LocalCluster:
 
     def __init__(self, binaries, workers=2, threads=1, slots=1, roots=None,
                  run_directory=None, environment=None, devices="cpu",
-                 slots_per_device=1):
+                 slots_per_device=1, start_seconds=60):
         self.binaries = pathlib.Path(binaries).resolve()
         self.workers = workers
         self.temporary = run_directory is None
@@ -100,7 +100,7 @@ class LocalCluster:
             words, stdout=self.log, stderr=self.log, env=self.environment,
             stdin=subprocess.DEVNULL, start_new_session=True)
         try:
-            self.await_workers(workers)
+            self.await_workers(workers, start_seconds)
         except BaseException:
             self.stop()
             raise
@@ -170,13 +170,19 @@ class LocalCluster:
     def await_workers(self, count, seconds=60):
         def ready():
             if self.process.poll() is not None:
-                raise RuntimeError("the cluster ended:\n" + self.up_log())
-            code, out, _ = self.command("workers", "--json", check=False)
+                raise RuntimeError("the cluster ended:\n" + self.logs())
+            code, out, _ = self.command("workers", "--json", check=False,
+                                        timeout=seconds)
             return code == 0 and out.count('"state":"READY"') >= count
         await_that(f"{count} ready workers", ready, seconds)
 
-    def up_log(self):
-        return (self.run / "up.log").read_text(errors="replace")
+    def logs(self, lines=40):
+        """The last lines of what `longspan up` and its daemons printed."""
+        text = ""
+        for path in sorted(self.run.glob("*.log")):
+            tail = path.read_text(errors="replace").splitlines()[-lines:]
+            text += "".join(f"{path.name}: {line}\n" for line in tail)
+        return text
 
     def processes(self):
         """{pid: command line} of all descendants of `longspan up`."""

@@ -22,7 +22,7 @@ class ShutdownTest(unittest.TestCase):
                        lambda: cluster.get(job)["state"] == "RUNNING")
         pids = list(cluster.processes())
         self.assertEqual(len(cluster.pids_of("longspan-executor")), 2)
-        self.assertEqual(cluster.stop(), 0, cluster.up_log())
+        self.assertEqual(cluster.stop(), 0, cluster.logs())
         self.assertEqual([pid for pid in pids if alive(pid)], [])
 
     def test_a_killed_up_takes_everything_with_it(self):

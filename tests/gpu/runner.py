@@ -1,12 +1,15 @@
-"""Runs sections, each in a process group of its own and for a bounded time.
+"""Runs sections, each for a bounded time and with all that it started.
 
 A section is a program. It writes what it found to the file that
 LONGSPAN_SECTION_RESULT names (section.py does that), and its exit status says
 how it ended: 0 passed, NOT_RUN if the machine lacks what it needs, anything
 else failed. Whatever it does (fail, crash, hang, fill the disk with output),
-the next section runs.
+the next section runs, and nothing of the last one is left on the GPU: daemons
+that made sessions of their own are found as descendants of this process, which
+adopts those whose parents have ended.
 """
 
+import ctypes
 import dataclasses
 import json
 import os
@@ -16,6 +19,7 @@ import subprocess
 import time
 
 NOT_RUN = 3
+PR_SET_CHILD_SUBREAPER = 36
 LOG_LIMIT_BYTES = 8 << 20
 GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.05
@@ -48,22 +52,66 @@ class Outcome:
         return self.status in ("passed", "not run")
 
 
-def end_group(process):
-    """SIGTERM, then SIGKILL, to everything the section started."""
-    for number, seconds in ((signal.SIGTERM, GRACE_SECONDS),
-                            (signal.SIGKILL, GRACE_SECONDS)):
+def adopt_orphans():
+    """From now on a descendant whose parent ends becomes our own child."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants():
+    """{pid: its parent} of all that comes from this process."""
+    children = {}
+    for entry in pathlib.Path("/proc").iterdir():
         try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            process.poll()
+            if entry.name.isdigit():
+                text = (entry / "stat").read_text(errors="replace")
+                parent = int(text.rsplit(")", 1)[1].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+        except OSError:
+            continue
+    found, todo = {}, [os.getpid()]
+    while todo:
+        parent = todo.pop()
+        for pid in children.get(parent, []):
+            found[pid] = parent
+            todo.append(pid)
+    return found
+
+
+def left_of(process, others):
+    """What still runs of a section, but for `others`. Reaps what ended."""
+    process.poll()
+    left = []
+    for pid, parent in descendants().items():
+        if pid in others:
+            continue
+        if parent == os.getpid() and pid != process.pid:
             try:
-                os.killpg(process.pid, 0)
-            except ProcessLookupError:
-                return
-            time.sleep(POLL_SECONDS)
+                if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                    continue
+            except ChildProcessError:
+                continue
+        left.append(pid)
+    return left
+
+
+def send(pids, number):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def end_section(process, others):
+    """SIGTERM to everything the section started, then SIGKILL."""
+    left = left_of(process, others)
+    send(left, signal.SIGTERM)
+    begin = time.monotonic()
+    while left and time.monotonic() < begin + 2 * GRACE_SECONDS:
+        time.sleep(POLL_SECONDS)
+        left = left_of(process, others)
+        if time.monotonic() > begin + GRACE_SECONDS:
+            send(left, signal.SIGKILL)
 
 
 def wait_bounded(process, log, limit_s):
@@ -98,10 +146,12 @@ def run_section(section, out, limit_s):
     out = pathlib.Path(out)
     result = out / f"{section.name}.result"
     result.unlink(missing_ok=True)
+    begin = time.monotonic()
     environment = dict(os.environ, PYTHONUNBUFFERED="1", **section.environment,
                        LONGSPAN_SECTION_RESULT=str(result),
-                       LONGSPAN_SECTION_SECONDS=str(limit_s))
-    begin = time.monotonic()
+                       LONGSPAN_SECTION_END=str(begin + limit_s))
+    adopt_orphans()
+    others = descendants()
     with open(out / f"{section.name}.log", "wb") as log:
         try:
             process = subprocess.Popen(
@@ -110,8 +160,10 @@ def run_section(section, out, limit_s):
                 start_new_session=True)
         except OSError as error:
             return Outcome(section.name, "failed", 0.0, 127, str(error))
-        stopped = wait_bounded(process, log, limit_s)
-        end_group(process)  # what the section left behind, too
+        try:
+            stopped = wait_bounded(process, log, limit_s)
+        finally:  # what it left behind, and all of it after Ctrl-C
+            end_section(process, others)
         code = process.wait()
     found = read_result(result)
     result.unlink(missing_ok=True)

@@ -20,6 +20,19 @@ PREAMBLE = (f"import sys, os, time, signal\nsys.path.insert(0, {str(HERE)!r})\n"
             "t = r.table('numbers', ['name', 'value'])\n")
 
 
+def assert_gone(test, pid):
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        try:
+            state = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return
+        if state.rsplit(")", 1)[1].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    test.fail(f"process {pid} is still there")
+
+
 class SectionsTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -74,7 +87,7 @@ class SectionsTest(unittest.TestCase):
         self.assertEqual(outcome.status, "timed out")
         self.assertEqual(outcome.tables[0]["rows"], [["before", 1]])
         self.assertLess(outcome.seconds, 6)
-        self.assert_gone(int(pid_file.read_text()))
+        assert_gone(self, int(pid_file.read_text()))
 
     def test_what_a_good_section_leaves_running_is_ended(self):
         pid_file = self.out / "pid"
@@ -82,19 +95,29 @@ class SectionsTest(unittest.TestCase):
             "import subprocess\nchild = subprocess.Popen(['sleep', '600'])\n"
             f"open({str(pid_file)!r}, 'w').write(str(child.pid))\nr.end()")
         self.assertEqual(outcome.status, "passed")
-        self.assert_gone(int(pid_file.read_text()))
+        assert_gone(self, int(pid_file.read_text()))
 
-    def assert_gone(self, pid):
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
-            try:
-                state = pathlib.Path(f"/proc/{pid}/stat").read_text()
-            except OSError:
-                return
-            if state.rsplit(")", 1)[1].split()[0] == "Z":
-                return
-            time.sleep(0.05)
-        self.fail(f"process {pid} is still there")
+    def test_sessions_of_their_own_are_ended_too(self):
+        """As daemons do, whose parent ends before them or with the section."""
+        pid_file = self.out / "pid"
+        code = ("import subprocess\nchild = subprocess.Popen(\n"
+                "    ['sh', '-c', 'setsid sleep 600 & echo $! >%s; %s'],\n"
+                "    start_new_session=True)\n%s")
+        runner.GRACE_SECONDS = 0.5
+        for parent, then, status in (
+                ("wait", "time.sleep(600)", "timed out"),
+                ("exit", "child.wait()\ntime.sleep(600)", "timed out"),
+                ("exit", "child.wait()\nr.end()", "passed")):
+            outcome = self.run_one(code % (pid_file, parent, then), 1.5)
+            self.assertEqual(outcome.status, status)
+            assert_gone(self, int(pid_file.read_text()))
+
+    def test_the_section_ends_on_the_clock_of_its_runner(self):
+        begin = time.monotonic()
+        outcome = self.run_one(
+            "t.add('end', section.seconds_left() + time.monotonic())\nr.end()")
+        end = outcome.tables[0]["rows"][0][1]
+        self.assertAlmostEqual(end, begin + 20.0, delta=0.05)
 
     def test_endless_output_is_cut(self):
         runner.LOG_LIMIT_BYTES = 1 << 20
@@ -224,6 +247,73 @@ class ConformanceTest(unittest.TestCase):
         outcome = self.run_section("determinism")
         self.assertEqual(outcome.status, "not run")
         self.assertIn("built without CUDA", outcome.note)
+
+
+# `longspan`, whose daemon is a session of its own and whose jobs do as WATCH.
+FAKE_LONGSPAN = """#!/bin/sh
+case $1 in
+  up)
+    for word in "$@"; do
+      case $word in --run-dir=*) run=${word#*=};; esac
+    done
+    echo "the driver said no" >"$run/worker-0.log"
+    mkdir "$run/models"
+    setsid sleep 600 &
+    echo $! >"$run.pid"
+    wait ;;
+  workers) echo '"state":"READY"' ;;
+  submit) echo job-1 ;;
+  watch) WATCH ;;
+esac
+"""
+
+
+class JobsTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.out = pathlib.Path(folder.name)
+        (self.out / "fake_gpu").touch()
+
+    def run_section(self, watch, limit_s):
+        program = self.out / "longspan"
+        program.write_text(FAKE_LONGSPAN.replace("WATCH", watch))
+        program.chmod(0o755)
+        return runner.run_section(
+            runner.Section("jobs", [sys.executable, HERE / "section_jobs.py"],
+                           limit_s, {"LONGSPAN_BIN_DIR": str(self.out),
+                                     "LONGSPAN_GPU_OUT": str(self.out)}),
+            self.out, limit_s)
+
+    def check_remains(self):
+        """The daemon is gone; its log stays, and is in the section's."""
+        assert_gone(self, int((self.out / "jobs.pid").read_text()))
+        self.assertEqual(
+            sorted(path.name for path in (self.out / "jobs").iterdir()),
+            ["up.log", "worker-0.log"])
+        self.assertIn("-- worker-0.log\nthe driver said no\n",
+                      (self.out / "jobs.log").read_text())
+
+    def test_a_job_that_fails(self):
+        outcome = self.run_section("echo 'rank 1: no NCCL' >&2; exit 3", 60)
+        self.assertEqual(outcome.status, "failed", outcome)
+        self.assertEqual(len(outcome.failures), 1)
+        self.assertRegex(outcome.failures[0],
+                         r"watch --json job-1: exit 3: rank 1: no NCCL$")
+        self.check_remains()
+
+    def test_a_job_that_hangs_is_ended_by_the_section(self):
+        outcome = self.run_section("sleep 600", 18)
+        self.assertEqual(outcome.status, "failed", outcome)
+        self.assertEqual(outcome.failures,
+                         ["longspan watch: not done in time"])
+        self.check_remains()
+
+    def test_a_section_that_is_ended_keeps_the_logs(self):
+        outcome = self.run_section(
+            "kill -TERM $PPID; sleep 600", 18)
+        self.assertEqual(outcome.exit_status, 128 + 15, outcome)
+        self.check_remains()
 
 
 # Prints what a bench prints; its first line tells how it was called.
