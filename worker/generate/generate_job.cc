@@ -87,6 +87,15 @@ absl::StatusOr<std::vector<double>> Prefill(const GenerateOptions& options,
   return log_probabilities;
 }
 
+// Proves what the prompt's collectives moved (process_group.h: order) while
+// all ranks still take part. Rank 0 asks the group nothing more before it has
+// streamed its last token.
+absl::Status ConfirmState(const GenerateEnvironment& env) {
+  if (env.context.group == nullptr) return absl::OkStatus();
+  RETURN_IF_ERROR(env.context.stream->Synchronize());
+  return env.context.group->Barrier();
+}
+
 absl::Status SumOverAllRanks(const GenerateEnvironment& env,
                              std::vector<double>& values) {
   if (values.empty()) return absl::OkStatus();
@@ -163,6 +172,7 @@ absl::StatusOr<GenerateOutcome> RunGenerate(const GenerateOptions& options,
            .context_tokens = env.prompt->size() + options.max_new_tokens}));
   ASSIGN_OR_RETURN(std::vector<double> log_probabilities,
                    Prefill(options, env, *pass));
+  RETURN_IF_ERROR(ConfirmState(env));
   RETURN_IF_ERROR(SumOverAllRanks(env, log_probabilities));
   ASSIGN_OR_RETURN(GenerateOutcome outcome,
                    DecodeOrWait(options, env, *pass, started));

@@ -1,9 +1,9 @@
 // The job "generate": continues a prompt.
 //
 // The whole gang reads the prompt but its last token, in pieces that are
-// shared out over the ranks, as in training. Then rank 0 alone goes on from
-// the recurrent state, one token at a time, beginning with the prompt's last;
-// the other ranks wait, asleep, until it has finished or died.
+// shared out over the ranks, as in training. When all have confirmed that
+// state, rank 0 alone goes on from it, one token at a time, beginning with the
+// prompt's last; the other ranks wait, asleep, until it has finished or died.
 #pragma once
 
 #include <cstdint>

@@ -103,7 +103,8 @@ void Comm::RunInStream(void* context) {
 
 void Comm::Run(Operation& operation, int64_t number) {
   if (faults_.Strikes("die", number)) _exit(9);
-  if (faults_.Strikes("error", number)) {
+  if (faults_.Strikes("lose", number)) return;
+  if (faults_.Strikes("error", number) || faults_.Strikes("lose", number - 1)) {
     Fail(worker::kNcclRemoteError, "socket closed by remote peer");
     return AwaitAbort();
   }
