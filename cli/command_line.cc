@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/op_command.h"
 #include "common/base/edit_distance.h"
 #include "common/base/version.h"
 
@@ -39,11 +40,16 @@ class CommandLine {
     AddWorkers();
     AddGenerate();
     AddUp();
+    AddOpCommand(app_, op_, [this](ExitCode code) { exit_code_ = code; });
     AddCompletion();
   }
 
   int Run(int argc, char** argv) {
-    if (argc > 1 && !KnowsCommand(argv[1])) {
+    if (argc > 1 && !KnowsName(app_, argv[1], "command")) {
+      return static_cast<int>(ExitCode::kUsage);
+    }
+    if (argc > 2 && argv[1] == std::string("op") &&
+        !KnowsName(*app_.get_subcommand("op"), argv[2], "op")) {
       return static_cast<int>(ExitCode::kUsage);
     }
     try {
@@ -61,18 +67,21 @@ class CommandLine {
   CLI::App& app() { return app_; }
 
  private:
-  // False, with a hint on stderr, for a first word that is no command.
-  bool KnowsCommand(const std::string& word) {
+  // False, with a hint on stderr, for a word that is no subcommand.
+  static bool KnowsName(const CLI::App& app, const std::string& word,
+                        const std::string& kind) {
     if (word.empty() || word[0] == '-') return true;
     std::vector<std::string> names;
-    for (const CLI::App* command : app_.get_subcommands({})) {
+    for (const CLI::App* command : app.get_subcommands({})) {
       if (command->get_name() == word) return true;
       names.push_back(command->get_name());
     }
     std::optional<std::string> closest = ClosestName(word, names);
-    std::cerr << "longspan: '" << word << "' is not a command"
+    const std::string where = kind == "op" ? "op --list" : "--help";
+    std::cerr << "longspan: '" << word << "' is not "
+              << (kind == "op" ? "an " : "a ") << kind
               << (closest ? "; did you mean '" + *closest + "'?"
-                          : "; see longspan --help")
+                          : "; see longspan " + where)
               << "\n";
     return false;
   }
@@ -375,6 +384,7 @@ class CommandLine {
   WorkersOptions workers_;
   GenerateOptions generate_;
   UpOptions up_;
+  OpOptions op_;
   std::string shell_;
 };
 

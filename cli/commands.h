@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -134,6 +135,18 @@ struct UpOptions {
   std::string binary_directory;  // empty: beside this program
 };
 ExitCode RunUp(const UpOptions& options);
+
+struct OpOptions {
+  std::string name;   // of cli/op/op_table.h
+  std::string input;  // safetensors files
+  std::string output;
+  std::string backend = "cpu";
+  std::string dtype;  // "f32", "f64", "bf16"; empty: that of the tensors
+  int threads = 1;
+  std::map<std::string, std::string> flags;  // of the op
+};
+ExitCode RunOp(const OpOptions& options);
+ExitCode RunOpList();
 
 // shell: "bash", "zsh" or "fish".
 ExitCode RunCompletion(const std::string& shell);

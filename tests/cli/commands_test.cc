@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command_line.h"
+#include "tests/cli/command_output.h"
 #include "tests/cli/fake_job_service.h"
 
 namespace longspan::cli {
@@ -27,22 +27,7 @@ train:
   optimizer: {learning_rate: 0.01}
 )";
 
-struct Output {
-  int code;
-  std::string out;
-  std::string err;
-};
-
-Output Longspan(std::vector<std::string> words) {
-  words.insert(words.begin(), "longspan");
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  int code = RunCommandLine(static_cast<int>(argv.size()), argv.data());
-  std::string out = testing::internal::GetCapturedStdout();
-  return {code, out, testing::internal::GetCapturedStderr()};
-}
+using Output = CommandOutput;
 
 std::string WriteFile(const std::string& name, const std::string& content) {
   std::string path = testing::TempDir() + name;

@@ -12,10 +12,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/safetensors/safetensors_reader.h"
 #include "kernels/api/tensor_view.h"
 #include "worker/checkpoint/checkpoint_tensor.h"
 #include "worker/checkpoint/manifest.h"
-#include "worker/checkpoint/safetensors_reader.h"
 
 namespace longspan::worker {
 

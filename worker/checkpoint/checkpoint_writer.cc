@@ -10,10 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
+#include "common/safetensors/safetensors_header.h"
 #include "worker/checkpoint/checkpoint_directory.h"
 #include "worker/checkpoint/checkpoint_reader.h"
 #include "worker/checkpoint/durable_file.h"
-#include "worker/checkpoint/safetensors_header.h"
 
 namespace longspan::worker {
 namespace {

@@ -1,4 +1,4 @@
-#include "worker/checkpoint/safetensors_header.h"
+#include "common/safetensors/safetensors_header.h"
 
 #include <algorithm>
 #include <cstring>
@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 
-namespace longspan::worker {
+namespace longspan {
 namespace {
 
 using Json = nlohmann::json;
@@ -220,4 +220,4 @@ absl::StatusOr<std::string> BuildSafetensorsHeader(SafetensorsHeader& header) {
   return bytes + json;
 }
 
-}  // namespace longspan::worker
+}  // namespace longspan

@@ -15,7 +15,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace longspan::worker {
+namespace longspan {
 
 struct SafetensorsEntry {
   std::string name;
@@ -47,4 +47,4 @@ absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::string_view json,
 // multiple of 8. kInvalidArgument for duplicate names or unknown types.
 absl::StatusOr<std::string> BuildSafetensorsHeader(SafetensorsHeader& header);
 
-}  // namespace longspan::worker
+}  // namespace longspan

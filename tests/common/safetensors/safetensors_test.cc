@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "worker/checkpoint/safetensors_header.h"
-#include "worker/checkpoint/safetensors_reader.h"
+#include "common/safetensors/safetensors_header.h"
+#include "common/safetensors/safetensors_reader.h"
 
-namespace longspan::worker {
+namespace longspan {
 namespace {
 
 using ::testing::ElementsAre;
@@ -210,4 +210,4 @@ TEST_F(SafetensorsReaderTest, MissingFilesAreNotFound) {
 }
 
 }  // namespace
-}  // namespace longspan::worker
+}  // namespace longspan

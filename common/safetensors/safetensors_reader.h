@@ -8,9 +8,9 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "worker/checkpoint/safetensors_header.h"
+#include "common/safetensors/safetensors_header.h"
 
-namespace longspan::worker {
+namespace longspan {
 
 class SafetensorsReader {
  public:
@@ -42,4 +42,4 @@ class SafetensorsReader {
   SafetensorsHeader header_;
 };
 
-}  // namespace longspan::worker
+}  // namespace longspan

@@ -1,4 +1,4 @@
-#include "worker/checkpoint/safetensors_reader.h"
+#include "common/safetensors/safetensors_reader.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -12,7 +12,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/unique_fd.h"
 
-namespace longspan::worker {
+namespace longspan {
 namespace {
 
 constexpr size_t kLengthBytes = sizeof(uint64_t);
@@ -86,4 +86,4 @@ std::string_view SafetensorsReader::Bytes(const SafetensorsEntry& entry) const {
           static_cast<size_t>(entry.end - entry.begin)};
 }
 
-}  // namespace longspan::worker
+}  // namespace longspan

@@ -1,0 +1,149 @@
+#include "cli/op/op_call.h"
+
+#include <cstring>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+
+namespace longspan::cli {
+namespace {
+
+using kernels::DType;
+using kernels::TensorView;
+
+constexpr char kDocumentStarts[] = "document_starts";
+
+TensorView ViewOf(void* data, DType dtype, const std::vector<int64_t>& s) {
+  switch (s.size()) {
+    case 0:
+      return TensorView(data, dtype, {1});
+    case 1:
+      return TensorView(data, dtype, {s[0]});
+    case 2:
+      return TensorView(data, dtype, {s[0], s[1]});
+    case 3:
+      return TensorView(data, dtype, {s[0], s[1], s[2]});
+    case 4:
+      return TensorView(data, dtype, {s[0], s[1], s[2], s[3]});
+    default:
+      LONGSPAN_CHECK_EQ(s.size(), 5u);
+      return TensorView(data, dtype, {s[0], s[1], s[2], s[3], s[4]});
+  }
+}
+
+// [rows, last size]
+std::vector<int64_t> Rows(const std::vector<int64_t>& shape) {
+  int64_t rows = 1;
+  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
+  return {rows, shape.back()};
+}
+
+}  // namespace
+
+absl::StatusOr<DeviceBuffer> DeviceBuffer::Allocate(kernels::Backend& backend,
+                                                    int64_t bytes) {
+  DeviceBuffer buffer;
+  ASSIGN_OR_RETURN(buffer.data_, backend.memory().Allocate(bytes));
+  buffer.backend_ = &backend;
+  buffer.bytes_ = bytes;
+  return buffer;
+}
+
+DeviceBuffer& DeviceBuffer::operator=(DeviceBuffer&& other) noexcept {
+  std::swap(backend_, other.backend_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+DeviceBuffer::~DeviceBuffer() {
+  if (backend_ != nullptr) backend_->memory().Free(data_, bytes_);
+}
+
+const OpCall::Entry& OpCall::Find(const std::string& name) const {
+  const auto entry = tensors_.find(name);
+  LONGSPAN_CHECK(entry != tensors_.end()) << "no tensor " << name;
+  return entry->second;
+}
+
+TensorView OpCall::view(const std::string& name) const {
+  return has(name) ? Find(name).view : TensorView();
+}
+
+const std::vector<int64_t>& OpCall::ShapeOf(const std::string& name) const {
+  return Find(name).shape;
+}
+
+DType OpCall::TypeOf(const std::string& name) const {
+  return Find(name).view.dtype();
+}
+
+kernels::Documents OpCall::documents() const {
+  if (!has(kDocumentStarts)) return {};
+  const TensorView device = view(kDocumentStarts);
+  return {
+      document_starts_.data(), static_cast<int64_t>(document_starts_.size()),
+      place_.backend->memory().host_accessible() ? nullptr
+                                                 : device.data_as<int64_t>()};
+}
+
+double OpCall::number(const std::string& flag, double otherwise) const {
+  const auto value = flags_.find(flag);
+  return value == flags_.end() ? otherwise : std::stod(value->second);
+}
+
+int64_t OpCall::integer(const std::string& flag, int64_t otherwise) const {
+  const auto value = flags_.find(flag);
+  return value == flags_.end() ? otherwise : std::stoll(value->second);
+}
+
+std::string OpCall::text(const std::string& flag,
+                         const std::string& otherwise) const {
+  const auto value = flags_.find(flag);
+  return value == flags_.end() ? otherwise : value->second;
+}
+
+absl::StatusOr<TensorView> OpCall::Workspace(int64_t bytes) {
+  if (bytes == 0) return TensorView();
+  ASSIGN_OR_RETURN(DeviceBuffer buffer,
+                   DeviceBuffer::Allocate(backend(), bytes));
+  const TensorView view(buffer.data(), DType::kU8, {bytes});
+  workspaces_.push_back(std::move(buffer));
+  return view;
+}
+
+absl::Status OpCall::Add(const std::string& name, DType dtype,
+                         const std::vector<int64_t>& shape, bool any_leading,
+                         const std::string* host) {
+  Entry entry;
+  entry.shape = shape;
+  const TensorView sizes =
+      ViewOf(nullptr, dtype, any_leading ? Rows(shape) : shape);
+  ASSIGN_OR_RETURN(entry.buffer,
+                   DeviceBuffer::Allocate(backend(), sizes.byte_count()));
+  entry.view =
+      ViewOf(entry.buffer.data(), dtype, any_leading ? Rows(shape) : shape);
+  if (host != nullptr) {
+    LONGSPAN_CHECK_EQ(static_cast<int64_t>(host->size()), sizes.byte_count());
+    RETURN_IF_ERROR(backend().memory().CopyToDevice(
+        host->data(), entry.buffer.data(), sizes.byte_count(), stream()));
+  }
+  if (name == kDocumentStarts) {
+    document_starts_.resize(host->size() / sizeof(int64_t));
+    std::memcpy(document_starts_.data(), host->data(), host->size());
+  }
+  tensors_[name] = std::move(entry);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> OpCall::Read(const std::string& name) const {
+  const Entry& entry = Find(name);
+  std::string bytes(entry.view.byte_count(), '\0');
+  RETURN_IF_ERROR(backend().memory().CopyToHost(
+      entry.buffer.data(), bytes.data(), entry.view.byte_count(), stream()));
+  RETURN_IF_ERROR(stream().Synchronize());
+  return bytes;
+}
+
+}  // namespace longspan::cli

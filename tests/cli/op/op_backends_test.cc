@@ -1,0 +1,134 @@
+// Every op and variant through the command: the backends agree with the
+// reference in double, and lists and help know all of them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cli/op/op_example.h"
+#include "cli/op/op_table.h"
+#include "common/base/check.h"
+#include "kernels/select/backend_registry.h"
+#include "tests/cli/op/op_files.h"
+
+namespace longspan::cli {
+namespace {
+
+using kernels::DType;
+using testing::HasSubstr;
+
+struct Example {
+  const OpDescription* op;
+  const OpVariant* variant;
+};
+
+std::vector<Example> Examples() {
+  std::vector<Example> examples;
+  for (const OpDescription& op : OpTable()) {
+    for (const OpVariant& variant : op.variants) {
+      examples.push_back({&op, &variant});
+    }
+  }
+  return examples;
+}
+
+std::string NameOf(const testing::TestParamInfo<Example>& info) {
+  std::string name = info.param.op->name + "_" + info.param.variant->name;
+  for (char& c : name) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  }
+  return name;
+}
+
+class OpBackendsTest : public testing::TestWithParam<Example> {
+ protected:
+  // The example's tensors in `type`, run by the command.
+  static CommandOutput Run(DType type, const std::string& backend) {
+    const OpDescription& op = *GetParam().op;
+    const OpVariant& variant = *GetParam().variant;
+    std::vector<std::string> words = {"--backend", backend};
+    for (const auto& [flag, value] : variant.flags) {
+      words.push_back("--" + flag);
+      words.push_back(value);
+    }
+    const Passes passes =
+        op.backward ? Passes::kForwardBackward : Passes::kForward;
+    return RunOpOn(op.name, ExampleTensors(op, variant, type, passes), words);
+  }
+
+  // A backend against the reference in double. Operands of a narrow type are
+  // rounded before either sees them.
+  static void Compare(DType type, const std::string& backend,
+                      double tolerance) {
+    const CommandOutput expected_output = Run(DType::kF64, "reference");
+    ASSERT_EQ(expected_output.code, 0) << expected_output.err;
+    const auto expected = ReadTensors(OpFile("out"));
+    const CommandOutput output = Run(type, backend);
+    if (backend == "cuda" && output.code == 2) {
+      EXPECT_THAT(output.err,
+                  testing::AnyOf(HasSubstr("cuda"), HasSubstr("needs type")));
+      return;
+    }
+    ASSERT_EQ(output.code, 0) << output.err;
+    const auto actual = ReadTensors(OpFile("out"));
+    EXPECT_GE(actual.size(), 1u);
+    ASSERT_EQ(actual.size(), expected.size());
+    for (const auto& [name, values] : expected) {
+      EXPECT_LE(RelativeRms(actual.at(name), values), tolerance) << name;
+    }
+  }
+};
+
+TEST_P(OpBackendsTest, CpuInDouble) { Compare(DType::kF64, "cpu", 1e-10); }
+TEST_P(OpBackendsTest, CpuInSingle) { Compare(DType::kF32, "cpu", 1e-5); }
+// Products of f32 operands are those of TF32 or of split bf16.
+TEST_P(OpBackendsTest, Cuda) { Compare(DType::kF32, "cuda", 1e-2); }
+// Half of bf16's last bit in operands, a few of which meet.
+TEST_P(OpBackendsTest, ReferenceOfRounded) {
+  Compare(DType::kBF16, "reference", 0.03);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, OpBackendsTest, testing::ValuesIn(Examples()),
+                         NameOf);
+
+TEST(OpListTest, ListsEveryOpAndVariant) {
+  const CommandOutput output = Longspan({"op", "--list"});
+  EXPECT_EQ(output.code, 0);
+  for (const Example& example : Examples()) {
+    EXPECT_THAT(output.out, HasSubstr("\n  " + example.variant->name + " "));
+    EXPECT_THAT(output.out, HasSubstr(example.op->equation.substr(0, 10)));
+  }
+  EXPECT_THAT(output.out, HasSubstr("cpu f32, f64"));
+  EXPECT_THAT(output.out, HasSubstr("cuda f32, bf16"));
+}
+
+TEST(OpListTest, EveryOpHasHelp) {
+  for (const OpDescription& op : OpTable()) {
+    const CommandOutput output = Longspan({"op", op.name, "--help"});
+    EXPECT_EQ(output.code, 0);
+    for (const OpTensor& tensor : op.tensors) {
+      EXPECT_THAT(output.out, HasSubstr("\n  " + tensor.name + " "));
+    }
+    for (const OpFlag& flag : op.flags) {
+      EXPECT_THAT(output.out, HasSubstr("--" + flag.name));
+    }
+  }
+}
+
+TEST(OpTableTest, NamesAreNamesOfOneThing) {
+  std::set<std::string> ops;
+  for (const OpDescription& op : OpTable()) {
+    EXPECT_TRUE(ops.insert(op.name).second) << op.name;
+    EXPECT_FALSE(op.variants.empty()) << op.name;
+    std::set<std::string> tensors;
+    for (const OpTensor& tensor : op.tensors) {
+      EXPECT_TRUE(tensors.insert(tensor.name).second) << tensor.name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace longspan::cli
