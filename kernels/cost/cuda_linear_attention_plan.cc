@@ -44,7 +44,8 @@ int64_t BlocksOnSegment(Stage stage, const LinearAttentionShape& shape) {
   const int64_t dv = shape.value_dim;
   int64_t tiles = LinearZTiles(dk, dv);
   if (stage == Stage::kGradients) tiles += 2 * LinearZTiles(dv, dk);
-  return tiles * shape.batch * shape.heads;
+  // No batch or no heads: a plan without blocks.
+  return std::max<int64_t>(1, tiles * shape.batch * shape.heads);
 }
 
 double PassMilliseconds(double bytes, double operations) {

@@ -35,7 +35,9 @@ CudaAttentionGrid MakeGrid(const CudaAttentionTile& tile, int64_t units,
   grid.tile = tile;
   grid.units = units;
   grid.row_tiles = CeilDiv(rows, tile.rows);
-  grid.section_units = std::clamp<int64_t>(section_units, 1, units);
+  // No batch or no heads: a grid without blocks.
+  grid.section_units =
+      std::clamp<int64_t>(section_units, 1, std::max<int64_t>(1, units));
   grid.blocks = units * grid.row_tiles * splits;
   return grid;
 }
@@ -49,13 +51,13 @@ int64_t StreamsPerSection(const SoftmaxAttentionShape& shape, int64_t tokens) {
 // At most one wave of blocks.
 int Splits(int64_t blocks, int64_t concurrent, int64_t key_tiles) {
   return static_cast<int>(std::clamp<int64_t>(
-      concurrent / blocks, 1,
+      concurrent / std::max<int64_t>(1, blocks), 1,
       std::clamp<int64_t>(key_tiles / kSplitTiles, 1, kMaxSplits)));
 }
 
 CudaAttentionForwardPlan PlanForward(const SoftmaxAttentionShape& shape,
                                      int splits, bool vectors) {
-  const int64_t group = shape.heads / shape.key_heads;
+  const int64_t group = std::max<int64_t>(1, shape.heads / shape.key_heads);
   CudaAttentionForwardPlan plan;
   plan.padded_dim = PadHeadDim(shape.head_dim);
   plan.planes = Planes(shape);

@@ -6,7 +6,6 @@
 #include <memory>
 #include <string>
 
-#include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/shared_library.h"
 #include "common/base/status_macros.h"
@@ -269,11 +268,10 @@ class CublasLtGemm : public Gemm {
  public:
   absl::Status Run(ConstTensorView a, ConstTensorView b, TensorView c,
                    const MatMulOptions& options, Stream& stream) override {
-    RETURN_IF_ERROR(CheckGemmTypes(a, b, c));
+    RETURN_IF_ERROR(CheckGemm(a, b, c, options));
     if (c.element_count() == 0) return absl::OkStatus();
     CudaStream& cuda_stream = CudaStream::Of(stream);
     const Product product = ProductOf(a, b, c, options, cuda_stream.device());
-    LONGSPAN_CHECK(product.depth > 0) << product.ToString();
     MutexLock lock(mu_);
     RETURN_IF_ERROR(Open(product.device));
     ASSIGN_OR_RETURN(const Plan* const plan, PlanFor(product));

@@ -43,4 +43,7 @@ absl::Status StatusOfError(int code, const std::string& call,
 absl::Status LaunchStatus(int code, const char* kernel,
                           const LaunchShape& shape);
 
+// kUnimplemented, in a sentence, for a grid beyond the device's limit.
+absl::Status CheckGrid(const char* op, const LaunchShape& shape);
+
 }  // namespace longspan::kernels::cuda

@@ -2,6 +2,7 @@
 // owns a slice of the vocabulary and a tile of columns, reads all ids, lists
 // the tokens whose rows it owns in order, and adds them to the table one after
 // the other. An id outside the vocabulary counts as row 0.
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "kernels/api/dense_operands.h"
 #include "kernels/cost/cuda_op_plan.h"
@@ -133,6 +134,15 @@ EmbedBackwardKernel(const EmbedParams p) {
   }
 }
 
+// Row 0 stands in for ids outside the vocabulary.
+absl::Status CheckVocabulary(const char* op, ConstTensorView ids,
+                             ConstTensorView table) {
+  if (table.size(0) > 0 || ids.size(0) == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(op, ": table ", table.DebugString(), " has no rows for ",
+                   ids.size(0), " ids, needs at least 1"));
+}
+
 EmbedParams ParamsOf(ConstTensorView ids, ConstTensorView table,
                      ConstTensorView rows) {
   EmbedParams params = {};
@@ -160,6 +170,7 @@ absl::Status CudaDense::MatMul(ConstTensorView a, ConstTensorView b,
 absl::Status CudaDense::Embed(ConstTensorView ids, ConstTensorView table,
                               TensorView out, Stream& stream) {
   RETURN_IF_ERROR(CheckEmbed(ids, table, out, kCudaOperands));
+  RETURN_IF_ERROR(CheckVocabulary("Embed", ids, table));
   EmbedParams params = ParamsOf(ids, table, out);
   params.table = table.data();
   const int64_t packs = params.tokens * params.packs_per_row;
@@ -176,6 +187,7 @@ absl::Status CudaDense::EmbedBackward(ConstTensorView ids,
                                       ConstTensorView d_out, TensorView d_table,
                                       Stream& stream) {
   RETURN_IF_ERROR(CheckEmbedBackward(ids, d_out, d_table, kCudaOperands));
+  RETURN_IF_ERROR(CheckVocabulary("EmbedBackward", ids, d_table));
   EmbedParams params = ParamsOf(ids, d_table, d_out);
   params.d_table = d_table.data_as<float>();
   params.plan = PlanCudaEmbedBackward(params.vocabulary, params.size);

@@ -33,8 +33,9 @@ class Gemm {
 
 std::unique_ptr<Gemm> CreateGemm();
 
-// kUnimplemented, in a sentence, unless the types are of the list above.
-absl::Status CheckGemmTypes(ConstTensorView a, ConstTensorView b,
-                            ConstTensorView c);
+// kUnimplemented, in a sentence, unless the types are of the list above;
+// kInvalidArgument for sums of no terms.
+absl::Status CheckGemm(ConstTensorView a, ConstTensorView b, ConstTensorView c,
+                       const MatMulOptions& options);
 
 }  // namespace longspan::kernels::cuda

@@ -58,7 +58,10 @@ class CudaLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(call.Check("Outputs"));
     call.UseOperands({inputs.q, inputs.k, inputs.v, outputs.o});
     RETURN_IF_ERROR(call.Tables());
-    RETURN_IF_ERROR(call.SegmentDecays({}));
+    // One segment alone has nothing to fold.
+    if (call.segments() > 1 || terms == ChunkTerms::kInterChunk) {
+      RETURN_IF_ERROR(call.SegmentDecays({}));
+    }
     const StateSlots initial = ViewOfState(initial_state);
     const StateSlots leaving = ViewOfState(outputs.final_state);
     ScanRole role = call.OutputRole(outputs.o);
@@ -109,7 +112,9 @@ class CudaLinearAttention : public LinearAttention {
     call.UseOperands({inputs.q, inputs.k, inputs.v, output_gradients.d_o,
                       gradients.d_q, gradients.d_k, gradients.d_v});
     RETURN_IF_ERROR(call.Tables());
-    RETURN_IF_ERROR(call.SegmentDecays({}));
+    if (call.folds() || terms == ChunkTerms::kInterChunk) {
+      RETURN_IF_ERROR(call.SegmentDecays({}));
+    }
     const Ends ends = {ViewOfState(initial_state),
                        ViewOfState(output_gradients.d_final_state),
                        ViewOfState(gradients.d_initial_state)};
@@ -147,6 +152,9 @@ class CudaLinearAttention : public LinearAttention {
                      CheckDecode(inputs, slots, state_pool, o, kCudaOperands));
     RETURN_IF_ERROR(CheckTransition("Decode", inputs.transition));
     RETURN_IF_ERROR(CheckHeadDims("Decode", sizes));
+    // A block per 128 columns of a state; two of them at most.
+    RETURN_IF_ERROR(
+        CheckBlocks("Decode", sizes, 2 * sizes.batch * sizes.heads));
     const DecodeParams params = DecodeOf(inputs, sizes, slots, state_pool, o);
     return LaunchStatus(
         LaunchDecode(params, CudaStream::Of(stream).native_handle()),
@@ -182,7 +190,7 @@ class CudaLinearAttention : public LinearAttention {
     GradientRoles roles = call.RolesOfGradients(d_o, gradients);
     StateSlots entering = ends.initial;
     StateSlots d_entering = ends.d_final;
-    if (call.segments() > 1 || call.gated()) {
+    if (call.folds()) {
       RETURN_IF_ERROR(
           call.Summaries({call.StateSummary(call.states(), !call.gated()),
                           call.GradientSummary(d_o, call.d_states(), true)}));

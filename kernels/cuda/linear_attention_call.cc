@@ -65,12 +65,13 @@ StateSlots ViewOfState(const ConstTensorView& state) {
 }
 
 absl::Status CheckHeadDims(const char* op, const LinearAttentionSizes& sizes) {
-  OperandCheck check(op, kCudaOperands);
-  check.That(
-      std::max(sizes.key_dim, sizes.value_dim) <= kCudaMaxHeadDim,
-      absl::StrCat("head sizes ", sizes.key_dim, " and ", sizes.value_dim,
-                   ": the CUDA kernels have tiles up to ", kCudaMaxHeadDim));
-  return check.status();
+  if (std::max(sizes.key_dim, sizes.value_dim) <= kCudaMaxHeadDim) {
+    return absl::OkStatus();
+  }
+  return absl::UnimplementedError(
+      absl::StrCat(op, ": head sizes ", sizes.key_dim, " and ", sizes.value_dim,
+                   ", the cuda backend has up to ", kCudaMaxHeadDim,
+                   "; use the cpu backend or more heads of a smaller size"));
 }
 
 absl::Status CheckTransition(const char* op, Transition transition) {
@@ -79,7 +80,17 @@ absl::Status CheckTransition(const char* op, Transition transition) {
   if (transition == Transition::kDense) name = "the delta rule";
   if (name == nullptr) return absl::OkStatus();
   return absl::UnimplementedError(
-      absl::StrCat(op, ": the cuda backend has no kernels for ", name));
+      absl::StrCat(op, ": the cuda backend has no kernels for ", name,
+                   "; the cpu backend has them"));
+}
+
+absl::Status CheckBlocks(const char* op, const LinearAttentionSizes& sizes,
+                         int64_t blocks) {
+  if (blocks <= kMaxGridBlocks) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(
+      op, ": ", sizes.batch * sizes.heads, " heads of ", sizes.tokens,
+      " tokens need ", blocks, " blocks, a grid has up to ", kMaxGridBlocks,
+      "; split the call by batch or heads"));
 }
 
 FoldParams FoldOfRanks(const ConstTensorView& states,
@@ -187,11 +198,7 @@ absl::Status LinearAttentionCall::Check(const char* op) const {
   const int64_t blocks =
       std::max(sequences * plan_.chunks / 4 + 1,
                sequences * plan_.segments * 3 * LinearZTiles(1, 256));
-  check.That(
-      blocks <= kMaxGridBlocks,
-      absl::StrCat(sequences, " heads of ", sizes_.tokens, " tokens need ",
-                   blocks, " blocks; a grid has at most ", kMaxGridBlocks,
-                   ": split the call"));
+  RETURN_IF_ERROR(CheckBlocks(op, sizes_, blocks));
   return check.status();
 }
 

@@ -21,6 +21,10 @@ absl::Status CheckTransition(const char* op, Transition transition);
 // Refuses what the kernels have no tile for.
 absl::Status CheckHeadDims(const char* op, const LinearAttentionSizes& sizes);
 
+// Refuses grids beyond the device's limit.
+absl::Status CheckBlocks(const char* op, const LinearAttentionSizes& sizes,
+                         int64_t blocks);
+
 FoldParams FoldOfRanks(const ConstTensorView& states,
                        const ConstTensorView& log_decays,
                        const ConstTensorView& initial_state, bool reverse,
@@ -54,6 +58,8 @@ class LinearAttentionCall {
 
   int64_t segments() const { return plan_.segments; }
   bool gated() const { return inputs_.transition == Transition::kScalar; }
+  // Whether gradients need the states at the ends of segments.
+  bool folds() const { return segments() > 1 || gated(); }
   // S before, or dS after, each segment [segments + 1][B][H][Dk][Dv].
   StateSlots states() const { return SlotsAt(plan_.states); }
   StateSlots d_states() const { return SlotsAt(plan_.d_states); }

@@ -96,9 +96,8 @@ ScanKernel(const ScanParams p) {
 
 template <class Tile>
 int Launch(const ScanParams& params, void* stream) {
-  const LinearGrid& grid = params.grid;
-  const int64_t blocks = grid.segments * grid.batch * grid.heads *
-                         params.z_tiles * params.role_count;
+  const int64_t blocks =
+      LinearBlocks(params.grid, params.role_count, params.z_tiles);
   return LaunchKernel(
       ScanKernel<Tile>,
       LaunchShape{blocks, Tile::kThreads, ScanLayout<Tile>::kBytes}, stream,
@@ -108,21 +107,8 @@ int Launch(const ScanParams& params, void* stream) {
 }  // namespace
 
 int LaunchScan(LinearTileKind kind, const ScanParams& params, void* stream) {
-  switch (kind) {
-    case LinearTileKind::kY64:
-      return Launch<LinearTile<64, 4, false>>(params, stream);
-    case LinearTileKind::kY128:
-      return Launch<LinearTile<128, 8, false>>(params, stream);
-    case LinearTileKind::kY256:
-      return Launch<LinearTile<256, 8, false>>(params, stream);
-    case LinearTileKind::kGeneral64:
-      return Launch<LinearTile<64, 4, true>>(params, stream);
-    case LinearTileKind::kGeneral128:
-      return Launch<LinearTile<128, 8, true>>(params, stream);
-    case LinearTileKind::kGeneral256:
-      return Launch<LinearTile<256, 8, true>>(params, stream);
-  }
-  return kLaunchInvalidValue;
+  return WithLinearTile(
+      kind, [&](auto tile) { return Launch<decltype(tile)>(params, stream); });
 }
 
 }  // namespace longspan::kernels::cuda

@@ -108,9 +108,8 @@ SummaryKernel(const SummaryParams p) {
 
 template <class Tile>
 int Launch(const SummaryParams& params, void* stream) {
-  const LinearGrid& grid = params.grid;
-  const int64_t blocks = grid.segments * grid.batch * grid.heads *
-                         params.z_tiles * params.role_count;
+  const int64_t blocks =
+      LinearBlocks(params.grid, params.role_count, params.z_tiles);
   return LaunchKernel(
       SummaryKernel<Tile>,
       LaunchShape{blocks, Tile::kThreads, SummaryLayout<Tile>::kBytes}, stream,
@@ -121,21 +120,8 @@ int Launch(const SummaryParams& params, void* stream) {
 
 int LaunchSummary(LinearTileKind kind, const SummaryParams& params,
                   void* stream) {
-  switch (kind) {
-    case LinearTileKind::kY64:
-      return Launch<LinearTile<64, 4, false>>(params, stream);
-    case LinearTileKind::kY128:
-      return Launch<LinearTile<128, 8, false>>(params, stream);
-    case LinearTileKind::kY256:
-      return Launch<LinearTile<256, 8, false>>(params, stream);
-    case LinearTileKind::kGeneral64:
-      return Launch<LinearTile<64, 4, true>>(params, stream);
-    case LinearTileKind::kGeneral128:
-      return Launch<LinearTile<128, 8, true>>(params, stream);
-    case LinearTileKind::kGeneral256:
-      return Launch<LinearTile<256, 8, true>>(params, stream);
-  }
-  return kLaunchInvalidValue;
+  return WithLinearTile(
+      kind, [&](auto tile) { return Launch<decltype(tile)>(params, stream); });
 }
 
 }  // namespace longspan::kernels::cuda

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cost/cuda_linear_attention_plan.h"
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/linear_attention_params.h"
 
@@ -34,6 +35,26 @@ struct LinearTile {
   static_assert(kWarps == 4 || kWarps == 8,
                 "four rows of score tiles, one or two warps to a row");
 };
+
+// launch(tile) with the tile that the plan chose: host code.
+template <class Launch>
+int WithLinearTile(LinearTileKind kind, const Launch& launch) {
+  switch (kind) {
+    case LinearTileKind::kY64:
+      return launch(LinearTile<64, 4, false>());
+    case LinearTileKind::kY128:
+      return launch(LinearTile<128, 8, false>());
+    case LinearTileKind::kY256:
+      return launch(LinearTile<256, 8, false>());
+    case LinearTileKind::kGeneral64:
+      return launch(LinearTile<64, 4, true>());
+    case LinearTileKind::kGeneral128:
+      return launch(LinearTile<128, 8, true>());
+    case LinearTileKind::kGeneral256:
+      return launch(LinearTile<256, 8, true>());
+  }
+  return kLaunchInvalidValue;
+}
 
 // Operands of one product step, all planes.
 template <int kPlanes>
@@ -155,6 +176,12 @@ struct BlockWork {
   int64_t h;
   int64_t segment;
 };
+
+// The blocks that BlockWorkOf tells apart: host code.
+inline int64_t LinearBlocks(const LinearGrid& grid, int role_count,
+                            int z_tiles) {
+  return grid.segments * grid.batch * grid.heads * z_tiles * role_count;
+}
 
 LONGSPAN_DEVICE BlockWork BlockWorkOf(const LinearGrid& grid, int role_count,
                                       int z_tiles) {

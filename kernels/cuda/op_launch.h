@@ -16,6 +16,8 @@ template <typename Params>
 absl::Status Launch(const char* op, void (*kernel)(Params),
                     const LaunchShape& shape, Stream& stream,
                     const Params& params) {
+  const absl::Status fits = CheckGrid(op, shape);
+  if (!fits.ok()) return fits;
   void* native = NativeStream(stream);
   return LaunchStatus(LaunchKernel(kernel, shape, native, params), op, shape);
 }

@@ -124,9 +124,9 @@ absl::Status CudaElementwise::Rotary(ConstTensorView x,
                                      Stream& stream) {
   RETURN_IF_ERROR(CheckRotary(x, positions, base, y, kCudaOperands));
   if (x.size(3) > 2 * kCudaRotaryPairs) {
-    return absl::UnimplementedError(
-        absl::StrCat("Rotary: head size ", x.size(3), ", the cuda backend has ",
-                     "up to ", 2 * kCudaRotaryPairs));
+    return absl::UnimplementedError(absl::StrCat(
+        "Rotary: head size ", x.size(3), ", the cuda backend has ", "up to ",
+        2 * kCudaRotaryPairs, "; use the cpu backend or a smaller head size"));
   }
   RotaryParams params = {};
   params.x = x.data();

@@ -39,25 +39,25 @@ absl::Status CheckSupported(const char* op,
                             const Sizes& sizes) {
   if (sizes.head_dim > kCudaAttentionMaxHeadDim) {
     return Refuse(op, absl::StrCat("head dimension ", sizes.head_dim,
-                                   " is beyond ", kCudaAttentionMaxHeadDim));
+                                   " is beyond ", kCudaAttentionMaxHeadDim,
+                                   "; the cpu backend has up to 512"));
   }
   if (!(inputs.scale > 0.0) || !std::isfinite(inputs.scale)) {
     return Refuse(
-        op, absl::StrCat("scale ", inputs.scale, " is not a positive number"));
+        op, absl::StrCat("scale ", inputs.scale,
+                         " is not a positive number; a negative one belongs "
+                         "into the queries"));
   }
   const int64_t rows = std::max(
       sizes.query_tokens * sizes.heads / sizes.key_heads, sizes.key_tokens);
   if (rows > kMaxTokens) {
-    return Refuse(op, absl::StrCat(rows, " rows are more than ", kMaxTokens));
-  }
-  if (!inputs.documents.empty() && inputs.documents.device_starts == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(op, " on cuda: documents need device_starts"));
+    return Refuse(op, absl::StrCat(rows, " rows are more than ", kMaxTokens,
+                                   "; split the queries or the keys"));
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckGrid(const char* op, const CudaAttentionGrid& grid) {
+absl::Status CheckBlocks(const char* op, const CudaAttentionGrid& grid) {
   if (grid.blocks <= kMaxGridBlocks) return absl::OkStatus();
   return Refuse(
       op, absl::StrCat(grid.blocks, " blocks are more than ", kMaxGridBlocks,
@@ -166,7 +166,7 @@ absl::StatusOr<SoftmaxForwardCall> PrepareForward(
   call.plan = splits > 0 ? PlanCudaAttentionForwardSplit(shape, splits)
               : vectors  ? PlanCudaAttentionForward(shape)
                          : PlanCudaAttentionForwardByElements(shape);
-  RETURN_IF_ERROR(CheckGrid(kOp, call.plan.grid));
+  RETURN_IF_ERROR(CheckBlocks(kOp, call.plan.grid));
   RETURN_IF_ERROR(CheckWorkspace(kOp, workspace, call.plan.workspace_bytes));
   call.params =
       ForwardParams(inputs, sizes, call.plan, vectors, o, lse, workspace);
@@ -198,8 +198,8 @@ absl::StatusOr<SoftmaxBackwardCall> PrepareSoftmaxBackward(
   RETURN_IF_ERROR(CheckSupported(kOp, inputs, sizes));
   SoftmaxBackwardCall call;
   call.plan = PlanCudaAttentionBackward(ShapeOf(sizes));
-  RETURN_IF_ERROR(CheckGrid(kOp, call.plan.by_key));
-  RETURN_IF_ERROR(CheckGrid(kOp, call.plan.by_query));
+  RETURN_IF_ERROR(CheckBlocks(kOp, call.plan.by_key));
+  RETURN_IF_ERROR(CheckBlocks(kOp, call.plan.by_query));
   RETURN_IF_ERROR(CheckWorkspace(kOp, workspace, call.plan.workspace_bytes));
   const bool vectors = HasVectors(inputs.q) && HasVectors(inputs.k) &&
                        HasVectors(inputs.v) && HasVectors(d_o) &&

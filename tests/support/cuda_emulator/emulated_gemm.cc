@@ -56,7 +56,7 @@ class EmulatedGemm : public Gemm {
  public:
   absl::Status Run(ConstTensorView a, ConstTensorView b, TensorView c,
                    const MatMulOptions& options, Stream& stream) override {
-    RETURN_IF_ERROR(CheckGemmTypes(a, b, c));
+    RETURN_IF_ERROR(CheckGemm(a, b, c, options));
     const int64_t depth = a.size(options.transpose_a ? 0 : 1);
     const Operand left{a, options.transpose_a};
     const Operand right{b, options.transpose_b};

@@ -114,11 +114,11 @@ TEST(GemmTypes, OthersAreRefusedByName) {
   const ConstTensorView f32(&x, DType::kF32, {1, 1});
   const ConstTensorView f64(&x, DType::kF64, {1, 1});
   const ConstTensorView bf16(&x, DType::kBF16, {1, 1});
-  EXPECT_TRUE(CheckGemmTypes(bf16, bf16, f32).ok());
+  EXPECT_TRUE(CheckGemm(bf16, bf16, f32, {}).ok());
   for (const auto& [a, b, c] :
        {std::array{f64, f64, f64}, std::array{f32, f32, bf16},
         std::array{f32, bf16, f32}}) {
-    const absl::Status status = CheckGemmTypes(a, b, c);
+    const absl::Status status = CheckGemm(a, b, c, {});
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
     EXPECT_THAT(std::string(status.message()),
                 testing::HasSubstr(DTypeName(c.dtype())));

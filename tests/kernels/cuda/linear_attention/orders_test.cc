@@ -67,5 +67,26 @@ TEST(CudaLinearAttentionSegments, DoNotShow) {
   }
 }
 
+// Decays over segments are for more than one, or a state from elsewhere.
+TEST(CudaLinearAttentionSegments, OneAloneHasNoDecays) {
+  Device device;
+  const LinearAttentionProblem problem(CaseNamed("ScalarB1T65H1K16V16"),
+                                       DType::kBF16);
+  for (ChunkTerms terms : {ChunkTerms::kAll, ChunkTerms::kInterChunk}) {
+    const HostTensor workspace = HostTensor::Workspace(
+        LinearAttentionWorkspaceBytes(LinearAttentionStage::kOutputs,
+                                      problem.shape(), BackendKind::kCuda, 1));
+    HostTensor o(DType::kBF16, {1, 65, 1, 16});
+    emulated::TakeStatistics();
+    ASSERT_EQ(
+        device.op().Outputs(problem.inputs(), problem.initial_state(), terms,
+                            {o.view(), {}}, workspace.view(), device.stream()),
+        absl::OkStatus());
+    // The tables and the scan, and the decays of segments where one is read.
+    EXPECT_EQ(emulated::TakeStatistics().size(),
+              terms == ChunkTerms::kInterChunk ? 3u : 2u);
+  }
+}
+
 }  // namespace
 }  // namespace longspan::kernels::cuda

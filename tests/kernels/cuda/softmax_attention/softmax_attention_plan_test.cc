@@ -97,7 +97,8 @@ TEST(CudaSoftmaxAttentionCall, RefusesByName) {
   EXPECT_EQ(PrepareSoftmaxForward(wide.inputs(), o.view(), lse.view(), {})
                 .status()
                 .message(),
-            "SoftmaxAttention on cuda: head dimension 264 is beyond 256");
+            "SoftmaxAttention on cuda: head dimension 264 is beyond 256; the "
+            "cpu backend has up to 512");
   c.head_dim = 16;
   const SoftmaxAttentionProblem exact(c, DType::kF64);
   HostTensor o64(DType::kF64, {1, 1, 1, 16}), lse64(DType::kF64, {1, 1, 1});
