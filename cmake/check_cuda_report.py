@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Reads the machine code of the CUDA kernels: registers, spills, MMAs.
 
-usage: check_cuda_report.py CUOBJDUMP LIBRARY REPORT
+usage: check_cuda_report.py CUOBJDUMP LIBRARY REPORT [--markdown]
 
-Writes one table per architecture to REPORT and prints it. Fails when
+Writes one table per architecture to REPORT and prints it; with --markdown
+prints the table of docs/kernels.md instead: the hot kernels, of each the
+instance that spills most or has the most registers. Fails when
   - a kernel uses local memory (spilled registers, indexed arrays) and is not
     in MAY_SPILL below;
   - a kernel of MATRIX below has no HMMA instruction;
@@ -25,6 +27,20 @@ COUNTED = ("HMMA", "LDSM", "LDGSTS", "LDL", "STL")
 # Kernels whose work is products on the matrix units.
 MATRIX = re.compile(r": (SoftmaxForward|BackwardKeys|BackwardQueries|Scan|"
                     r"Summary)Kernel\b")
+# Kernels whose time docs/kernels.md predicts, in its order; those on the matrix
+# units once with bf16 operands and once with f32.
+HOT = (r"SummaryKernel<LinearTile<\d+, \d, false",
+       r"SummaryKernel<LinearTile<\d+, \d, true",
+       r"ScanKernel<LinearTile<\d+, \d, false",
+       r"ScanKernel<LinearTile<\d+, \d, true",
+       "FoldKernel", "GateGradientKernel", "DecodeKernel",
+       r"SoftmaxForwardKernel<\d+, 1", r"SoftmaxForwardKernel<\d+, 2",
+       r"BackwardKeysKernel<\d+, 1", r"BackwardKeysKernel<\d+, 2",
+       r"BackwardQueriesKernel<\d+, 1", r"BackwardQueriesKernel<\d+, 2",
+       "NormKernel", "NormBackwardKernel", "RotaryKernel", "MapKernel",
+       "ConvolutionKernel", "ConvolutionBackwardKernel", "EmbedBackwardKernel",
+       "GateBackwardKernel", "AdamWKernel", "SquareKernel", "LossRowKernel",
+       "SampleKernel")
 # The object file of a kernel, named after its source.
 MEMBER = re.compile(r"^member .*?([\w-]+)\.(?:cu\.)?o:$")
 USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
@@ -36,9 +52,11 @@ class Kernel:
         self.registers = self.stack = self.shared = self.local = 0
         self.counts = collections.Counter()
 
+    def spill_instructions(self):
+        return self.counts["LDL"] + self.counts["STL"]
+
     def spills(self):
-        return bool(self.stack or self.local or self.counts["LDL"]
-                    or self.counts["STL"])
+        return bool(self.stack or self.local or self.spill_instructions())
 
 
 def dump(cuobjdump, flag, library):
@@ -122,6 +140,37 @@ def table(architecture, kernels, plain):
     return lines
 
 
+def worst_instance(architecture, kernels, plain, name):
+    """The instance of a hot kernel with the most spills, then registers."""
+    found = [(kernel.spill_instructions(), kernel.registers, plain[mangled],
+              kernel)
+             for (where, mangled), kernel in kernels.items()
+             if where == architecture
+             and re.search(rf": {name}\b", plain[mangled])]
+    return max(found, key=lambda item: item[:3]) if found else None
+
+
+def summary(kernels, plain):
+    """The hot kernels as Markdown."""
+    architectures = sorted({where for where, _ in kernels})
+    lines = ["| kernel, worst instance | "
+             + " | ".join(f"{a}: registers, stack B, LDL + STL, HMMA"
+                          for a in architectures) + " |",
+             "|---" * (1 + len(architectures)) + "|"]
+    for name in HOT:
+        worst = [worst_instance(a, kernels, plain, name)
+                 for a in architectures]
+        if None in worst:
+            sys.exit(f"no kernel {name}: mend HOT")
+        shown = dict.fromkeys(
+            w[2].split(": ")[1].replace("> >", ">>") for w in worst)
+        cells = [f"{k.registers}, {k.stack}, {spills}, {k.counts['HMMA']}"
+                 for spills, _, _, k in worst]
+        lines.append("| " + "; ".join(f"`{s}`" for s in shown) + " | "
+                     + " | ".join(cells) + " |")
+    return lines
+
+
 def problems(kernels, plain):
     found = []
     architectures = sorted({where for where, _ in kernels})
@@ -138,9 +187,11 @@ def problems(kernels, plain):
 
 
 def main():
-    if len(sys.argv) != 4:
+    markdown = sys.argv[-1] == "--markdown"
+    arguments = sys.argv[1:-1] if markdown else sys.argv[1:]
+    if len(arguments) != 3:
         sys.exit(__doc__)
-    cuobjdump, library, report = sys.argv[1:]
+    cuobjdump, library, report = arguments
     kernels = collections.defaultdict(Kernel)
     read_usage(dump(cuobjdump, "-res-usage", library), kernels)
     read_code(dump(cuobjdump, "-sass", library), kernels)
@@ -152,7 +203,7 @@ def main():
         lines += table(architecture, kernels, plain) + [""]
     with open(report, "w", encoding="utf-8") as file:
         file.write("\n".join(lines))
-    print("\n".join(lines))
+    print("\n".join(summary(kernels, plain) if markdown else lines))
     found = problems(dict(kernels), plain)
     print("\n".join(found))
     print(f"{len(kernels)} kernels, {len(found)} problems")

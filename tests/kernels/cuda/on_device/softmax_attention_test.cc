@@ -34,8 +34,9 @@ SoftmaxAttentionResults Expected(const SoftmaxAttentionProblem& problem) {
                    BackendKind::kReference, 1);
 }
 
-// Backward reads o rounded to bf16, and in rowsum(o * d_o) of a narrow head the
-// roundings do not average out: such heads keep inputs that meet the bar.
+// In bf16 o, the scores' gradients and d_q are rounded; in the sums of a narrow
+// head, whose terms cancel, that does not average out (docs/gpu.md): such heads
+// keep inputs that meet the bar.
 uint64_t SeedOf(const SoftmaxAttentionCase& c) {
   return c.head_dim < 16 ? 0 : TestSeed();
 }
