@@ -6,7 +6,9 @@
 // device and of a Gloo group on the CPU, runs every exchange of
 // exchange_cases.h over both, and compares. NCCL takes the ranks for hosts of
 // their own (NCCL_HOSTID) that talk through sockets. Random inputs:
-// LONGSPAN_TEST_SEED; sums of several pieces: LONGSPAN_GPU_SHAPES=large.
+// LONGSPAN_TEST_SEED; sums of several pieces: LONGSPAN_GPU_SHAPES=large. Half
+// of the seconds are for connecting, a quarter for each exchange: a rank that
+// waits longer says for what, before all of them are ended.
 //
 // Exit status: 0 all bits are equal, 1 not (said in a line), 2 wrong flags.
 #include <algorithm>
@@ -35,6 +37,12 @@ struct Options {
   // Of a rank's process.
   int rank = -1;
   std::string store;
+
+  // The ranks give up, and say on what, before they are ended.
+  absl::Duration connect_timeout() const { return absl::Seconds(seconds) / 2; }
+  absl::Duration collective_timeout() const {
+    return absl::Seconds(seconds) / 4;
+  }
 };
 
 // What one side computes with.
@@ -58,7 +66,8 @@ absl::StatusOr<Side> ConnectDevice(const Options& options,
                                     .size = options.ranks,
                                     .key_prefix = "device",
                                     .backend = side.backend.get()};
-  group.collective_timeout = absl::Seconds(options.seconds);
+  group.connect_timeout = options.connect_timeout();
+  group.collective_timeout = options.collective_timeout();
   ASSIGN_OR_RETURN(side.group, worker::CreateNcclGroup(group, store));
   return side;
 }
@@ -66,12 +75,13 @@ absl::StatusOr<Side> ConnectDevice(const Options& options,
 absl::StatusOr<Side> ConnectCpu(const Options& options,
                                 worker::RendezvousStore& store) {
   ASSIGN_OR_RETURN(Side side, MakeBackend(kernels::BackendKind::kCpu));
-  ASSIGN_OR_RETURN(side.group,
-                   worker::CreateGlooGroup({.rank = options.rank,
-                                            .size = options.ranks,
-                                            .key_prefix = "cpu",
-                                            .secret = "of nobody else"},
-                                           store));
+  worker::GlooGroupOptions group = {.rank = options.rank,
+                                    .size = options.ranks,
+                                    .key_prefix = "cpu",
+                                    .secret = "of nobody else"};
+  group.connect_timeout = options.connect_timeout();
+  group.collective_timeout = options.connect_timeout();
+  ASSIGN_OR_RETURN(side.group, worker::CreateGlooGroup(group, store));
   return side;
 }
 
@@ -128,8 +138,10 @@ void Say(const std::string& who, const absl::Status& status) {
 
 absl::Status RunRank(const Options& options) {
   testing::DirectoryRendezvousStore store(options.store);
-  ASSIGN_OR_RETURN(const Side device, ConnectDevice(options, store));
   ASSIGN_OR_RETURN(const Side cpu, ConnectCpu(options, store));
+  ASSIGN_OR_RETURN(const Side device, ConnectDevice(options, store));
+  // One whose NCCL does not connect says so before others miss it.
+  RETURN_IF_ERROR(cpu.group->Barrier());
   const absl::Status status = RunCases(options, device, cpu);
   if (status.ok()) return status;
   // Before the groups end, which may take a while.

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import subprocess
+import time
 import unittest
 
 BUILD = pathlib.Path(os.environ["LONGSPAN_BINARY_DIR"])
@@ -39,10 +40,22 @@ class NcclCheckTest(unittest.TestCase):
         code, _, said = check(2, "die@1:3")
         self.assertEqual(code, 1)
 
-    def test_ranks_that_hang_are_ended_in_time(self):
-        code, _, said = check(2, "hang@0:2,silent", seconds=4)
+    def expect_in_time(self, message, faults, seconds):
+        """The ranks themselves say where they stood; nobody ends them."""
+        begin = time.monotonic()
+        code, _, said = check(2, faults, seconds)
+        self.assertLess(time.monotonic() - begin, seconds)
         self.assertEqual(code, 1)
-        self.assertRegex(said, "in time|deadline")
+        self.assertRegex(said, message)
+        self.assertNotIn("the ranks did not end in time", said)
+
+    def test_ranks_that_hang_name_the_exchange(self):
+        self.expect_in_time(
+            r"rank 0: AllGather of \S+ parts: rank 0: AllGather of \d+ bytes "
+            "for control: deadline passed", "hang@0:2,silent", 12)
+
+    def test_a_connection_that_hangs_says_so(self):
+        self.expect_in_time("rank 0: .*NCCL", "hang_init@0", 8)
 
 
 if __name__ == "__main__":
