@@ -27,6 +27,11 @@ bool HasRoots(const JobDemand& demand, const Worker& worker, const Device&) {
       });
 }
 
+bool HasNccl(const JobDemand& demand, const Worker& worker, const Device&) {
+  return demand.backend != "cuda" || demand.ranks == 1 ||
+         !worker.info.nccl_version.empty();
+}
+
 const std::vector<Constraint>& Constraints() {
   static const auto* const constraints = new std::vector<Constraint>{
       {"device kind", "is of the wanted kind", HasDeviceKind},
@@ -34,6 +39,7 @@ const std::vector<Constraint>& Constraints() {
       {"memory", "has the memory that a rank needs", HasMemory},
       {"roots", "is on a worker with the data roots that the job names",
        HasRoots},
+      {"NCCL", "is on a worker with NCCL, which several GPUs need", HasNccl},
   };
   return *constraints;
 }

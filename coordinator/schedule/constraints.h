@@ -23,6 +23,8 @@ bool HasDeviceKind(const JobDemand&, const Worker&, const Device&);
 bool HasThreads(const JobDemand&, const Worker&, const Device&);
 bool HasMemory(const JobDemand&, const Worker&, const Device&);
 bool HasRoots(const JobDemand&, const Worker&, const Device&);
+// GPUs of one gang talk over NCCL; one GPU alone needs none.
+bool HasNccl(const JobDemand&, const Worker&, const Device&);
 
 // In the order in which they are checked and explained.
 const std::vector<Constraint>& Constraints();

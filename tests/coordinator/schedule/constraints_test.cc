@@ -51,6 +51,21 @@ TEST_F(ConstraintsTest, Roots) {
   EXPECT_STREQ(Violated(), "roots");
 }
 
+TEST_F(ConstraintsTest, GpusOfOneGangNeedNccl) {
+  worker_ = MakeWorker("w", 1, "cuda");
+  demand_.backend = "cuda";
+  demand_.ranks = 2;
+  EXPECT_STREQ(Violated(), "");
+  worker_.info.nccl_version.clear();
+  EXPECT_STREQ(Violated(), "NCCL");
+  demand_.ranks = 1;
+  EXPECT_STREQ(Violated(), "") << "one GPU talks to nobody";
+  worker_ = MakeWorker("w", 1);
+  demand_.backend = "cpu";
+  demand_.ranks = 2;
+  EXPECT_STREQ(Violated(), "");
+}
+
 TEST_F(ConstraintsTest, NcclCountsOnlyForCuda) {
   Worker other = MakeWorker("v", 1);
   other.info.nccl_version = "2.20";

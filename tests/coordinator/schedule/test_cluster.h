@@ -16,6 +16,7 @@ inline Worker MakeWorker(const std::string& name, int slots,
   worker.connection = 1;
   worker.info.build = build;
   worker.info.roots = {"corpus", "outputs"};
+  if (kind == "cuda") worker.info.nccl_version = "2.28.9";
   for (int slot = 0; slot < slots; ++slot) {
     worker.info.devices.push_back(
         {slot, kind, "", int64_t{8} << 30, 4, "", "avx512"});
