@@ -14,17 +14,27 @@ class NoGpu(Exception):
 
 
 def load():
+    """The library, and the folder that the loader had to be told or ""."""
     for folder in FOLDERS:
         try:
-            return ctypes.CDLL(folder + "libcuda.so.1")
+            return ctypes.CDLL(folder + "libcuda.so.1"), folder
         except OSError:
             continue
     raise NoGpu("the NVIDIA driver's library libcuda.so.1 is not here")
 
 
+def environment():
+    """What our programs need to find the library, too: {variable: value}."""
+    folder = load()[1]
+    if not folder:
+        return {}
+    known = os.environ.get("LD_LIBRARY_PATH")
+    return {"LD_LIBRARY_PATH": folder + (f":{known}" if known else "")}
+
+
 def devices():
     """[{name, memory_bytes, capability}]; raises NoGpu if there is none."""
-    cuda = load()
+    cuda, _ = load()
     code = cuda.cuInit(0)
     if code != 0:
         raise NoGpu(f"the NVIDIA driver does not start (cuInit: error {code})")

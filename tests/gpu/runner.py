@@ -2,8 +2,8 @@
 
 A section is a program. It writes what it found to the file that
 LONGSPAN_SECTION_RESULT names (section.py does that), and its exit status says
-how it ended: 0 passed, NOT_RUN if the machine lacks what it needs, anything
-else failed. Whatever it does (fail, crash, hang, fill the disk with output),
+how it ended: 0 passed, NOT_RUN if the machine lacks a tool that is not ours,
+anything else failed. Whatever it does (fail, crash, hang, fill the disk with output),
 the next section runs, and nothing of the last one is left on the GPU: daemons
 that made sessions of their own are found as descendants of this process, which
 adopts those whose parents have ended.
@@ -46,10 +46,6 @@ class Outcome:
     note: str = ""
     failures: list = dataclasses.field(default_factory=list)
     tables: list = dataclasses.field(default_factory=list)
-
-    @property
-    def good(self):
-        return self.status in ("passed", "not run")
 
 
 def adopt_orphans():
@@ -189,3 +185,12 @@ def run_all(sections, out, total_s, on_outcome=lambda outcome: None):
         outcomes.append(outcome)
         on_outcome(outcome)
     return outcomes
+
+
+def verdict(outcomes):
+    """(a line, an exit status): 0 if something passed and nothing failed."""
+    states = [outcome.status for outcome in outcomes]
+    passed, not_run = states.count("passed"), states.count("not run")
+    failed = len(states) - passed - not_run
+    return (f"{passed} passed, {failed} failed, {not_run} not run",
+            0 if passed and not failed else 1)

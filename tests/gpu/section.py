@@ -31,21 +31,21 @@ def seconds_left(default_end=time.monotonic() + 600):
 
 
 def gpu_programs(pattern="*_gpu"):
-    """The test programs for the GPU; ends the section if there are none."""
-    found = sorted(bin_dir().glob(pattern))
-    if not found:
-        Report().not_run(f"{bin_dir()} has no {pattern}: it was built without "
-                         "CUDA (preset cuda)")
-    return found
+    """The test programs for the GPU; fails the section if there are none."""
+    return sorted(bin_dir().glob(pattern)) or missing(pattern)
 
 
 def program(name):
-    """The path of a program; ends the section if it is missing."""
+    """The path of a program; fails the section if it is missing."""
     path = bin_dir() / name
-    if not path.exists():
-        Report().not_run(f"{bin_dir()} has no {name}: it was built without "
-                         "CUDA (preset cuda)")
-    return path
+    return path if path.exists() else missing(name)
+
+
+def missing(name):
+    report = Report()
+    report.fail(f"{bin_dir()} has no {name}: it was built without CUDA; "
+                "deploy/install-cuda comes before the build")
+    report.end()
 
 
 def find_tool(name, *folders):
@@ -108,6 +108,7 @@ class Report:
         os.replace(fresh, self.path)
 
     def not_run(self, why):
+        """Ends the section: a tool that is not ours is not here."""
         print("not run:", why, flush=True)
         self.note(why)
         sys.exit(NOT_RUN)
