@@ -33,14 +33,14 @@ v1::LinearAttentionSpec::FeatureMap MapToProto(FeatureMap map) {
       static_cast<int>(map) + 1);
 }
 
-static_assert(static_cast<int>(LinearMixer::kLawcat) + 1 ==
-              v1::LinearAttentionSpec::LAWCAT);
+static_assert(static_cast<int>(LinearMixer::kGatedDeltaNet) + 1 ==
+              v1::LinearAttentionSpec::GATED_DELTANET);
 static_assert(static_cast<int>(LinearMixer::kGla) + 1 ==
               v1::LinearAttentionSpec::GLA);
 static_assert(static_cast<int>(FeatureMap::kTaylor) + 1 ==
               v1::LinearAttentionSpec::TAYLOR);
-static_assert(static_cast<int>(FeatureMap::kDpfp) + 1 ==
-              v1::LinearAttentionSpec::DPFP);
+static_assert(static_cast<int>(FeatureMap::kUnit) + 1 ==
+              v1::LinearAttentionSpec::UNIT);
 
 LinearAttentionSpec LinearFromProto(const v1::LinearAttentionSpec& from) {
   LinearAttentionSpec to;

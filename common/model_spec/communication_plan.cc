@@ -55,7 +55,8 @@ class Planner {
     const int64_t heads = shape_.batch * linear.heads;
     const LinearLayerForm form = FormOf(linear);
     const int64_t state = heads * form.features * form.columns;
-    const int64_t decay = shape_.batch * GateWidth(linear);
+    const int64_t decay =
+        RangeDecayTravels(form) ? shape_.batch * RangeDecayCount(linear) : 0;
     AddGather(TransferKind::kStateExchange, TransferDirection::kForward, layer,
               state + decay);
     if (!shape_.backward) return;

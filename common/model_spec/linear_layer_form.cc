@@ -23,6 +23,13 @@ void Lawcat(LinearLayerForm& form) {
   form.convolution_silu = false;
 }
 
+void Delta(StateDecay decay, LinearLayerForm& form) {
+  form.decay = decay;
+  form.delta = true;
+  form.softplus = decay != StateDecay::kNone;
+  form.feature_map = FeatureMap::kUnit;
+}
+
 // fla's variant unless another one is asked for.
 FeatureMap HedgehogOf(FeatureMap asked) {
   return asked == FeatureMap::kHedgehogExp ||
@@ -53,6 +60,10 @@ void Describe(const LinearAttentionSpec& linear, LinearLayerForm& form) {
       return Kernel(HedgehogOf(linear.feature_map), 1e-6, form);
     case LinearMixer::kLawcat:
       return Lawcat(form);
+    case LinearMixer::kDeltaNet:
+      return Delta(StateDecay::kNone, form);
+    case LinearMixer::kGatedDeltaNet:
+      return Delta(StateDecay::kPerHead, form);
   }
 }
 
@@ -101,6 +112,30 @@ int64_t GateWidth(const LinearAttentionSpec& linear) {
     return linear.heads * form.features;
   }
   return 0;
+}
+
+kernels::LinearAttentionDecay DecayKind(const LinearLayerForm& form) {
+  using kernels::LinearAttentionDecay;
+  if (form.delta) return LinearAttentionDecay::kMatrix;
+  return form.decay == StateDecay::kPerChannel ? LinearAttentionDecay::kChannel
+                                               : LinearAttentionDecay::kHead;
+}
+
+int64_t RangeDecayCount(const LinearAttentionSpec& linear) {
+  const LinearLayerForm form = FormOf(linear);
+  switch (DecayKind(form)) {
+    case kernels::LinearAttentionDecay::kMatrix:
+      return linear.heads * form.features * form.features;
+    case kernels::LinearAttentionDecay::kChannel:
+      return linear.heads * form.features;
+    default:
+      return linear.heads;
+  }
+}
+
+bool RangeDecayTravels(const LinearLayerForm& form) {
+  return form.delta || form.decay == StateDecay::kPerHead ||
+         form.decay == StateDecay::kPerChannel;
 }
 
 std::vector<MapParameter> MapParameters(FeatureMap map, int64_t key_dim) {

@@ -16,13 +16,21 @@
 //   hedgehog    none         any hedgehog       1e-6        nothing
 //   lawcat      as gla       hedgehog_halves,   1e-6        nothing
 //                            shared
+//   deltanet    none; delta    unit             no          norm
+//   gated_      per head       unit             no          norm
+//   deltanet    and token,
+//               softplus; delta
 //
 // `shared`: q and k have one map, not one each. `norm` is RMSNorm per head,
 // gated with output_gate. The short convolution takes q, k and v and ends in
 // silu; lawcat's takes q and k and has none.
 //
+// `delta`: the delta rule with a write strength beta = sigmoid(x Wb) per head.
+// `softplus`: the log gate is -e^A softplus(x Wa + b), else logsigmoid / 16.
+//
 // Sources: fla's layers linear_attn, retnet, simple_gla, gla, based and rebased
-// (the last two in the form of their papers, arXiv 2402.18668 and 2402.10644);
+// (the last two in the form of their papers, arXiv 2402.18668 and 2402.10644),
+// delta_net and gated_deltanet;
 // Lightning Attention-2 (2401.04658), Hedgehog (2402.04347), LAWCAT
 // (2509.18467). Based interleaves its linear layers with softmax layers of a
 // window of 64: layer_pattern "LN" and softmax.window 64.
@@ -34,6 +42,7 @@
 
 #include "common/model_spec/model_spec.h"
 #include "common/model_spec/parameter_layout.h"
+#include "kernels/cost/workspace.h"
 
 namespace longspan {
 
@@ -43,6 +52,8 @@ enum class StateDecay { kNone, kConstant, kPerHead, kPerChannel };
 
 struct LinearLayerForm {
   StateDecay decay = StateDecay::kNone;
+  bool delta = false;
+  bool softplus = false;
   bool rotary = false;
   FeatureMap feature_map = FeatureMap::kIdentity;
   bool shared_map = false;
@@ -63,6 +74,13 @@ inline constexpr int64_t kGateRank = 16;
 
 // Numbers of log gate per token.
 int64_t GateWidth(const LinearAttentionSpec& linear);
+
+// What a range of tokens does to a state that enters it: numbers per batch
+// element (one a head, one a row of the state, or a matrix a head), and whether
+// they depend on the tokens, so that ranks have to be told.
+kernels::LinearAttentionDecay DecayKind(const LinearLayerForm& form);
+int64_t RangeDecayCount(const LinearAttentionSpec& linear);
+bool RangeDecayTravels(const LinearLayerForm& form);
 
 // A learned part of a feature map for heads of key_dim.
 struct MapParameter {

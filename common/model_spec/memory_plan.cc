@@ -16,7 +16,6 @@
 namespace longspan {
 namespace {
 
-using kernels::LinearAttentionDecay;
 using kernels::LinearAttentionShape;
 using kernels::LinearAttentionStage;
 
@@ -200,8 +199,7 @@ class Planner {
   }
   bool per_channel() const { return form_.decay == StateDecay::kPerChannel; }
   int64_t DecayCount() const {
-    return shape_.batch *
-           (per_channel() ? widths_.log_gate : spec_.linear.heads);
+    return shape_.batch * RangeDecayCount(spec_.linear);
   }
   bool has_halo() const {
     return convolves() && (ranks_ > 1 || shape_.carries_state);
@@ -216,7 +214,8 @@ class Planner {
         .Add("features", rows_ * widths_.features)
         .Add("values", rows_ * widths_.sums);
     if (per_channel()) list.Add("gate_logits", rows_ * widths_.log_gate);
-    list.AddWide("log_gate", rows_ * widths_.log_gate);
+    list.AddWide("log_gate", rows_ * widths_.log_gate)
+        .AddWide("beta", rows_ * widths_.beta);
     if (ranks_ > 1) {
       list.AddWide("entering", MemoryCount());
       list.AddWide("decays", ranks_ * DecayCount());
@@ -233,7 +232,7 @@ class Planner {
     BufferList list = List();
     if (convolves()) list.Add("halo_staging", HaloStagingCount());
     if (ranks_ > 1) {
-      const int64_t travelling = widths_.decay > 0 ? DecayCount() : 0;
+      const int64_t travelling = RangeDecayTravels(form_) ? DecayCount() : 0;
       list.AddWide("gathered", ranks_ * (MemoryCount() + travelling));
     }
     if (shape_.carries_state) list.AddWide("leaving", MemoryCount());
@@ -253,7 +252,9 @@ class Planner {
         .Add("d_features", rows_ * widths_.features)
         .Add("d_values", rows_ * widths_.sums)
         .Add("d_sums", rows_ * widths_.sums);
-    return list.AddWide("d_log_gate", rows_ * widths_.log_gate).Take();
+    return list.AddWide("d_log_gate", rows_ * widths_.log_gate)
+        .AddWide("d_beta", rows_ * widths_.beta)
+        .Take();
   }
 
   std::vector<Buffer> LinearProjectBackward() const {
@@ -314,15 +315,9 @@ class Planner {
   }
 
   int64_t AttentionWorkspace(LinearAttentionStage stage) const {
-    const LinearAttentionShape attention = {shape_.batch,
-                                            tokens_,
-                                            spec_.linear.heads,
-                                            form_.features,
-                                            form_.columns,
-                                            unit_,
-                                            per_channel()
-                                                ? LinearAttentionDecay::kChannel
-                                                : LinearAttentionDecay::kHead};
+    const LinearAttentionShape attention = {
+        shape_.batch,  tokens_, spec_.linear.heads, form_.features,
+        form_.columns, unit_,   DecayKind(form_)};
     return kernels::LinearAttentionWorkspaceBytes(
         stage, attention, shape_.backend, shape_.threads);
   }

@@ -9,12 +9,15 @@ namespace longspan {
 namespace {
 
 // Intra-chunk products of a chunk of 64 (causal half) plus state update and
-// output, per token and head.
+// output, per token and head. The delta rule besides: k k^T, the triangular
+// system for k and v, and what the state knows of k.
 double LinearAttentionFlops(const LinearAttentionSpec& linear) {
   const LinearLayerForm form = FormOf(linear);
   const double key = static_cast<double>(form.features);
   const double value = static_cast<double>(form.columns);
-  return linear.heads * (64.0 * (key + value) + 4.0 * key * value);
+  double flops = 64.0 * (key + value) + 4.0 * key * value;
+  if (form.delta) flops += 64.0 * (2.0 * key + value) + 2.0 * key * value;
+  return linear.heads * flops;
 }
 
 // Scores and values over the keys that a token sees on average.

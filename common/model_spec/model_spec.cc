@@ -90,6 +90,9 @@ bool TakesMap(LinearMixer mixer, FeatureMap asked) {
       return IsHedgehog(asked);
     case LinearMixer::kLawcat:
       return asked == FeatureMap::kHedgehogHalves;
+    case LinearMixer::kDeltaNet:
+    case LinearMixer::kGatedDeltaNet:
+      return asked == FeatureMap::kUnit;
     default:
       return true;
   }
@@ -123,6 +126,13 @@ void CheckForm(const LinearAttentionSpec& linear, Checker& check) {
                 absl::StrCat("is true; ", mixer,
                              " has no norm of its heads to gate: leave it "
                              "out"));
+  check.Require(!form.delta || !form.normalised, "linear.normaliser",
+                absl::StrCat("is true; what ", mixer,
+                             " writes is no weighted mean: leave it out"));
+  check.Require(!form.delta || linear.short_convolution != 0,
+                "linear.short_convolution",
+                absl::StrCat("is 0; ", mixer,
+                             " takes q, k and v from a convolution: say 4"));
 }
 
 void CheckSoftmaxLayers(const ModelSpec& spec, Checker& check) {
@@ -236,6 +246,10 @@ std::string_view LinearMixerName(LinearMixer mixer) {
       return "hedgehog";
     case LinearMixer::kLawcat:
       return "lawcat";
+    case LinearMixer::kDeltaNet:
+      return "deltanet";
+    case LinearMixer::kGatedDeltaNet:
+      return "gated_deltanet";
   }
   return "unknown";
 }
@@ -266,6 +280,8 @@ std::string_view FeatureMapName(FeatureMap map) {
       return "hadamard";
     case FeatureMap::kDpfp:
       return "dpfp";
+    case FeatureMap::kUnit:
+      return "unit";
   }
   return "unknown";
 }
@@ -281,9 +297,11 @@ std::vector<SpecMistake> MissingOnCuda(const ModelSpec& spec) {
                                ", which the backend cuda does not have yet; "
                                "the backend cpu has it"));
   };
-  require(form.decay != StateDecay::kPerChannel, "linear.mixer",
-          absl::StrCat("a gate per channel (",
-                       std::string(LinearMixerName(spec.linear.mixer)), ")"));
+  const std::string mixer =
+      absl::StrCat(" (", std::string(LinearMixerName(spec.linear.mixer)), ")");
+  require(!form.delta, "linear.mixer", absl::StrCat("the delta rule", mixer));
+  require(form.delta || form.decay != StateDecay::kPerChannel, "linear.mixer",
+          absl::StrCat("a gate per channel", mixer));
   const bool maps = form.feature_map == FeatureMap::kIdentity ||
                     form.feature_map == FeatureMap::kSilu;
   require(maps, "linear.feature_map",

@@ -24,6 +24,9 @@ enum class LayerKind { kLinear, kSoftmax };
 //   gla         the same per channel of the key, from a projection of rank 16
 //   based, rebased, hedgehog  a = 1, a feature map and a normaliser
 //   lawcat      gla's gate, a hedgehog map and a normaliser
+//   deltanet    the delta rule, S_t = S_{t-1} + beta_t k_t^T (v_t - k_t
+//   S_{t-1}) gated_deltanet  the same on a_t S_{t-1}, with
+//               a_t = exp(-e^A softplus(x_t w_h + b_h)) per token and head
 // linear_layer_form.h has what else they differ in.
 enum class LinearMixer {
   kBasic,
@@ -34,7 +37,9 @@ enum class LinearMixer {
   kBased,
   kRebased,
   kHedgehog,
-  kLawcat
+  kLawcat,
+  kDeltaNet,
+  kGatedDeltaNet
 };
 
 // Applied to every head of q and k; kernels/api/feature_map.h has equations
@@ -51,7 +56,8 @@ enum class FeatureMap {
   kHedgehogSoftmax,
   kHedgehogHalves,
   kHadamard,
-  kDpfp
+  kDpfp,
+  kUnit  // x / |x|
 };
 
 // How the projections that write into the residual stream start.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/model_spec/linear_layer_form.h"
+#include "common/model_spec/projection_widths.h"
 
 namespace longspan {
 namespace {
@@ -89,20 +90,45 @@ class Builder {
   ParameterLayout layout_;
 };
 
-// The matrix that is the last of the fused input projection, then the rest.
-void AddGate(const LinearAttentionSpec& linear, int64_t d,
-             const std::string& attn, Builder& builder) {
-  const StateDecay decay = FormOf(linear).decay;
+// The matrix that makes the decay columns of the input projection.
+const char* DecayProjection(const LinearLayerForm& form) {
+  if (form.softplus) return "a_proj.weight";
+  return form.decay == StateDecay::kPerChannel ? "gk_proj.0.weight"
+                                               : "gk_proj.weight";
+}
+
+// What the gate has beside its columns of the input projection.
+void AddGate(const LinearAttentionSpec& linear, const std::string& attn,
+             Builder& builder) {
+  const LinearLayerForm form = FormOf(linear);
   const int64_t width = GateWidth(linear);
-  if (decay == StateDecay::kPerHead) {
-    builder.Matrix(attn + "gk_proj.weight", width, d);
-    builder.Vector(attn + "gk_proj.bias", width, InitialValue::kZero);
-  } else if (decay == StateDecay::kPerChannel) {
-    builder.Matrix(attn + "gk_proj.0.weight", kGateRank, d);
+  if (width == 0) return;
+  if (form.softplus) {
+    builder.Vector(attn + "A_log", linear.heads, InitialValue::kLogRate);
+    builder.Vector(attn + "dt_bias", width, InitialValue::kTimeStep);
+  } else if (form.decay == StateDecay::kPerChannel) {
     builder.StartGroup();
     builder.Matrix(attn + "gk_proj.1.weight", width, kGateRank);
     builder.Vector(attn + "gk_proj.1.bias", width, InitialValue::kZero);
+  } else {
+    builder.Vector(attn + "gk_proj.bias", width, InitialValue::kZero);
   }
+}
+
+void AddInputProjection(const ModelSpec& spec, const std::string& attn,
+                        Builder& builder) {
+  const ProjectionWidths widths = LinearProjectionWidths(spec.linear);
+  const int64_t d = spec.hidden_size;
+  builder.StartGroup();
+  builder.Matrix(attn + "q_proj.weight", widths.key, d);
+  builder.Matrix(attn + "k_proj.weight", widths.key, d);
+  builder.Matrix(attn + "v_proj.weight", widths.value, d);
+  if (widths.gate > 0) builder.Matrix(attn + "g_proj.weight", widths.gate, d);
+  if (widths.decay > 0) {
+    builder.Matrix(attn + DecayProjection(FormOf(spec.linear)), widths.decay,
+                   d);
+  }
+  if (widths.beta > 0) builder.Matrix(attn + "b_proj.weight", widths.beta, d);
 }
 
 void AddLinearAttention(const ModelSpec& spec, const std::string& attn,
@@ -112,12 +138,8 @@ void AddLinearAttention(const ModelSpec& spec, const std::string& attn,
   const int64_t key = linear.heads * linear.key_dim;
   const int64_t value = linear.heads * linear.value_dim;
   const LinearLayerForm form = FormOf(linear);
-  builder.StartGroup();
-  builder.Matrix(attn + "q_proj.weight", key, d);
-  builder.Matrix(attn + "k_proj.weight", key, d);
-  builder.Matrix(attn + "v_proj.weight", value, d);
-  if (linear.output_gate) builder.Matrix(attn + "g_proj.weight", value, d);
-  AddGate(linear, d, attn, builder);
+  AddInputProjection(spec, attn, builder);
+  AddGate(linear, attn, builder);
   if (linear.short_convolution > 0) {
     builder.StartGroup();
     const int64_t kernel = linear.short_convolution;
@@ -173,8 +195,16 @@ void AddLayer(const ModelSpec& spec, int64_t layer, Builder& builder) {
 }  // namespace
 
 std::string HeadNormName(const LinearAttentionSpec& linear) {
+  if (FormOf(linear).delta) return "o_norm.weight";
   if (linear.output_gate) return "g_norm_swish_gate.weight";
   return linear.mixer == LinearMixer::kBasic ? "norm.weight" : "g_norm.weight";
+}
+
+std::string LastInputProjection(const LinearAttentionSpec& linear) {
+  const LinearLayerForm form = FormOf(linear);
+  if (form.delta) return "b_proj.weight";
+  if (GateWidth(linear) > 0) return DecayProjection(form);
+  return linear.output_gate ? "g_proj.weight" : "v_proj.weight";
 }
 
 const ParameterInfo* ParameterLayout::Find(std::string_view name) const {

@@ -3,10 +3,10 @@
 // All parameters lie in one flat buffer of ParameterLayout::total elements,
 // gradients and moments in buffers of the same layout, so that optimiser,
 // gradient sync, digests and checkpoints see plain ranges. Matrices that share
-// an input are neighbours without gaps (q, k, v, gate and decay projections;
-// MLP gate and up), so that a layer multiplies with all of them at once; every
-// such group begins at a multiple of kParameterAlignment elements. Gaps belong
-// to no parameter and stay zero.
+// an input are neighbours without gaps (q, k, v, gate, decay and beta
+// projections; MLP gate and up), so that a layer multiplies with all of them at
+// once; every such group begins at a multiple of kParameterAlignment elements.
+// Gaps belong to no parameter and stay zero.
 //
 // Names and [out, in] layout are those of Hugging Face and fla.
 #pragma once
@@ -22,7 +22,14 @@ namespace longspan {
 
 inline constexpr int64_t kParameterAlignment = 16;
 
-enum class InitialValue { kNormal, kZero, kOne, kUnitMatrix };
+enum class InitialValue {
+  kNormal,
+  kZero,
+  kOne,
+  kUnitMatrix,
+  kLogRate,  // log of uniform numbers from 1 to 16: A_log
+  kTimeStep  // numbers whose softplus is log-uniform from 0.001 to 0.1: dt_bias
+};
 
 struct ParameterInfo {
   std::string name;  // "model.layers.0.attn.q_proj.weight"
@@ -43,8 +50,13 @@ struct ParameterLayout {
 };
 
 // The norm of a linear layer's heads: "norm.weight" as in fla's linear_attn,
-// "g_norm.weight", or "g_norm_swish_gate.weight" with an output gate.
+// "o_norm.weight" with the delta rule, else "g_norm.weight", or
+// "g_norm_swish_gate.weight" with an output gate.
 std::string HeadNormName(const LinearAttentionSpec& linear);
+
+// The last matrix of a linear layer's fused input projection, which begins with
+// q_proj.weight.
+std::string LastInputProjection(const LinearAttentionSpec& linear);
 
 ParameterLayout LayoutParameters(const ModelSpec& spec);
 

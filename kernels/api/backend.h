@@ -19,6 +19,7 @@
 #include "kernels/api/sampling.h"
 #include "kernels/api/softmax_attention.h"
 #include "kernels/api/stream.h"
+#include "kernels/api/token_gates.h"
 
 namespace longspan::kernels {
 
@@ -47,6 +48,8 @@ class Backend {
   virtual Elementwise& elementwise() = 0;
   virtual ShortConvolution& short_convolution() = 0;
   virtual FeatureMaps& feature_maps() = 0;
+  // Unless overridden, one that refuses every op.
+  virtual TokenGates& token_gates();
   virtual Optimizer& optimizer() = 0;
   virtual Sampling& sampling() = 0;
 };

@@ -27,6 +27,7 @@
 //   kHadamard         (W x + b) * (W2 x + b2)                           R
 //   kDpfp             z = [relu(x), -relu(x)];
 //                     [z * roll(z, j) for j = 1 .. 4]                   8 D
+//   kUnit             x / sqrt(|x|^2 + 1e-6)                            D
 //
 // norm is LayerNorm over D with `epsilon`; roll(z, j)_i = z_(i - j). Pairs
 // i < j are in row-major order. Identity needs no op, silu is in elementwise.h.
@@ -35,7 +36,8 @@
 // ReBased (2402.10644), quadratic; Hedgehog (2402.04347), exp; fla's
 // HedgehogFeatureMap, one softmax over both signs; LoLCATs (2410.10254), a
 // softmax of each sign; fla's linear_attn, Hadamard; DPFP (2102.11174) in fla's
-// form, which negates relu(x) where the paper has relu(-x).
+// form, which negates relu(x) where the paper has relu(-x); DeltaNet
+// (2406.06484), unit, with fla's epsilon.
 //
 // Shapes: x [M, H, D], y [M, H, F], rows of heads strided in M and H.
 // weight, second_weight [R, D] and bias, second_bias [R] (null: none), shared
@@ -64,11 +66,13 @@ enum class FeatureMapKind {
   kHedgehogSoftmax,
   kHedgehogHalves,
   kHadamard,
-  kDpfp
+  kDpfp,
+  kUnit
 };
 
 inline constexpr int64_t kDpfpShifts = 4;
 inline constexpr int64_t kMaxFeatures = 512;
+inline constexpr double kUnitEpsilon = 1e-6;
 
 const char* FeatureMapName(FeatureMapKind kind);  // "taylor"
 

@@ -108,6 +108,8 @@ const char* FeatureMapName(FeatureMapKind kind) {
       return "hadamard";
     case FeatureMapKind::kDpfp:
       return "dpfp";
+    case FeatureMapKind::kUnit:
+      return "unit";
   }
   return "unknown";
 }

@@ -62,6 +62,41 @@ void LogSigmoidBackward(int64_t n, const T* x, const T* bias, T scale,
 }
 
 template <typename T>
+void SigmoidRun(int64_t n, const T* x, T factor, T* y) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    Store<T>(y + i, Sigmoid<T>(Load(x + i, count)) * factor, count);
+  });
+}
+
+template <typename T>
+void SigmoidBackward(int64_t n, const T* x, T factor, const T* d_y, T* d_x) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> s = Sigmoid<T>(Load(x + i, count));
+    const Vector<T> one = Broadcast<T>(1);
+    Store<T>(d_x + i, Load(d_y + i, count) * (s * (one - s)) * factor, count);
+  });
+}
+
+// softplus(z) = -logsigmoid(-z).
+template <typename T>
+void SoftplusRun(int64_t n, const T* x, const T* bias, const T* scale, T* y) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> z = Load(x + i, count) + Load(bias + i, count);
+    Store<T>(y + i, LogSigmoid<T>(-z) * -Load(scale + i, count), count);
+  });
+}
+
+template <typename T>
+void SoftplusBackward(int64_t n, const T* x, const T* bias, const T* scale,
+                      const T* d_y, T* d_x) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> z = Load(x + i, count) + Load(bias + i, count);
+    const Vector<T> d = Load(d_y + i, count) * Load(scale + i, count);
+    Store<T>(d_x + i, d * Sigmoid<T>(z), count);
+  });
+}
+
+template <typename T>
 void Add(int64_t n, const T* a, const T* b, T* out) {
   ForLanes<T>(n, [&](int64_t i, int64_t count) {
     Store<T>(out + i, Load(a + i, count) + Load(b + i, count), count);

@@ -36,6 +36,7 @@ class CpuBackend : public Backend {
   Elementwise& elementwise() override { return *elementwise_; }
   ShortConvolution& short_convolution() override { return *short_convolution_; }
   FeatureMaps& feature_maps() override { return *feature_maps_; }
+  TokenGates& token_gates() override { return *token_gates_; }
   Optimizer& optimizer() override { return *optimizer_; }
   Sampling& sampling() override { return *sampling_; }
 
@@ -51,6 +52,7 @@ class CpuBackend : public Backend {
   const std::unique_ptr<ShortConvolution> short_convolution_ =
       CreateCpuShortConvolution();
   const std::unique_ptr<FeatureMaps> feature_maps_ = CreateCpuFeatureMaps();
+  const std::unique_ptr<TokenGates> token_gates_ = CreateCpuTokenGates();
   const std::unique_ptr<Optimizer> optimizer_ = CreateCpuOptimizer();
   const std::unique_ptr<Sampling> sampling_ = CreateCpuSampling();
   HostMemory memory_;

@@ -11,6 +11,7 @@
 #include "kernels/api/optimizer.h"
 #include "kernels/api/sampling.h"
 #include "kernels/api/softmax_attention.h"
+#include "kernels/api/token_gates.h"
 #include "kernels/cpu/instruction_set.h"
 
 namespace longspan::kernels {
@@ -26,5 +27,6 @@ std::unique_ptr<ShortConvolution> CreateCpuShortConvolution();
 std::unique_ptr<Optimizer> CreateCpuOptimizer();
 std::unique_ptr<FeatureMaps> CreateCpuFeatureMaps();
 std::unique_ptr<Sampling> CreateCpuSampling();
+std::unique_ptr<TokenGates> CreateCpuTokenGates();
 
 }  // namespace longspan::kernels

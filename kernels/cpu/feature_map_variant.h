@@ -265,6 +265,29 @@ void DpfpBackward(const FeatureMapRows<T>& rows, const FeatureTile<T>& x,
   }
 }
 
+// 1 / sqrt(|x|^2 + epsilon) of every head.
+template <typename T>
+Vec<T> InverseLength(int64_t size, const FeatureTile<T>& x) {
+  Vec<T> squares = {};
+  for (int64_t i = 0; i < size; ++i) squares += x[i] * x[i];
+  Vec<T> scale;
+  for (int lane = 0; lane < kLanes<T>; ++lane) {
+    const double square = static_cast<double>(squares[lane]);
+    scale[lane] = static_cast<T>(1.0 / __builtin_sqrt(square + kUnitEpsilon));
+  }
+  return scale;
+}
+
+template <typename T>
+void UnitBackward(int64_t size, const FeatureTile<T>& x,
+                  const FeatureTile<T>& d_y, FeatureTile<T>& d_x) {
+  const Vec<T> scale = InverseLength(size, x);
+  Vec<T> dot = {};
+  for (int64_t i = 0; i < size; ++i) dot += d_y[i] * x[i];
+  dot *= scale * scale;
+  for (int64_t i = 0; i < size; ++i) d_x[i] = scale * (d_y[i] - dot * x[i]);
+}
+
 template <typename T>
 void MapTile(const FeatureMapRows<T>& rows, FeatureTile<T>& x,
              FeatureTile<T>& y) {
@@ -302,6 +325,11 @@ void MapTile(const FeatureMapRows<T>& rows, FeatureTile<T>& x,
     }
     case FeatureMapKind::kDpfp:
       return Dpfp(rows, x, y);
+    case FeatureMapKind::kUnit: {
+      const Vec<T> scale = InverseLength(size, x);
+      for (int64_t i = 0; i < size; ++i) y[i] = scale * x[i];
+      return;
+    }
     default:
       Affine(rows.weight, rows.bias, rows.hidden, size, x, y);
       return Hedgehog(rows.kind, rows.hidden, y);
@@ -382,6 +410,8 @@ void MapTileBackward(const FeatureMapRows<T>& rows, FeatureTile<T>& x,
       return HadamardBackward(rows, x, d_y, d_x, sums);
     case FeatureMapKind::kDpfp:
       return DpfpBackward(rows, x, d_y, d_x);
+    case FeatureMapKind::kUnit:
+      return UnitBackward(size, x, d_y, d_x);
     default: {
       FeatureTile<T> features;
       Affine(rows.weight, rows.bias, rows.hidden, size, x, features);

@@ -112,6 +112,14 @@ struct RowKernels {
   void (*log_sigmoid)(int64_t n, const T* x, const T* bias, T scale, T* y);
   void (*log_sigmoid_backward)(int64_t n, const T* x, const T* bias, T scale,
                                const T* d_y, T* d_x);
+  // y = factor * sigmoid(x), and its gradient.
+  void (*sigmoid)(int64_t n, const T* x, T factor, T* y);
+  void (*sigmoid_backward)(int64_t n, const T* x, T factor, const T* d_y,
+                           T* d_x);
+  // y = softplus(x + bias) * scale, with a scale per element.
+  void (*softplus)(int64_t n, const T* x, const T* bias, const T* scale, T* y);
+  void (*softplus_backward)(int64_t n, const T* x, const T* bias,
+                            const T* scale, const T* d_y, T* d_x);
   void (*add)(int64_t n, const T* a, const T* b, T* out);
   // x *= factor.
   void (*scale)(int64_t n, T factor, T* x);

@@ -297,6 +297,22 @@ Row DpfpBackward(const Row& x, const Row& d_y) {
   return d_x;
 }
 
+double LengthOf(const Row& x) {
+  double square = kUnitEpsilon;
+  for (double value : x) square += value * value;
+  return std::sqrt(square);
+}
+
+Row UnitBackward(const Row& x, Row d) {
+  const double length = LengthOf(x);
+  double dot = 0.0;
+  for (size_t i = 0; i < x.size(); ++i) dot += d[i] * x[i] / length;
+  for (size_t i = 0; i < x.size(); ++i) {
+    d[i] = (d[i] - dot * x[i] / length) / length;
+  }
+  return d;
+}
+
 Row MapRow(const FeatureMapInputs& inputs, const Row& x) {
   Row y = x;
   switch (inputs.kind) {
@@ -316,6 +332,9 @@ Row MapRow(const FeatureMapInputs& inputs, const Row& x) {
       return Hadamard(inputs, x);
     case FeatureMapKind::kDpfp:
       return Dpfp(x);
+    case FeatureMapKind::kUnit:
+      for (double& v : y) v /= LengthOf(x);
+      return y;
     default:
       return HedgehogOf(inputs.kind, Affine(inputs.weight, inputs.bias, x));
   }
@@ -342,6 +361,8 @@ Row MapRowBackward(const FeatureMapInputs& inputs, const Row& x, const Row& d_y,
       return HadamardBackward(inputs, x, d_y, d);
     case FeatureMapKind::kDpfp:
       return DpfpBackward(x, d_y);
+    case FeatureMapKind::kUnit:
+      return UnitBackward(x, d_y);
     default:
       return HedgehogBackward(inputs, x, d_y, d);
   }

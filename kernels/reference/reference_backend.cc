@@ -37,6 +37,7 @@ class ReferenceBackend : public Backend {
   Elementwise& elementwise() override { return *elementwise_; }
   ShortConvolution& short_convolution() override { return *short_convolution_; }
   FeatureMaps& feature_maps() override { return *feature_maps_; }
+  TokenGates& token_gates() override { return *token_gates_; }
   Optimizer& optimizer() override { return *optimizer_; }
   Sampling& sampling() override { return *sampling_; }
 
@@ -55,6 +56,7 @@ class ReferenceBackend : public Backend {
       CreateReferenceShortConvolution();
   const std::unique_ptr<FeatureMaps> feature_maps_ =
       CreateReferenceFeatureMaps();
+  const std::unique_ptr<TokenGates> token_gates_ = CreateReferenceTokenGates();
   const std::unique_ptr<Optimizer> optimizer_ = CreateReferenceOptimizer();
   const std::unique_ptr<Sampling> sampling_ = CreateReferenceSampling();
   HostMemory memory_;

@@ -11,6 +11,7 @@
 #include "kernels/api/optimizer.h"
 #include "kernels/api/sampling.h"
 #include "kernels/api/softmax_attention.h"
+#include "kernels/api/token_gates.h"
 
 namespace longspan::kernels {
 
@@ -23,5 +24,6 @@ std::unique_ptr<ShortConvolution> CreateReferenceShortConvolution();
 std::unique_ptr<Optimizer> CreateReferenceOptimizer();
 std::unique_ptr<FeatureMaps> CreateReferenceFeatureMaps();
 std::unique_ptr<Sampling> CreateReferenceSampling();
+std::unique_ptr<TokenGates> CreateReferenceTokenGates();
 
 }  // namespace longspan::kernels

@@ -5,6 +5,7 @@
 namespace longspan::worker {
 namespace {
 
+using kernels::ConstTensorView;
 using kernels::TensorView;
 using Write = LinearWeight::Write;
 
@@ -19,10 +20,14 @@ TensorView AsRows(TensorView x) {
 DecayGate::DecayGate(const LinearAttentionSpec& spec, const std::string& prefix,
                      const Parameters& parameters)
     : heads_(spec.heads),
-      decay_(FormOf(spec).decay),
+      form_(FormOf(spec)),
       widths_(LinearProjectionWidths(spec)) {
   if (!exists()) return;
-  std::string bias = prefix + "gk_proj.bias";
+  std::string bias = prefix + (form_.softplus ? "dt_bias" : "gk_proj.bias");
+  if (form_.softplus) {
+    a_log_ = parameters.Value(prefix + "A_log");
+    a_log_gradient_ = parameters.Gradient(prefix + "A_log");
+  }
   if (per_channel()) {
     const std::string weight = prefix + "gk_proj.1.weight";
     expand_ =
@@ -54,7 +59,8 @@ void DecayGate::AllocateTape(const RankContext& context, const LayerPass& pass,
 }
 
 TensorView DecayGate::DecayColumns(TensorView packed) const {
-  return packed.Slice(1, widths_.used() - widths_.decay, widths_.used());
+  const int64_t begin = widths_.mixed() + widths_.gate;
+  return packed.Slice(1, begin, begin + widths_.decay);
 }
 
 TensorView DecayGate::Logits(RowRange rows,
@@ -72,8 +78,31 @@ absl::Status DecayGate::Forward(const RankContext& context, RowRange rows,
                                     DecayColumns(rows.Of(AsRows(tape.packed))),
                                     Write::kReplace, logits));
   }
+  return Activate(context, logits, rows.Of(AsRows(tape.log_gate)));
+}
+
+absl::Status DecayGate::Activate(const RankContext& context,
+                                 ConstTensorView logits,
+                                 TensorView log_gate) const {
+  if (form_.softplus) {
+    return context.backend->token_gates().SoftplusGate(
+        {logits, bias_, a_log_}, log_gate, *context.stream);
+  }
   return context.backend->elementwise().LogSigmoidGate(
-      logits, bias_, kGateNormalizer, rows.Of(AsRows(tape.log_gate)),
+      logits, bias_, kGateNormalizer, log_gate, *context.stream);
+}
+
+absl::Status DecayGate::ActivateBackward(const RankContext& context,
+                                         ConstTensorView logits,
+                                         ConstTensorView d_log_gate,
+                                         TensorView d_logits) const {
+  if (form_.softplus) {
+    return context.backend->token_gates().SoftplusGateBackward(
+        {logits, bias_, a_log_}, d_log_gate,
+        {d_logits, bias_gradient_, a_log_gradient_}, *context.stream);
+  }
+  return context.backend->elementwise().LogSigmoidGateBackward(
+      logits, bias_, kGateNormalizer, d_log_gate, d_logits, bias_gradient_,
       *context.stream);
 }
 
@@ -87,9 +116,8 @@ absl::Status DecayGate::Backward(const RankContext& context, RowRange rows,
     d_logits = context.arena->Allocate("d_gate_logits", context.dtype,
                                        {rows.size(), widths_.log_gate});
   }
-  RETURN_IF_ERROR(context.backend->elementwise().LogSigmoidGateBackward(
-      Logits(rows, tape), bias_, kGateNormalizer, rows.Of(AsRows(d.d_log_gate)),
-      d_logits, bias_gradient_, *context.stream));
+  RETURN_IF_ERROR(ActivateBackward(context, Logits(rows, tape),
+                                   rows.Of(AsRows(d.d_log_gate)), d_logits));
   if (!per_channel()) return absl::OkStatus();
   return expand_.Backward(context, DecayColumns(rows.Of(AsRows(tape.packed))),
                           d_logits, Write::kReplace, d_columns);

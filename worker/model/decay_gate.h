@@ -4,6 +4,8 @@
 //                    (gk_proj.weight, gk_proj.bias)
 //     per channel    the same of  z = a W1^T,  a: 16 projected columns
 //                    (gk_proj.0.weight, gk_proj.1.weight, gk_proj.1.bias)
+//     softplus       log g = -e^A softplus(a + b)
+//                    (a_proj.weight, A_log, dt_bias)
 //
 // Row-by-row work on the decay columns of a layer's projection
 // (common/model_spec/projection_widths.h). Layers without a gate have one that
@@ -31,7 +33,7 @@ class DecayGate {
             const Parameters& parameters);
 
   bool exists() const { return widths_.log_gate > 0; }
-  bool per_channel() const { return decay_ == StateDecay::kPerChannel; }
+  bool per_channel() const { return form_.decay == StateDecay::kPerChannel; }
 
   // log_gate, and the logits that backward needs.
   void AllocateTape(const RankContext& context, const LayerPass& pass,
@@ -53,16 +55,27 @@ class DecayGate {
  private:
   // Columns of packed rows [rows, stride].
   kernels::TensorView DecayColumns(kernels::TensorView packed) const;
-  // What the sigmoid sees: the columns themselves, or the logits made of them.
+  // What the gate's function sees: the columns themselves, or the logits made
+  // of them.
   kernels::TensorView Logits(RowRange rows,
                              const LinearAttentionTape& tape) const;
 
+  absl::Status Activate(const RankContext& context,
+                        kernels::ConstTensorView logits,
+                        kernels::TensorView log_gate) const;
+  absl::Status ActivateBackward(const RankContext& context,
+                                kernels::ConstTensorView logits,
+                                kernels::ConstTensorView d_log_gate,
+                                kernels::TensorView d_logits) const;
+
   const int64_t heads_;
-  const StateDecay decay_;
+  const LinearLayerForm form_;
   const ProjectionWidths widths_;
   LinearWeight expand_;  // [H F, 16], per channel
   kernels::TensorView bias_;
   kernels::TensorView bias_gradient_;
+  kernels::TensorView a_log_;  // softplus
+  kernels::TensorView a_log_gradient_;
 };
 
 }  // namespace longspan::worker

@@ -19,18 +19,10 @@ std::string Prefix(int layer) {
   return absl::StrCat("model.layers.", layer, ".attn.");
 }
 
-// The last matrix of the fused input projection.
-std::string LastProjection(const LinearAttentionSpec& spec) {
-  const StateDecay decay = FormOf(spec).decay;
-  if (decay == StateDecay::kPerHead) return "gk_proj.weight";
-  if (decay == StateDecay::kPerChannel) return "gk_proj.0.weight";
-  return spec.output_gate ? "g_proj.weight" : "v_proj.weight";
-}
-
 LinearWeight InputProjection(const LinearAttentionSpec& spec, int layer,
                              const Parameters& parameters) {
   const std::string first = Prefix(layer) + "q_proj.weight";
-  const std::string last = Prefix(layer) + LastProjection(spec);
+  const std::string last = Prefix(layer) + LastInputProjection(spec);
   return LinearWeight(parameters.PackedCompute(first, last),
                       parameters.PackedGradient(first, last));
 }
@@ -65,6 +57,7 @@ LinearAttentionLayer::LinearAttentionLayer(const ModelSpec& spec, int layer,
       project_in_(InputProjection(spec.linear, layer, parameters)),
       qkv_(spec.linear, layer, Prefix(layer), parameters),
       gate_(spec.linear, Prefix(layer), parameters),
+      strength_(spec.linear),
       recurrence_(spec.linear, layer, parameters),
       norm_(OutputNorm(spec, layer, parameters)),
       project_out_(parameters.Compute(Prefix(layer) + "o_proj.weight"),
@@ -91,6 +84,7 @@ MixerTape LinearAttentionLayer::AllocateTape(const RankContext& context,
   tape.features = take("features", widths_.features);
   tape.values = take("values", widths_.sums);
   gate_.AllocateTape(context, pass, tape);
+  tape.beta = strength_.Allocate("beta", context, pass);
   recurrence_.AllocateTape(context, pass, tape);
   if (form_.normalised) tape.sums = take("sums", widths_.sums).SplitLast(heads);
   tape.o = take("o", widths_.value).SplitLast(heads);
@@ -122,7 +116,8 @@ absl::Status LinearAttentionLayer::Project(const RankContext& context,
   const TensorView packed = rows.Of(AsRows(tape.packed));
   RETURN_IF_ERROR(project_in_.Forward(context, input, Write::kReplace,
                                       packed.Slice(1, 0, widths_.used())));
-  return gate_.Forward(context, rows, tape);
+  RETURN_IF_ERROR(gate_.Forward(context, rows, tape));
+  return strength_.Forward(context, rows, tape);
 }
 
 absl::Status LinearAttentionLayer::Mix(const RankContext& context,
@@ -177,6 +172,7 @@ MixerGradients LinearAttentionLayer::AllocateGradients(
     d.d_sums = take("d_sums", widths_.sums).SplitLast(spec_.heads);
   }
   d.d_log_gate = gate_.AllocateLogGate("d_log_gate", context, pass);
+  d.d_beta = strength_.Allocate("d_beta", context, pass);
   return d;
 }
 
@@ -245,6 +241,7 @@ absl::Status LinearAttentionLayer::ProjectBackward(
   const ArenaScope scratch(*context.arena);
   const TensorView d_packed = rows.Of(AsRows(d.d_packed));
   RETURN_IF_ERROR(gate_.Backward(context, rows, tape, d));
+  RETURN_IF_ERROR(strength_.Backward(context, rows, tape, d));
   return project_in_.Backward(context, input,
                               d_packed.Slice(1, 0, widths_.used()),
                               Write::kReplace, d_input);

@@ -1,9 +1,10 @@
 // A linear attention layer: every mixer of
 // common/model_spec/linear_layer_form.h on one recurrence.
 //
-//     q, k, v, g, a = split(x W^T)
+//     q, k, v, g, a, b = split(x W^T)
 //     q, k, v  <- convolution, feature map, rotary, ones     see qkv_path.h
 //     log a_t  =  the gate of a                              see decay_gate.h
+//     beta_t   =  sigmoid(b)                             see write_strength.h
 //     o        =  the recurrence                     see memory_recurrence.h
 //     o        <- o / (normaliser + epsilon)                 normalised mixers
 //     y        =  (norm_per_head(o) * silu(g)) Wo^T          norm and gate are
@@ -22,6 +23,7 @@
 #include "worker/model/norm.h"
 #include "worker/model/parameters.h"
 #include "worker/model/qkv_path.h"
+#include "worker/model/write_strength.h"
 
 namespace longspan::worker {
 
@@ -69,9 +71,10 @@ class LinearAttentionLayer : public Mixer {
   const LinearAttentionSpec spec_;
   const LinearLayerForm form_;
   const ProjectionWidths widths_;
-  LinearWeight project_in_;  // [q k v gate decay, d]
+  LinearWeight project_in_;  // [q k v gate decay beta, d]
   QkvPath qkv_;
   DecayGate gate_;
+  WriteStrength strength_;
   MemoryRecurrence recurrence_;
   Norm norm_;                 // [Dv], per head
   LinearWeight project_out_;  // [d, H Dv]

@@ -1,6 +1,7 @@
 #include "worker/model/memory_recurrence.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <numeric>
 #include <utility>
 
@@ -17,8 +18,9 @@ using kernels::LinearAttentionStage;
 using kernels::TensorView;
 using kernels::Transition;
 
-Transition TransitionOf(StateDecay decay) {
-  switch (decay) {
+Transition TransitionOf(const LinearLayerForm& form) {
+  if (form.delta) return Transition::kDense;
+  switch (form.decay) {
     case StateDecay::kNone:
       return Transition::kIdentity;
     case StateDecay::kConstant:
@@ -55,7 +57,7 @@ MemoryRecurrence::MemoryRecurrence(const LinearAttentionSpec& spec, int layer,
 
 MemoryShape MemoryRecurrence::Memory(const LayerPass& pass) const {
   return {pass.shard->batch(), heads_, form_.features, form_.columns,
-          form_.decay == StateDecay::kPerChannel};
+          DecayKind(form_)};
 }
 
 TensorView MemoryRecurrence::AllocateState(const char* name,
@@ -71,26 +73,38 @@ void MemoryRecurrence::AllocateTape(const RankContext& context,
                                     LinearAttentionTape& tape) const {
   if (context.ranks() == 1) return;
   tape.entering = AllocateState("entering", context, pass);
+  tape.decays = AllocateDecays(context, pass);
+}
+
+TensorView MemoryRecurrence::AllocateDecays(const RankContext& context,
+                                            const LayerPass& pass) const {
+  const auto allocate = [&](std::initializer_list<int64_t> shape) {
+    return context.arena->Allocate("decays", context.accumulator(), shape);
+  };
   const int64_t ranks = context.ranks();
   const int64_t batch = pass.shard->batch();
-  const kernels::DType wide = context.accumulator();
-  tape.decays =
-      form_.decay == StateDecay::kPerChannel
-          ? context.arena->Allocate("decays", wide,
-                                    {ranks, batch, heads_, form_.features})
-          : context.arena->Allocate("decays", wide, {ranks, batch, heads_});
+  const int64_t features = form_.features;
+  switch (DecayKind(form_)) {
+    case LinearAttentionDecay::kMatrix:
+      return allocate({ranks, batch, heads_, features, features});
+    case LinearAttentionDecay::kChannel:
+      return allocate({ranks, batch, heads_, features});
+    default:
+      return allocate({ranks, batch, heads_});
+  }
 }
 
 MemoryRecurrence::Inputs MemoryRecurrence::InputsOf(const LayerPass& pass,
                                                     const QkvViews& qkv,
                                                     const Tape& tape) const {
   Inputs inputs;
-  inputs.transition = TransitionOf(form_.decay);
+  inputs.transition = TransitionOf(form_);
   inputs.scale = form_.scale;
   inputs.q = qkv.q;
   inputs.k = qkv.k;
   inputs.v = qkv.v;
   inputs.log_gate = tape.log_gate;
+  inputs.beta = tape.beta;
   if (inputs.transition == Transition::kConstant) {
     inputs.log_decay = log_decay_operand_.view();
   }
@@ -155,7 +169,7 @@ absl::Status MemoryRecurrence::RunInGang(const RankContext& context,
   const MemoryShape m = Memory(pass);
   const TensorView gathered = context.arena->Allocate(
       "gathered", context.accumulator(),
-      {context.ranks(), SummaryBuffer::RowCount(m, gated())});
+      {context.ranks(), SummaryBuffer::RowCount(m, travels())});
   const TensorView workspace = context.arena->AllocateWorkspace(
       "workspace", ForwardWorkspaceBytes(context, pass));
   const TensorView entering = state == nullptr ? TensorView() : state->memory;
@@ -164,9 +178,10 @@ absl::Status MemoryRecurrence::RunInGang(const RankContext& context,
   // What this range does to an incoming state, on its way to all ranks.
   StateExchange exchange(context, layer_, m, gathered);
   const TensorView own_decay =
-      gated() ? exchange.own_decay() : tape.decays.Select(0, context.rank());
-  RETURN_IF_ERROR(op.Summarise(inputs, {exchange.own_state(), own_decay},
-                               workspace, stream));
+      travels() ? exchange.own_decay() : tape.decays.Select(0, context.rank());
+  kernels::LinearAttentionSummary summary = {.state = exchange.own_state()};
+  (form_.delta ? summary.transition : summary.log_decay) = own_decay;
+  RETURN_IF_ERROR(op.Summarise(inputs, summary, workspace, stream));
   RETURN_IF_ERROR(exchange.Start(Direction::kForward));
 
   // Meanwhile, everything that needs no other rank.
@@ -194,7 +209,7 @@ absl::Status MemoryRecurrence::KeepDecays(const RankContext& context,
                                           const LayerPass& pass,
                                           const StateExchange& exchange,
                                           const Tape& tape) const {
-  if (gated()) return exchange.KeepDecays(tape.decays);
+  if (travels()) return exchange.KeepDecays(tape.decays);
   std::vector<double> decays(tape.decays.element_count());
   FillConstantDecays(*pass.shard, log_decays_,
                      TensorView(decays.data(), kernels::DType::kF64,
@@ -228,7 +243,8 @@ absl::Status MemoryRecurrence::Backward(const RankContext& context,
       .d_q = d_qkv.q,
       .d_k = d_qkv.k,
       .d_v = d_qkv.v,
-      .d_log_gate = d.d_log_gate};
+      .d_log_gate = d.d_log_gate,
+      .d_beta = d.d_beta};
   if (context.ranks() > 1) {
     return BackwardInGang(context, pass, inputs, tape, d_o, d_inputs,
                           workspace);
@@ -279,9 +295,7 @@ int64_t MemoryRecurrence::WorkspaceBytes(const RankContext& context,
   return kernels::LinearAttentionWorkspaceBytes(
       stage,
       {pass.shard->batch(), pass.shard->tokens(), heads_, form_.features,
-       form_.columns, context.element_bytes(),
-       form_.decay == StateDecay::kPerChannel ? LinearAttentionDecay::kChannel
-                                              : LinearAttentionDecay::kHead},
+       form_.columns, context.element_bytes(), DecayKind(form_)},
       context.backend_kind, context.threads);
 }
 

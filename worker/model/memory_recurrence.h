@@ -5,7 +5,8 @@
 //
 // q and k are features, v may have the normaliser's column (QkvPath); the decay
 // a_t is 1, a constant per head, a gate per head or a gate per channel of k
-// (common/model_spec/linear_layer_form.h).
+// (common/model_spec/linear_layer_form.h). With the delta rule v_t is
+// beta_t (v_t - k_t a_t S_{t-1}), and what a range does to a state is a matrix.
 //
 // With several ranks the local summary is gathered while the intra-chunk part
 // of o is computed; then the state that enters the rank adds its part
@@ -41,14 +42,14 @@ class MemoryRecurrence {
   void AllocateTape(const RankContext& context, const LayerPass& pass,
                     LinearAttentionTape& tape) const;
 
-  // Reads q, k and v at `qkv` and the gate on the tape; writes tape.sums where
-  // there is such a buffer, else tape.o. `state` as in Mixer::Mix. Scratch
-  // comes from the arena.
+  // Reads q, k and v at `qkv`, gate and beta on the tape; writes tape.sums
+  // where there is such a buffer, else tape.o. `state` as in Mixer::Mix.
+  // Scratch comes from the arena.
   absl::Status Forward(const RankContext& context, const LayerPass& pass,
                        LayerState* state, const QkvViews& qkv,
                        const LinearAttentionTape& tape) const;
 
-  // From d.d_sums or d.d_o to `d_qkv` and d.d_log_gate.
+  // From d.d_sums or d.d_o to `d_qkv`, d.d_log_gate and d.d_beta.
   absl::Status Backward(const RankContext& context, const LayerPass& pass,
                         const QkvViews& qkv, const LinearAttentionTape& tape,
                         const LinearAttentionLayerGradients& d,
@@ -83,11 +84,11 @@ class MemoryRecurrence {
                               kernels::TensorView workspace) const;
 
   // Whether the decay of a range depends on its tokens and has to travel.
-  bool gated() const {
-    return form_.decay == StateDecay::kPerHead ||
-           form_.decay == StateDecay::kPerChannel;
-  }
+  bool travels() const { return RangeDecayTravels(form_); }
   MemoryShape Memory(const LayerPass& pass) const;
+  // [ranks, B, H (, F (, F))].
+  kernels::TensorView AllocateDecays(const RankContext& context,
+                                     const LayerPass& pass) const;
   kernels::TensorView AllocateState(const char* name,
                                     const RankContext& context,
                                     const LayerPass& pass) const;

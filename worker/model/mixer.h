@@ -34,8 +34,9 @@ struct LinearAttentionTape {
   kernels::TensorView values;       // [B, n, H (Dv + 1)] v and ones
   kernels::TensorView gate_logits;  // [B, n, H F] a gate per channel's
   kernels::TensorView log_gate;     // [B, n, H] or [B, n, H, F]
+  kernels::TensorView beta;         // [B, n, H]
   kernels::TensorView entering;     // [B, H, F, Dv (+ 1)] S_in of this rank
-  kernels::TensorView decays;       // [ranks, B, H] or [ranks, B, H, F]
+  kernels::TensorView decays;       // [ranks, B, H (, F (, F))]
   kernels::TensorView sums;         // [B, n, H, Dv + 1] before the division
   kernels::TensorView o;            // [B, n, H, Dv]
   kernels::TensorView o_rstd;       // [M, H]
@@ -63,6 +64,7 @@ struct LinearAttentionLayerGradients {
   kernels::TensorView d_values;     // likewise
   kernels::TensorView d_sums;       // likewise
   kernels::TensorView d_log_gate;   // likewise
+  kernels::TensorView d_beta;       // likewise
 };
 
 struct SoftmaxAttentionLayerGradients {

@@ -1,6 +1,7 @@
 #include "worker/model/parameters.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "absl/memory/memory.h"
@@ -43,6 +44,15 @@ void Fill(const ParameterInfo& info, uint64_t seed, int64_t first,
       case InitialValue::kOne:
         numbers[i] = 1.0;
         break;
+      case InitialValue::kLogRate:
+        numbers[i] = std::log(1.0 + 15.0 * RandomUniform(key, first + i));
+        break;
+      case InitialValue::kTimeStep: {
+        const double step =
+            1e-3 * std::pow(100.0, RandomUniform(key, first + i));
+        numbers[i] = std::log(std::expm1(step));
+        break;
+      }
       case InitialValue::kUnitMatrix: {
         const int64_t element = first + static_cast<int64_t>(i);
         const int64_t columns = info.shape[1];

@@ -33,6 +33,8 @@ FeatureMapKind KindOf(FeatureMap map) {
       return FeatureMapKind::kHadamard;
     case FeatureMap::kDpfp:
       return FeatureMapKind::kDpfp;
+    case FeatureMap::kUnit:
+      return FeatureMapKind::kUnit;
     case FeatureMap::kIdentity:
     case FeatureMap::kSilu:
       break;

@@ -8,6 +8,7 @@
 namespace longspan::worker {
 namespace {
 
+using kernels::LinearAttentionDecay;
 using kernels::TensorView;
 
 void Store(TensorView out, int64_t index, double value) {
@@ -42,11 +43,23 @@ TensorView SummaryBuffer::State(int rank) const {
       .Reshape({shape_.batch, shape_.heads, shape_.key_dim, shape_.value_dim});
 }
 
+namespace {
+
+// Splits the last dimension, decays of one or all heads of a batch element.
+TensorView DecayShaped(TensorView decays, const MemoryShape& shape) {
+  if (shape.decay == LinearAttentionDecay::kHead) return decays;
+  decays = decays.SplitLast(shape.heads);
+  const bool matrix = shape.decay == LinearAttentionDecay::kMatrix;
+  return matrix ? decays.SplitLast(shape.key_dim) : decays;
+}
+
+}  // namespace
+
 TensorView SummaryBuffer::Decay(int rank) const {
-  const TensorView row =
-      Row(rank).Slice(0, shape_.state_count(), buffer_.size(1));
-  if (!shape_.row_decays) return row.Reshape({shape_.batch, shape_.heads});
-  return row.Reshape({shape_.batch, shape_.heads, shape_.key_dim});
+  return DecayShaped(Row(rank)
+                         .Slice(0, shape_.state_count(), buffer_.size(1))
+                         .SplitLast(shape_.batch),
+                     shape_);
 }
 
 TensorView SummaryBuffer::States() const {
@@ -57,10 +70,9 @@ TensorView SummaryBuffer::States() const {
 }
 
 TensorView SummaryBuffer::Decays() const {
-  const TensorView decays =
-      buffer_.Slice(1, shape_.state_count(), buffer_.size(1))
-          .SplitLast(shape_.batch);
-  return shape_.row_decays ? decays.SplitLast(shape_.heads) : decays;
+  return DecayShaped(buffer_.Slice(1, shape_.state_count(), buffer_.size(1))
+                         .SplitLast(shape_.batch),
+                     shape_);
 }
 
 void FillConstantDecays(const SequenceShard& shard,

@@ -8,7 +8,8 @@
 // element and head: 0 for the identity, n log(lambda) for a constant
 // transition, the sum of log gates for a gated one, -infinity once a document
 // begins in the range. With a gate per channel every row of the state has a
-// number of its own. Pure: no thread, clock, I/O or logging.
+// number of its own; with the delta rule a matrix M [Dk, Dk] stands in place of
+// e^A, zero once a document begins. Pure: no thread, clock, I/O or logging.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 
 #include "absl/types/span.h"
 #include "kernels/api/tensor_view.h"
+#include "kernels/cost/workspace.h"
 #include "worker/parallel/sequence_shard.h"
 
 namespace longspan::worker {
@@ -25,11 +27,14 @@ struct MemoryShape {
   int64_t heads = 1;
   int64_t key_dim = 1;
   int64_t value_dim = 1;
-  bool row_decays = false;  // a decay per row of the state, not per head
+  kernels::LinearAttentionDecay decay = kernels::LinearAttentionDecay::kHead;
 
   int64_t state_count() const { return batch * heads * key_dim * value_dim; }
   int64_t decay_count() const {
-    return batch * heads * (row_decays ? key_dim : 1);
+    using kernels::LinearAttentionDecay;
+    if (decay == LinearAttentionDecay::kHead) return batch * heads;
+    const bool matrix = decay == LinearAttentionDecay::kMatrix;
+    return batch * heads * key_dim * (matrix ? key_dim : 1);
   }
 };
 
@@ -58,9 +63,11 @@ class SummaryBuffer {
 
   kernels::TensorView Row(int rank) const;    // [RowCount]
   kernels::TensorView State(int rank) const;  // [B, H, Dk, Dv]
-  kernels::TensorView Decay(int rank) const;  // [B, H] or [B, H, Dk]
-  kernels::TensorView States() const;         // [ranks, B, H, Dk, Dv], strided
-  kernels::TensorView Decays() const;         // [ranks, B, H (, Dk)], strided
+  // [B, H], [B, H, Dk] or [B, H, Dk, Dk].
+  kernels::TensorView Decay(int rank) const;
+  kernels::TensorView States() const;  // [ranks, B, H, Dk, Dv], strided
+  // [ranks, B, H (, Dk (, Dk))], strided.
+  kernels::TensorView Decays() const;
 
  private:
   kernels::TensorView buffer_;

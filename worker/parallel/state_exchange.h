@@ -39,7 +39,8 @@ class StateExchange {
   absl::Status Wait();
 
   // Forward, with decays that travelled: keeps those of all ranks in `decays`
-  // [ranks, B, H], or [ranks, B, H, Dk] for a decay per row.
+  // [ranks, B, H], [ranks, B, H, Dk] for a decay per row, or [ranks, B, H, Dk,
+  // Dk] for matrices.
   absl::Status KeepDecays(kernels::TensorView decays) const;
 
   // S_in of this rank: the ranks before it, starting from `entering` (may be

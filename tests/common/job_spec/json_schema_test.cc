@@ -18,7 +18,8 @@ TEST(JsonSchemaTest, DescribesTheFieldsThatAreRead) {
   EXPECT_EQ(
       train["model"]["properties"]["linear"]["properties"]["mixer"]["enum"],
       (nlohmann::json{"basic", "lightning", "retention", "simple_gla", "gla",
-                      "based", "rebased", "hedgehog", "lawcat"}));
+                      "based", "rebased", "hedgehog", "lawcat", "deltanet",
+                      "gated_deltanet"}));
   EXPECT_EQ(schema["allOf"][0]["oneOf"].size(), 4u);
 }
 

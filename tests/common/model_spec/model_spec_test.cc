@@ -98,6 +98,15 @@ TEST(ModelSpecTest, MixersWithAMapOfTheirOwnTakeNoOther) {
   EXPECT_TRUE(Validate(exponential).empty());
 }
 
+TEST(ModelSpecTest, TheDeltaRuleNeedsItsConvolutionAndNoNormaliser) {
+  ModelSpec spec = WithMixer(LinearMixer::kDeltaNet);
+  EXPECT_TRUE(Validate(spec).empty());
+  spec.linear.normaliser = true;
+  spec.linear.short_convolution = 0;
+  EXPECT_THAT(PathsOf(Validate(spec)),
+              ElementsAre("linear.normaliser", "linear.short_convolution"));
+}
+
 TEST(ModelSpecTest, FeaturesAndTheNormaliserCountTowardsTheHead) {
   ModelSpec spec = WithMixer(LinearMixer::kBased);
   spec.linear.key_dim = 30;  // 496 features
@@ -115,6 +124,8 @@ TEST(ModelSpecTest, CudaRefusesWhatItHasNot) {
   EXPECT_THAT(
       PathsOf(MissingOnCuda(WithMixer(LinearMixer::kLawcat))),
       ElementsAre("linear.mixer", "linear.feature_map", "linear.normaliser"));
+  EXPECT_THAT(PathsOf(MissingOnCuda(WithMixer(LinearMixer::kGatedDeltaNet))),
+              ElementsAre("linear.mixer", "linear.feature_map"));
   const auto based = MissingOnCuda(WithMixer(LinearMixer::kBased));
   ASSERT_EQ(based.size(), 2u);
   EXPECT_EQ(based[0].message,

@@ -92,6 +92,12 @@ TEST(ParameterLayoutTest, PublishedLayersHaveTheirNames) {
               ElementsAre(3 * 8, 16));
   EXPECT_NE(lawcat.Find(attn + "k_conv1d.weight"), nullptr);
   EXPECT_EQ(lawcat.Find(attn + "v_conv1d.weight"), nullptr);
+  const auto delta = layout(LinearMixer::kGatedDeltaNet, FeatureMap::kIdentity);
+  EXPECT_THAT(delta.Find(attn + "b_proj.weight")->shape, ElementsAre(3, 24));
+  EXPECT_THAT(delta.Find(attn + "a_proj.weight")->shape, ElementsAre(3, 24));
+  EXPECT_EQ(delta.Find(attn + "A_log")->initial, InitialValue::kLogRate);
+  EXPECT_EQ(delta.Find(attn + "dt_bias")->initial, InitialValue::kTimeStep);
+  EXPECT_NE(delta.Find(attn + "o_norm.weight"), nullptr);
   const auto basic = layout(LinearMixer::kBasic, FeatureMap::kHadamard);
   EXPECT_NE(basic.Find(attn + "feature_map_q.layer1.weight"), nullptr);
   EXPECT_NE(basic.Find(attn + "feature_map_k.layer2.bias"), nullptr);

@@ -84,5 +84,12 @@ INSTANTIATE_TEST_SUITE_P(FeatureMaps, ConformanceTest,
                                   std::to_string(info.index);
                          });
 
+INSTANTIATE_TEST_SUITE_P(TokenGates, ConformanceTest,
+                         ::testing::ValuesIn(TokenGateCases()),
+                         [](const auto& info) {
+                           return info.param.name + "_" +
+                                  std::to_string(info.index);
+                         });
+
 }  // namespace
 }  // namespace longspan::kernels

@@ -111,7 +111,7 @@ std::vector<OpCase> FeatureMapCases() {
   using K = FeatureMapKind;
   std::vector<OpCase> cases;
   for (K kind : {K::kEluPlusOne, K::kRelu, K::kSoftmax, K::kTaylor,
-                 K::kQuadratic, K::kDpfp}) {
+                 K::kQuadratic, K::kDpfp, K::kUnit}) {
     cases.push_back(MapCase(kind, 5, 2, 7));
     cases.push_back(MapCase(kind, 70, 3, 16, 0, true, true));
   }

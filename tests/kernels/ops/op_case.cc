@@ -88,7 +88,7 @@ OpSet ReferenceOps() {
           CreateReferenceCrossEntropy(),     CreateReferenceElementwise(),
           CreateReferenceShortConvolution(), CreateReferenceOptimizer(),
           std::make_unique<NullStream>(),    CreateReferenceSampling(),
-          CreateReferenceFeatureMaps()};
+          CreateReferenceFeatureMaps(),      CreateReferenceTokenGates()};
 }
 
 OpSet CpuOps(int threads) {
@@ -100,7 +100,8 @@ OpSet CpuOps(int threads) {
           CreateCpuOptimizer(),
           std::make_unique<CpuStream>(threads),
           CreateCpuSampling(),
-          CreateCpuFeatureMaps()};
+          CreateCpuFeatureMaps(),
+          CreateCpuTokenGates()};
 }
 
 Operands::Operands(const std::vector<Operand>& operands, DType real_type,

@@ -22,6 +22,7 @@
 #include "kernels/api/sampling.h"
 #include "kernels/api/stream.h"
 #include "kernels/api/tensor_view.h"
+#include "kernels/api/token_gates.h"
 #include "kernels/cost/backend_kind.h"
 #include "tests/support/attention/host_tensor.h"
 
@@ -38,6 +39,7 @@ struct OpSet {
   std::unique_ptr<Stream> stream;
   std::unique_ptr<Sampling> sampling = nullptr;
   std::unique_ptr<FeatureMaps> feature_maps = nullptr;
+  std::unique_ptr<TokenGates> token_gates = nullptr;
 };
 OpSet ReferenceOps();
 OpSet CpuOps(int threads);
@@ -122,5 +124,6 @@ std::vector<OpCase> LargeSamplingCases();
 
 // Not in OpCases(): what the CUDA backend refuses.
 std::vector<OpCase> FeatureMapCases();
+std::vector<OpCase> TokenGateCases();
 
 }  // namespace longspan::kernels

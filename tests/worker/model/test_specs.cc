@@ -59,6 +59,9 @@ void AddPublished(std::vector<NamedSpec>& specs) {
   ModelSpec lawcat = PlainSpec(LinearMixer::kLawcat, "LL");
   lawcat.linear.short_convolution = 4;
   specs.push_back({"lawcat", lawcat});
+  specs.push_back({"deltanet", SmallSpec(LinearMixer::kDeltaNet, "LL")});
+  specs.push_back(
+      {"gated_deltanet", SmallSpec(LinearMixer::kGatedDeltaNet, "LN")});
 }
 
 // Maps that a layer asks for, with and without the normaliser.

@@ -61,7 +61,8 @@ TEST(MemoryStateTest, RowsHoldStateThenDecay) {
 }
 
 TEST(MemoryStateTest, RowsOfTheStateMayHaveDecaysOfTheirOwn) {
-  const MemoryShape shape = {2, 3, 4, 5, true};
+  const MemoryShape shape = {2, 3, 4, 5,
+                             kernels::LinearAttentionDecay::kChannel};
   EXPECT_EQ(SummaryBuffer::RowCount(shape, true), 120 + 24);
   std::vector<float> numbers(2 * 144);
   for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = i;

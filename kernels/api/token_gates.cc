@@ -1,0 +1,44 @@
+#include "kernels/api/token_gates.h"
+
+#include "absl/strings/str_cat.h"
+#include "kernels/api/backend.h"
+
+namespace longspan::kernels {
+namespace {
+
+absl::Status Refuse(const char* op) {
+  return absl::UnimplementedError(
+      absl::StrCat(op,
+                   " is an op that this backend does not have; the "
+                   "backend cpu has it"));
+}
+
+}  // namespace
+
+absl::Status TokenGates::Sigmoid(ConstTensorView, double, TensorView, Stream&) {
+  return Refuse("Sigmoid");
+}
+
+absl::Status TokenGates::SigmoidBackward(ConstTensorView, double,
+                                         ConstTensorView, TensorView, Stream&) {
+  return Refuse("SigmoidBackward");
+}
+
+absl::Status TokenGates::SoftplusGate(const SoftplusGateInputs&, TensorView,
+                                      Stream&) {
+  return Refuse("SoftplusGate");
+}
+
+absl::Status TokenGates::SoftplusGateBackward(const SoftplusGateInputs&,
+                                              ConstTensorView,
+                                              const SoftplusGateGradients&,
+                                              Stream&) {
+  return Refuse("SoftplusGateBackward");
+}
+
+TokenGates& Backend::token_gates() {
+  static TokenGates none;
+  return none;
+}
+
+}  // namespace longspan::kernels
