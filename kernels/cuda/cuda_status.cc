@@ -5,6 +5,9 @@
 namespace longspan::kernels::cuda {
 namespace {
 
+// What every device gives a block.
+constexpr int kAnyDeviceShared = 48 * 1024;
+
 absl::StatusCode StatusCodeOf(int code) {
   switch (code) {
     case kErrorInitialization:
@@ -57,6 +60,13 @@ absl::Status StatusOfError(int code, const std::string& call,
 absl::Status LaunchStatus(int code, const char* kernel,
                           const LaunchShape& shape) {
   if (code == kSuccess) return absl::OkStatus();
+  if (code == kErrorInvalidValue && shape.shared_bytes > kAnyDeviceShared) {
+    return absl::UnimplementedError(
+        std::string(kernel) + ": needs " + std::to_string(shape.shared_bytes) +
+        " B of shared memory a block, more than this GPU gives (compute "
+        "capability 9.0: 232448, 8.0: 166912, 8.6 and 8.9: 101376); use "
+        "smaller heads or the cpu backend");
+  }
   return StatusOfError(
       code, std::string("launch of ") + kernel + " with " +
                 std::to_string(shape.blocks) + " blocks of " +

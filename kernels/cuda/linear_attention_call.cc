@@ -222,6 +222,14 @@ StateSlots LinearAttentionCall::SlotsAt(int64_t offset) const {
 }
 
 absl::Status LinearAttentionCall::Launched(int code, const char* kernel) const {
+  // The grid fits (Check), so what the launch refused is the block's memory.
+  if (code == kLaunchInvalidValue) {
+    return absl::UnimplementedError(absl::StrCat(
+        kernel, ": head sizes ", sizes_.key_dim, " and ", sizes_.value_dim,
+        " of ", DTypeName(sizes_.dtype), " need more shared memory than this ",
+        "GPU gives a block (compute capability 9.0: 227 KiB, 8.0: 163 KiB); ",
+        "use head sizes up to 128 or the cpu backend"));
+  }
   return LaunchStatus(code, kernel, LaunchShape());
 }
 

@@ -2,6 +2,7 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -84,7 +85,8 @@ int RunLaunch(const KernelLaunch& launch) {
 }  // namespace
 
 int SubmitLaunch(void* native_stream, KernelLaunch launch) {
-  if (launch.shared_bytes > SharedArena::kMaxBytes) {
+  const int limit = EmulatorState::Get().options().shared_bytes;
+  if (launch.shared_bytes > std::min(limit, SharedArena::kMaxBytes)) {
     return kLaunchInvalidValue;
   }
   const auto shared = std::make_shared<KernelLaunch>(std::move(launch));

@@ -37,6 +37,8 @@ struct EmulatorOptions {
   // A plain access to shared bytes that a copy has under way ends the process
   // with AddressSanitizer's report, which names the line. Off: it finds NaN.
   bool trap_copies_under_way = true;
+  // What a block may have: 163 KiB is sm_80's.
+  int shared_bytes = 227 * 1024;
   // Failures are also written to stderr.
   bool print_failures = true;
   // Collects the lines that use each primitive (Emulator::Sites).

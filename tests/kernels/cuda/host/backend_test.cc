@@ -64,5 +64,15 @@ TEST(CudaStatus, NamesTheLaunch) {
                     HasSubstr("2048 threads"), HasSubstr("99 B")));
 }
 
+TEST(CudaStatus, NamesSharedMemoryThatTheGpuLacks) {
+  const absl::Status status =
+      LaunchStatus(kErrorInvalidValue, "SoftmaxForwardKernel",
+                   {.blocks = 7, .threads = 128, .shared_bytes = 166000});
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("SoftmaxForwardKernel: needs 166000 B"),
+                    HasSubstr("8.6 and 8.9: 101376")));
+}
+
 }  // namespace
 }  // namespace longspan::kernels::cuda

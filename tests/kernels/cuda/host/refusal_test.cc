@@ -69,7 +69,7 @@ LinearAttentionInputs WithDocuments(LinearAttentionInputs inputs) {
   return inputs;
 }
 
-std::vector<Refusal> LinearRefusals() {
+std::vector<Refusal> LinearTransitions() {
   return {
       {"OutputsVectorGates",
        "Outputs: the cuda backend has no kernels for vector gates; the cpu "
@@ -110,6 +110,11 @@ std::vector<Refusal> LinearRefusals() {
              Linear(Transition::kVector, {1, 4, 1, 8}, 8), {}, {x, {}},
              ChunkTerms::kAll, {x, x, x, F32({1, 4, 1, 8})}, {}, stream);
        }},
+  };
+}
+
+std::vector<Refusal> LinearStateRefusals() {
+  return {
       {"FoldVectorGates",
        "FoldSummaries: the cuda backend has no kernels for vector gates; the "
        "cpu backend has them",
@@ -134,6 +139,11 @@ std::vector<Refusal> LinearRefusals() {
              Linear(Transition::kDense, {1, 1, 1, 8}, 8), I32({1}),
              F32({2, 1, 8, 8}), Bf16({1, 1, 1, 8}), stream);
        }},
+  };
+}
+
+std::vector<Refusal> LinearLimits() {
+  return {
       {"OutputsHeadSize",
        "Outputs: head sizes 264 and 264, the cuda backend has up to 256; use "
        "the cpu backend or more heads of a smaller size",
@@ -242,7 +252,7 @@ std::vector<Refusal> SoftmaxRefusals() {
 
 // ---- the others ------------------------------------------------------------
 
-std::vector<Refusal> OtherRefusals() {
+std::vector<Refusal> DenseRefusals() {
   return {
       {"MatMulTypes",
        "cuda: MatMul of f32 and f32 to bf16; it does bf16 x bf16 to bf16 or "
@@ -276,6 +286,11 @@ std::vector<Refusal> OtherRefusals() {
              {F64({2, 4}), F64({9, 4}), I32({2}), {}}, {F64({1}), {}}, {},
              stream);
        }},
+  };
+}
+
+std::vector<Refusal> NormRefusals() {
+  return {
       {"RmsNormSize",
        "RmsNorm: rows of 8193 elements, the cuda backend has up to 8192; use "
        "the cpu backend or a smaller hidden size",
@@ -303,6 +318,11 @@ std::vector<Refusal> OtherRefusals() {
          return cuda.elementwise().RmsNorm({x, F32({4096}), {}, 1e-6}, x,
                                            F32({kRows}), stream);
        }},
+  };
+}
+
+std::vector<Refusal> RowRefusals() {
+  return {
       {"SiluGrid",
        "Silu: needs 4294967296 blocks, a grid has up to 2147483647; split the "
        "call by its rows",
@@ -334,6 +354,11 @@ std::vector<Refusal> OtherRefusals() {
          const TensorView x = Bf16({1, 1, 1, 514});
          return cuda.elementwise().Rotary(x, I64({1}), 1e4, false, x, stream);
        }},
+  };
+}
+
+std::vector<Refusal> ParameterRefusals() {
+  return {
       {"ConvolutionKernel", "ShortConvolution: kernel size 9, needs 2 to 8",
        [](Backend& cuda, Stream& stream) {
          const TensorView x = Bf16({1, 4, 8});
@@ -359,6 +384,11 @@ std::vector<Refusal> OtherRefusals() {
        [](Backend& cuda, Stream& stream) {
          return cuda.elementwise().SetZero(I32({4}), stream);
        }},
+  };
+}
+
+std::vector<Refusal> FeatureMapRefusals() {
+  return {
       {"FeatureMap",
        "the backend cuda has no feature map relu; the backend cpu has it",
        [](Backend& cuda, Stream& stream) {
@@ -395,12 +425,24 @@ std::string NameOf(const testing::TestParamInfo<Refusal>& info) {
   return info.param.name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Linear, CudaRefusalTest,
-                         testing::ValuesIn(LinearRefusals()), NameOf);
+INSTANTIATE_TEST_SUITE_P(LinearTransitions, CudaRefusalTest,
+                         testing::ValuesIn(LinearTransitions()), NameOf);
+INSTANTIATE_TEST_SUITE_P(LinearStates, CudaRefusalTest,
+                         testing::ValuesIn(LinearStateRefusals()), NameOf);
+INSTANTIATE_TEST_SUITE_P(LinearLimits, CudaRefusalTest,
+                         testing::ValuesIn(LinearLimits()), NameOf);
 INSTANTIATE_TEST_SUITE_P(Softmax, CudaRefusalTest,
                          testing::ValuesIn(SoftmaxRefusals()), NameOf);
-INSTANTIATE_TEST_SUITE_P(Others, CudaRefusalTest,
-                         testing::ValuesIn(OtherRefusals()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Dense, CudaRefusalTest,
+                         testing::ValuesIn(DenseRefusals()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Norm, CudaRefusalTest,
+                         testing::ValuesIn(NormRefusals()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Rows, CudaRefusalTest,
+                         testing::ValuesIn(RowRefusals()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Parameters, CudaRefusalTest,
+                         testing::ValuesIn(ParameterRefusals()), NameOf);
+INSTANTIATE_TEST_SUITE_P(FeatureMaps, CudaRefusalTest,
+                         testing::ValuesIn(FeatureMapRefusals()), NameOf);
 
 // Nothing to do is no error, and nothing to plan.
 class CudaEmptyTest : public HostTest {};

@@ -156,6 +156,37 @@ TEST(CudaLinearAttentionFold, AgreesInBothDirections) {
   }
 }
 
+// On an sm_80, whose blocks have less shared memory than Hopper's.
+TEST(CudaLinearAttentionRefusals, BlocksBeyondTheGpu) {
+  emulated::EmulatorOptions options = emulated::CurrentOptions();
+  options.shared_bytes = 163 * 1024;
+  const emulated::ScopedEmulatorOptions scope(options);
+  Device device;
+  LinearAttentionCase c = CaseNamed("IdentityB1T1H1K16V16");
+  for (int64_t head_dim : {128, 256}) {
+    c.key_dim = c.value_dim = head_dim;
+    for (DType dtype : {DType::kBF16, DType::kF32}) {
+      const LinearAttentionProblem problem(c, dtype);
+      const HostTensor workspace =
+          HostTensor::Workspace(LinearAttentionWorkspaceBytes(
+              LinearAttentionStage::kOutputs, problem.shape(),
+              BackendKind::kCuda, 1));
+      HostTensor o(dtype, {1, 1, 1, head_dim});
+      const absl::Status status = device.op().Outputs(
+          problem.inputs(), {}, ChunkTerms::kAll, {o.view(), {}},
+          workspace.view(), device.stream());
+      if (head_dim == 128) {
+        EXPECT_EQ(status, absl::OkStatus());
+        continue;
+      }
+      EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+      EXPECT_NE(status.message().find("head sizes 256 and 256"),
+                absl::string_view::npos)
+          << status;
+    }
+  }
+}
+
 TEST(CudaLinearAttentionRefusals, NameTheSizes) {
   Device device;
   LinearAttentionCase c = CaseNamed("IdentityB1T1H1K16V16");
