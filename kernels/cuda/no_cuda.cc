@@ -6,14 +6,14 @@ namespace longspan::kernels::cuda {
 
 absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(int) {
   return absl::UnavailableError(
-      "this build has no CUDA backend; choose the backend cpu, or build with "
-      "the preset cuda");
+      "this build has no CUDA backend; choose the backend cpu, or run "
+      "deploy/install-cuda and build again");
 }
 
 absl::StatusOr<std::vector<CudaDevice>> ListCudaDevices() {
   return absl::UnavailableError(
-      "this build has no CUDA backend and offers no GPUs; build with the "
-      "preset cuda");
+      "this build has no CUDA backend and offers no GPUs; run "
+      "deploy/install-cuda and build again");
 }
 
 }  // namespace longspan::kernels::cuda

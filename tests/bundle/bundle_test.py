@@ -35,6 +35,7 @@ class BundleTest(unittest.TestCase):
         if done.returncode != 0:
             raise RuntimeError(done.stdout + done.stderr)
         print(done.stdout, end="")
+        cls.said = done.stdout
         cls.tarball = next(cls.folder.glob("longspan-*.tar.*"))
         cls.system = other_system.OtherSystem(cls.folder / "root")
         with tarfile.open(cls.tarball) as tar:
@@ -53,6 +54,7 @@ class BundleTest(unittest.TestCase):
 
     def test_it_is_for_gpus(self):
         self.assertTrue(self.manifest["cuda"])
+        self.assertIn(", with CUDA\n", self.said)
         for program in ("longspan-worker", "longspan-nccl-check",
                         "longspan-bench-kernels", "longspan-bench-model"):
             self.assertIn(program, self.manifest["programs"])
