@@ -13,7 +13,7 @@ namespace longspan::kernels::cuda {
 
 struct CudaDevice {
   std::string model;  // "NVIDIA H200"
-  std::string uuid;   // "GPU-...", as CUDA_VISIBLE_DEVICES takes it
+  std::string uuid;   // as CUDA_VISIBLE_DEVICES takes it (device_uuid.h)
   std::string compute_capability;  // "9.0"
   int64_t memory_bytes = 0;
 };

@@ -4,6 +4,7 @@
 
 #include "common/base/status_macros.h"
 #include "kernels/cuda/cuda_status.h"
+#include "kernels/cuda/device_uuid.h"
 #include "kernels/cuda/runtime.h"
 
 namespace longspan::kernels::cuda {
@@ -38,19 +39,6 @@ absl::StatusOr<int64_t> Attribute(cudaDeviceAttr attribute, int device) {
   return value;
 }
 
-// "GPU-" and the bytes in groups of 4, 2, 2, 2 and 6.
-std::string UuidText(const cudaUUID_t& uuid) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text = "GPU";
-  for (int i = 0; i < 16; ++i) {
-    if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    const auto byte = static_cast<unsigned char>(uuid.bytes[i]);
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
-}
-
 }  // namespace
 
 absl::StatusOr<int> DeviceCount() {
@@ -66,7 +54,7 @@ absl::StatusOr<DeviceProperties> GetDeviceProperties(int device) {
                         "reading device " + std::to_string(device)));
   DeviceProperties properties;
   properties.name = found.name;
-  properties.uuid = UuidText(found.uuid);
+  properties.uuid = DeviceUuid(found.name, found.uuid.bytes);
   properties.major = found.major;
   properties.minor = found.minor;
   properties.multiprocessors = found.multiProcessorCount;

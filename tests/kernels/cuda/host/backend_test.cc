@@ -3,6 +3,7 @@
 
 #include "gmock/gmock.h"
 #include "kernels/cuda/cuda_status.h"
+#include "kernels/cuda/device_uuid.h"
 #include "kernels/select/backend_registry.h"
 #include "tests/kernels/cuda/host/host_test.h"
 
@@ -30,6 +31,16 @@ TEST(CudaBackend, RefusesDevicesThatAreNotThere) {
                 AllOf(HasSubstr("device " + std::to_string(device)),
                       HasSubstr("sees 8")));
   }
+}
+
+TEST(DeviceUuid, SlicesOfAGpuHaveAPrefixOfTheirOwn) {
+  const char bytes[] =
+      "\x8d\x2a\x71\xc4\x00\x01\x02\x03"
+      "\x04\x05\x06\x07\x08\x09\x0a\xff";
+  const std::string digits = "8d2a71c4-0001-0203-0405-060708090aff";
+  EXPECT_EQ(DeviceUuid("NVIDIA H200", bytes), "GPU-" + digits);
+  EXPECT_EQ(DeviceUuid("NVIDIA H100 80GB HBM3 MIG 1g.10gb", bytes),
+            "MIG-" + digits);
 }
 
 TEST(CudaBackend, StreamsNeedAThread) {
