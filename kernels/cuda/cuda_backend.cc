@@ -7,6 +7,7 @@
 #include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/cuda_stream.h"
+#include "kernels/cuda/device_support.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/runtime.h"
 
@@ -74,18 +75,6 @@ class CudaBackend : public Backend {
   const std::unique_ptr<Sampling> sampling_ = CreateCudaSampling();
 };
 
-// The architectures of cmake/LongspanCuda.cmake; 8.0 code runs on all of 8.x.
-absl::Status CheckCapability(int device, const DeviceProperties& properties) {
-  if (properties.major == 8 ||
-      (properties.major == 9 && properties.minor == 0)) {
-    return absl::OkStatus();
-  }
-  return absl::UnimplementedError(
-      "CUDA device " + std::to_string(device) + ", " + properties.name +
-      ", has compute capability " + Capability(properties) +
-      "; this build has code for 8.x and 9.0");
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(int device) {
@@ -96,7 +85,7 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(int device) {
                                   std::to_string(count));
   }
   ASSIGN_OR_RETURN(DeviceProperties properties, GetDeviceProperties(device));
-  RETURN_IF_ERROR(CheckCapability(device, properties));
+  RETURN_IF_ERROR(CheckDeviceSupport(device, properties));
   RETURN_IF_ERROR(UseDevice(device));
   return std::unique_ptr<Backend>(
       std::make_unique<CudaBackend>(device, std::move(properties)));

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "kernels/cuda/device_support.h"
 #include "kernels/cuda/runtime.h"
 
 namespace longspan::kernels::cuda {
@@ -11,9 +12,10 @@ absl::StatusOr<std::vector<CudaDevice>> ListCudaDevices() {
   std::vector<CudaDevice> devices;
   for (int device = 0; device < count; ++device) {
     ASSIGN_OR_RETURN(const DeviceProperties found, GetDeviceProperties(device));
-    devices.push_back({found.name, found.uuid,
-                       absl::StrCat(found.major, ".", found.minor),
-                       found.memory_bytes});
+    devices.push_back(
+        {found.name, found.uuid, absl::StrCat(found.major, ".", found.minor),
+         found.memory_bytes,
+         std::string(CheckDeviceSupport(device, found).message())});
   }
   return devices;
 }

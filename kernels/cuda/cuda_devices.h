@@ -16,6 +16,8 @@ struct CudaDevice {
   std::string uuid;   // as CUDA_VISIBLE_DEVICES takes it (device_uuid.h)
   std::string compute_capability;  // "9.0"
   int64_t memory_bytes = 0;
+  // Why jobs cannot run on it; empty: they can.
+  std::string refusal;
 };
 
 // In the order of their ordinals, at least one. kUnavailable, with the reason:

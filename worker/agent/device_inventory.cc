@@ -14,6 +14,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 #include "kernels/cuda/cuda_devices.h"
@@ -21,6 +22,8 @@
 
 namespace longspan::worker {
 namespace {
+
+using kernels::cuda::CudaDevice;
 
 // The value of the first "name : value" line of /proc/cpuinfo.
 std::string CpuInfo(const std::string& name) {
@@ -90,13 +93,33 @@ v1::WorkerInfo ProbeCpu(const InventoryOptions& options) {
   return info;
 }
 
-absl::StatusOr<v1::WorkerInfo> ProbeCuda(const InventoryOptions& options) {
-  ASSIGN_OR_RETURN(const auto found, kernels::cuda::ListCudaDevices());
+// Those that jobs can run on, at least one.
+absl::StatusOr<std::vector<CudaDevice>> UsableGpus(
+    std::vector<std::string>& notes) {
+  ASSIGN_OR_RETURN(std::vector<CudaDevice> gpus,
+                   kernels::cuda::ListCudaDevices());
+  std::vector<std::string> refusals;
+  for (const CudaDevice& gpu : gpus) {
+    if (!gpu.refusal.empty()) refusals.push_back(gpu.refusal);
+  }
+  std::erase_if(gpus,
+                [](const CudaDevice& gpu) { return !gpu.refusal.empty(); });
+  if (gpus.empty()) {
+    return absl::UnavailableError(absl::StrJoin(refusals, ". "));
+  }
+  for (const std::string& refusal : refusals) {
+    notes.push_back(absl::StrCat("a GPU is not offered: ", refusal));
+  }
+  return gpus;
+}
+
+absl::StatusOr<v1::WorkerInfo> ProbeCuda(const InventoryOptions& options,
+                                         std::vector<std::string>& notes) {
+  ASSIGN_OR_RETURN(const std::vector<CudaDevice> found, UsableGpus(notes));
   const int slots = static_cast<int>(found.size()) * options.slots_per_device;
   v1::WorkerInfo info;
   for (int slot = 0; slot < slots; ++slot) {
-    const kernels::cuda::CudaDevice& gpu =
-        found[slot / options.slots_per_device];
+    const CudaDevice& gpu = found[slot / options.slots_per_device];
     v1::Device* device = info.add_devices();
     device->set_slot(slot);
     device->set_kind("cuda");
@@ -108,15 +131,20 @@ absl::StatusOr<v1::WorkerInfo> ProbeCuda(const InventoryOptions& options) {
                                  ? options.memory_per_slot
                                  : gpu.memory_bytes / options.slots_per_device);
   }
-  // Without NCCL a GPU runs jobs of one rank.
   const auto nccl = OpenNccl();
-  if (nccl.ok()) info.set_nccl_version(NcclVersionText(nccl->version));
+  if (nccl.ok()) {
+    info.set_nccl_version(NcclVersionText(nccl->version));
+  } else {
+    notes.push_back(absl::StrCat("the GPUs take jobs of one rank only: ",
+                                 std::string(nccl.status().message())));
+  }
   return info;
 }
 
 }  // namespace
 
-absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options) {
+absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options,
+                                            std::vector<std::string>* notes) {
   RETURN_IF_ERROR(CheckCount("--slots", options.slots));
   RETURN_IF_ERROR(CheckCount("--slots-per-device", options.slots_per_device));
   if (options.devices == "cpu") return ProbeCpu(options);
@@ -124,10 +152,16 @@ absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--devices '", options.devices, "'; one of cpu, cuda, auto"));
   }
-  auto info = ProbeCuda(options);
-  const bool fall_back =
-      options.devices == "auto" && absl::IsUnavailable(info.status());
-  return fall_back ? ProbeCpu(options) : info;
+  std::vector<std::string> unread;
+  if (notes == nullptr) notes = &unread;
+  auto info = ProbeCuda(options, *notes);
+  if (options.devices != "auto" || !absl::IsUnavailable(info.status())) {
+    return info;
+  }
+  notes->push_back(absl::StrCat(
+      "--devices auto offers the CPU, because no GPU can be used: ",
+      std::string(info.status().message())));
+  return ProbeCpu(options);
 }
 
 absl::StatusOr<v1::WorkerInfo> ProbeDevicesInChild(

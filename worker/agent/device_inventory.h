@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "longspan/v1/cluster.pb.h"
@@ -25,10 +26,14 @@ struct InventoryOptions {
 // The slots of this machine. CPU: model, instruction set, cores and memory
 // (within the limits of the control group). GPUs: model, UUID, compute
 // capability, memory, and the version of NCCL. kUnavailable, with the reason,
-// if only GPUs are wanted and there are none.
-absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options);
+// if only GPUs are wanted and there are none. `notes`, if given, gets what an
+// operator may miss, in sentences: why "auto" offers no GPU, which GPUs are
+// left out because this build has no code for them, why there is no NCCL.
+absl::StatusOr<v1::WorkerInfo> ProbeDevices(
+    const InventoryOptions& options, std::vector<std::string>* notes = nullptr);
 
-// Runs `program --probe-devices` with these options and reads its answer.
+// Runs `program --probe-devices` with these options and reads its answer. The
+// program writes its notes to the standard error of this one.
 absl::StatusOr<v1::WorkerInfo> ProbeDevicesInChild(
     const std::string& program, const InventoryOptions& options);
 

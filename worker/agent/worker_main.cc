@@ -20,7 +20,11 @@ std::string ThisProgram() {
 }
 
 int ProbeAndPrint(const InventoryOptions& options) {
-  const auto info = ProbeDevices(options);
+  std::vector<std::string> notes;
+  const auto info = ProbeDevices(options, &notes);
+  for (const std::string& note : notes) {
+    std::cerr << "longspan-worker: " << note << "\n";
+  }
   if (!info.ok()) {
     std::cerr << info.status().message() << std::endl;
     return 1;

@@ -77,6 +77,18 @@ std::vector<int> VisibleDevices() {
   return visible;
 }
 
+// "9.0", or what LONGSPAN_EMULATED_CAPABILITIES, a list by the machine's
+// numbers, says of the device.
+std::string CapabilityOf(int number) {
+  const char* const listed = std::getenv("LONGSPAN_EMULATED_CAPABILITIES");
+  std::istringstream words(listed == nullptr ? "" : listed);
+  std::string word;
+  for (int i = 0; i <= number; ++i) {
+    if (!std::getline(words, word, ',')) return "9.0";
+  }
+  return word;
+}
+
 EmulatedStream* StreamOf(void* stream) {
   return static_cast<EmulatedStream*>(stream);
 }
@@ -150,10 +162,12 @@ absl::StatusOr<int> DeviceCount() {
 absl::StatusOr<DeviceProperties> GetDeviceProperties(int device) {
   RETURN_IF_ERROR(UseDevice(device));
   const std::string number = std::to_string(VisibleDevices()[device]);
+  const std::string capability = CapabilityOf(VisibleDevices()[device]);
   DeviceProperties properties;
   properties.name = "emulated device " + number;
   properties.uuid = kUuidPrefix + number;
-  properties.major = 9;
+  properties.major = std::atoi(capability.c_str());
+  properties.minor = std::atoi(capability.c_str() + capability.find('.') + 1);
   properties.multiprocessors = 4;
   properties.memory_bytes = emulated::DeviceHeap::kBytes;
   properties.block_shared_bytes = 227 * 1024;

@@ -1,16 +1,28 @@
 // The GPUs of a worker, on the emulator, whose eight devices have names like
 // GPU-emulated-0.
 #include <cstdlib>
+#include <string>
+#include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "worker/agent/device_inventory.h"
 
 namespace longspan::worker {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
 class GpuInventoryTest : public ::testing::Test {
  protected:
-  void TearDown() override { unsetenv("CUDA_VISIBLE_DEVICES"); }
+  void TearDown() override {
+    unsetenv("CUDA_VISIBLE_DEVICES");
+    unsetenv("LONGSPAN_EMULATED_CAPABILITIES");
+    unsetenv("LONGSPAN_NCCL_LIBRARY");
+  }
 };
 
 TEST_F(GpuInventoryTest, EveryGpuIsASlot) {
@@ -49,14 +61,52 @@ TEST_F(GpuInventoryTest, SlotsThatShareAGpuDivideItsMemory) {
   }
 }
 
+TEST_F(GpuInventoryTest, GpusWithoutCodeAreLeftOutWithASentence) {
+  setenv("LONGSPAN_EMULATED_CAPABILITIES", "7.5,8.6,10.0,9.0", 1);
+  setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3", 1);
+  std::vector<std::string> notes;
+  const auto info = ProbeDevices({.devices = "cuda"}, &notes);
+  ASSERT_TRUE(info.ok()) << info.status();
+  ASSERT_EQ(info->devices_size(), 2);
+  EXPECT_EQ(info->devices(0).uuid(), "GPU-emulated-1");
+  EXPECT_EQ(info->devices(1).uuid(), "GPU-emulated-3");
+  EXPECT_EQ(info->devices(1).slot(), 1);
+  EXPECT_THAT(notes, Contains(AllOf(HasSubstr("not offered"),
+                                    HasSubstr("emulated device 0"),
+                                    HasSubstr("compute capability 7.5"))));
+  EXPECT_THAT(notes, Contains(HasSubstr("compute capability 10.0")));
+}
+
+TEST_F(GpuInventoryTest, NoUsableGpuIsNoGpu) {
+  setenv("LONGSPAN_EMULATED_CAPABILITIES", "12.0", 1);
+  setenv("CUDA_VISIBLE_DEVICES", "0", 1);
+  const auto none = ProbeDevices({.devices = "cuda"});
+  EXPECT_EQ(none.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(none.status().message()),
+              HasSubstr("compute capability 12.0"));
+}
+
 TEST_F(GpuInventoryTest, WithoutGpusTheReasonOrTheCpu) {
   setenv("CUDA_VISIBLE_DEVICES", "", 1);
   const auto none = ProbeDevices({.devices = "cuda"});
   EXPECT_EQ(none.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_NE(none.status().message().find("device"), std::string::npos);
-  const auto otherwise = ProbeDevices({.devices = "auto"});
+  std::vector<std::string> notes;
+  const auto otherwise = ProbeDevices({.devices = "auto"}, &notes);
   ASSERT_TRUE(otherwise.ok());
   EXPECT_EQ(otherwise->devices(0).kind(), "cpu");
+  EXPECT_THAT(notes, ElementsAre(AllOf(HasSubstr("auto offers the CPU"),
+                                       HasSubstr(none.status().message()))));
+}
+
+TEST_F(GpuInventoryTest, SaysWhyThereIsNoNccl) {
+  setenv("LONGSPAN_NCCL_LIBRARY", "/nowhere/libnccl.so.2", 1);
+  std::vector<std::string> notes;
+  const auto info = ProbeDevices({.devices = "cuda"}, &notes);
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ(info->nccl_version(), "");
+  EXPECT_THAT(notes, ElementsAre(AllOf(HasSubstr("jobs of one rank only"),
+                                       HasSubstr("/nowhere/libnccl.so.2"))));
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,16 @@ TEST(CudaBackend, RefusesDevicesThatAreNotThere) {
                 AllOf(HasSubstr("device " + std::to_string(device)),
                       HasSubstr("sees 8")));
   }
+}
+
+TEST(CudaBackend, RefusesDevicesThatThisBuildHasNoCodeFor) {
+  setenv("LONGSPAN_EMULATED_CAPABILITIES", "9.0,7.5", 1);
+  const auto backend = CreateBackend(BackendKind::kCuda, 1);
+  unsetenv("LONGSPAN_EMULATED_CAPABILITIES");
+  EXPECT_EQ(backend.status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(backend.status().message()),
+              AllOf(HasSubstr("emulated device 1"), HasSubstr("7.5"),
+                    HasSubstr("8.x and 9.0")));
 }
 
 TEST(DeviceUuid, SlicesOfAGpuHaveAPrefixOfTheirOwn) {
