@@ -12,6 +12,7 @@
 #include "common/base/check.h"
 #include "common/model_spec/model_cost.h"
 #include "common/model_spec/parameter_layout.h"
+#include "kernels/cuda/cuda_devices.h"
 #include "kernels/select/backend_registry.h"
 
 namespace longspan::bench {
@@ -20,8 +21,6 @@ namespace {
 using kernels::BackendKind;
 
 constexpr int kNoGpu = 77;
-// The device needs some for itself: context, cuBLASLt's workspace, graphs.
-constexpr int64_t kOwnBytes = int64_t{2} << 30;
 constexpr int64_t kContext = 1024;  // tokens before those generated
 
 struct Options {
@@ -100,7 +99,7 @@ void Train(ModelBench* bench, const Options& options, int64_t tokens) {
     return Print(row, nullptr, &mfu, "prediction");
   }
   const int64_t there = bench->DeviceBytes();
-  if (there > 0 && planned + kOwnBytes > there) {
+  if (there > 0 && planned > kernels::cuda::PlannableBytes(there, 1)) {
     return Print(row, nullptr, nullptr, "does not fit this device");
   }
   const auto ms = bench->TrainStepMs(tokens, options.steps);

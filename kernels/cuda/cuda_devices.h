@@ -3,6 +3,7 @@
 // program links.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -19,6 +20,18 @@ struct CudaDevice {
   // Why jobs cannot run on it; empty: they can.
   std::string refusal;
 };
+
+// An allowance for what a process has on its GPU beside its tensors, and no
+// plan counts: CUDA's context and modules, the scratch of three streams and of
+// NCCL, the buffers of NCCL and of cuBLASLt.
+inline constexpr int64_t kProcessDeviceBytes = int64_t{2} << 30;
+
+// What each of `processes` that share a GPU can plan with: its part less the
+// allowance, and at least half of its part.
+constexpr int64_t PlannableBytes(int64_t device_bytes, int processes) {
+  const int64_t part = device_bytes / processes;
+  return std::max(part - kProcessDeviceBytes, part / 2);
+}
 
 // In the order of their ordinals, at least one. kUnavailable, with the reason:
 // a build without CUDA, no driver, no device. Touches the driver, so it is

@@ -127,9 +127,11 @@ absl::StatusOr<v1::WorkerInfo> ProbeCuda(const InventoryOptions& options,
     device->set_uuid(gpu.uuid);
     device->set_instruction_set(gpu.compute_capability);
     device->set_threads(ThreadsOf(options, slots));
-    device->set_memory_bytes(options.memory_per_slot > 0
-                                 ? options.memory_per_slot
-                                 : gpu.memory_bytes / options.slots_per_device);
+    device->set_memory_bytes(
+        options.memory_per_slot > 0
+            ? options.memory_per_slot
+            : kernels::cuda::PlannableBytes(gpu.memory_bytes,
+                                            options.slots_per_device));
   }
   const auto nccl = OpenNccl();
   if (nccl.ok()) {

@@ -18,9 +18,11 @@ struct InventoryOptions {
   std::string devices = "cpu";
   // Ranks that share a GPU: 1, or more for tests (executor_environment.h).
   int slots_per_device = 1;
-  int slots = 1;                // of the CPU
-  int threads_per_slot = 0;     // 0: the cores, divided among the slots
-  int64_t memory_per_slot = 0;  // 0: the memory, divided among the slots
+  int slots = 1;             // of the CPU
+  int threads_per_slot = 0;  // 0: the cores, divided among the slots
+  // 0: the memory, divided among the slots; of GPUs less what a process needs
+  // beside its tensors (kernels/cuda/cuda_devices.h).
+  int64_t memory_per_slot = 0;
 };
 
 // The slots of this machine. CPU: model, instruction set, cores and memory

@@ -16,6 +16,8 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+constexpr int64_t kGiB = int64_t{1} << 30;
+
 class GpuInventoryTest : public ::testing::Test {
  protected:
   void TearDown() override {
@@ -54,11 +56,22 @@ TEST_F(GpuInventoryTest, SlotsThatShareAGpuDivideItsMemory) {
   const auto whole = ProbeDevices({.devices = "cuda"});
   const auto halves = ProbeDevices({.devices = "cuda", .slots_per_device = 2});
   ASSERT_TRUE(whole.ok() && halves.ok());
+  EXPECT_EQ(whole->devices(0).memory_bytes(), 6 * kGiB) << "of 8 GiB";
   ASSERT_EQ(halves->devices_size(), 2);
   for (const v1::Device& device : halves->devices()) {
     EXPECT_EQ(device.uuid(), "GPU-emulated-1");
-    EXPECT_EQ(device.memory_bytes(), whole->devices(0).memory_bytes() / 2);
+    EXPECT_EQ(device.memory_bytes(), 2 * kGiB) << "of 4 GiB";
   }
+}
+
+TEST_F(GpuInventoryTest, SmallPartsAndGivenSizesAreStillOffered) {
+  setenv("CUDA_VISIBLE_DEVICES", "GPU-emulated-1", 1);
+  const auto eighths = ProbeDevices({.devices = "cuda", .slots_per_device = 8});
+  const auto given =
+      ProbeDevices({.devices = "cuda", .memory_per_slot = 8 * kGiB});
+  ASSERT_TRUE(eighths.ok() && given.ok());
+  EXPECT_EQ(eighths->devices(7).memory_bytes(), kGiB / 2);
+  EXPECT_EQ(given->devices(0).memory_bytes(), 8 * kGiB);
 }
 
 TEST_F(GpuInventoryTest, GpusWithoutCodeAreLeftOutWithASentence) {
