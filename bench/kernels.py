@@ -2,7 +2,9 @@
 
 Runs longspan-bench-kernels, then kernels_peers.py with the first python3 that
 has PyTorch, over the same cases, and joins them in one table. With --predict it
-prints the predicted times alone, which needs no GPU.
+prints the predicted times alone, which needs no GPU. An op that fails or hangs
+is a row without a time; the others follow. Exit status: 1 an op failed, 77 no
+GPU here.
 """
 
 import argparse
@@ -12,33 +14,14 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
+
+import gpu_program
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-NO_GPU = 77
 COLUMNS = ["op", "size", "floor ms", "predicted ms", "ms", "of floor", "GB/s",
            "TFLOP/s", "peer", "peer ms", "ratio"]
-# (bytes/s of a large copy, FLOP/s of a large bf16 product), measured once.
-CEILINGS = {"H200": (4.3e12, 790e12), "H100": (3.0e12, 798e12)}
-DEFAULT = "H200"
 HEADLINE = ("linear identity forward+backward", "B4_T4096_H64_D128")
-
-
-def ceilings_of(device_name):
-    for name, figures in CEILINGS.items():
-        if name in device_name:
-            return figures
-    return CEILINGS[DEFAULT]
-
-
-def device_name():
-    """As nvidia-smi says, or nothing."""
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
-            capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return done.stdout.split("\n")[0] if done.returncode == 0 else ""
 
 
 def lines_of(text):
@@ -46,30 +29,62 @@ def lines_of(text):
             if line.startswith("{")]
 
 
-def run_ours(arguments):
-    bandwidth, rate = ceilings_of(device_name())
+def complain(text):
+    print(f"bench/run kernels: {text}", file=sys.stderr)
+
+
+def words_of(arguments):
     words = [arguments.bin_dir / "longspan-bench-kernels",
              "--backend", arguments.backend, "--filter", arguments.filter,
-             "--seconds", str(arguments.seconds),
-             "--tokens-divisor", str(arguments.tokens_divisor),
-             "--bandwidth", str(bandwidth), "--matrix-rate", str(rate)]
+             "--seconds", arguments.seconds,
+             "--tokens-divisor", arguments.tokens_divisor]
+    return words + (["--device", arguments.device] if arguments.device else [])
+
+
+def predict(arguments):
+    """The run that names all cases; ends the program if it fails."""
+    done = gpu_program.run([*words_of(arguments), "--predict"])
+    if done.code != 0:
+        sys.exit(f"bench/run kernels: {done.reason()}")
+    return done
+
+
+def measure(arguments, cases):
+    """(device, rows): a case that ends its process has a row that says so, and
+    another process goes on behind it."""
+    device, rows = None, []
+    end = time.monotonic() + arguments.limit
+    while True:
+        done = gpu_program.run(
+            [*words_of(arguments), "--skip", len(rows)],
+            max(1.0, end - time.monotonic()), arguments.stall)
+        if done.code == gpu_program.NO_GPU and device is None:
+            complain("no GPU here: "
+                     + done.said.strip().split(": ", 1)[-1])
+            sys.exit(gpu_program.NO_GPU)
+        device = done.device or device
+        rows += done.rows
+        if done.code == 0:
+            return device, rows, []
+        if (done.device is None or len(rows) >= len(cases)
+                or time.monotonic() > end):
+            return device, rows, [done.reason()]
+        case = cases[len(rows)]
+        rows.append({"op": case["op"], "size": case["size"],
+                     "failed": True, "note": done.reason()})
+
+
+def run_ours(arguments):
+    """(device, rows, what failed)."""
+    prediction = predict(arguments)
     if arguments.predict:
-        words.append("--predict")
-    try:
-        done = subprocess.run(list(map(str, words)), check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, timeout=arguments.limit)
-    except subprocess.TimeoutExpired as error:
-        print(f"bench/run kernels: stopped after {arguments.limit:.0f} s",
-              file=sys.stderr)
-        return lines_of((error.stdout or b"").decode()), 1
-    if done.returncode == NO_GPU:
-        print(f"bench/run kernels: no GPU here: "
-              f"{done.stderr.strip().split(': ', 1)[-1]}", file=sys.stderr)
-        sys.exit(NO_GPU)
-    if done.returncode != 0:
-        print(done.stderr, file=sys.stderr)
-    return lines_of(done.stdout), done.returncode
+        return prediction.device, prediction.rows, []
+    device, rows, others = measure(arguments, prediction.rows)
+    failed = [f"{row['op']} {row['size']}: {row['note']}"
+              for row in rows if row.get("failed")] + others
+    for what in failed:
+        complain(what)
+    return device, rows, failed
 
 
 def peer_environment(folder):
@@ -100,26 +115,23 @@ def run_peers(rows, arguments):
     return {(line["op"], line["size"]): line for line in lines_of(out)}
 
 
+def milliseconds(row, name):
+    return "%.3f" % row[name] if name in row else ""
+
+
 def table_row(row, peer):
+    cells = [row["op"], row["size"], milliseconds(row, "floor_ms"),
+             milliseconds(row, "predicted_ms")]
     ms = row.get("ms")
-    cells = [row["op"], row["size"], "%.3f" % row["floor_ms"],
-             "%.3f" % row["predicted_ms"]]
     if ms is None:
         return cells + [row["note"]] + [""] * 6
-    cells += ["%.3f" % ms, "%.2f" % (row["floor_ms"] / ms),
+    cells += ["%.3f" % ms,
+              "%.2f" % (row["floor_ms"] / ms) if "floor_ms" in row else "",
               "%.0f" % row["gb_per_s"], "%.1f" % row["tflop_per_s"]]
     if peer is None:
         return cells + ["", "", ""]
     return cells + [peer["peer"], "%.3f" % peer["ms"],
                     "%.2f" % (peer["ms"] / ms)]
-
-
-def print_table(rows):
-    widths = [max(len(row[i]) for row in [COLUMNS, *rows])
-              for i in range(len(COLUMNS))]
-    for row in [COLUMNS, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width
-                        in zip(row, widths)).rstrip())
 
 
 def last_line(rows, peers):
@@ -144,6 +156,9 @@ def parse():
     parser.add_argument("--seconds", type=float, default=0.1)
     parser.add_argument("--limit", type=float, default=600,
                         help="seconds for all of ours")
+    parser.add_argument("--stall", type=float, default=60,
+                        help="seconds for one op; then the next one")
+    parser.add_argument("--device", help="predict for this: H100 or H200")
     parser.add_argument("--peer-seconds", type=float, default=120)
     parser.add_argument("--tokens-divisor", type=int, default=1)
     parser.add_argument("--predict", action="store_true")
@@ -154,18 +169,20 @@ def parse():
 
 def main():
     arguments = parse()
-    rows, code = run_ours(arguments)
+    device, rows, failed = run_ours(arguments)
     peers = run_peers(rows, arguments)
     table = [table_row(row, peers.get((row["op"], row["size"])))
              for row in rows]
-    print_table(table)
+    gpu_program.print_table(COLUMNS, table)
+    if device is not None:
+        print(gpu_program.device_line(device))
     print(last_line(rows, peers))
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(
-            {"columns": COLUMNS, "rows": table, "ours": rows,
-             "peers": list(peers.values())}, indent=1) + "\n",
-            encoding="utf-8")
-    return code
+            {"columns": COLUMNS, "rows": table, "ours": rows, "device": device,
+             "failed": failed, "peers": list(peers.values())}, indent=1)
+            + "\n", encoding="utf-8")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ random tokens) at growing sequence length, then model_peer.py, the same model
 on fla's kernels in PyTorch, with the first python3 that has both. Prints one
 table: milliseconds, tokens/s, model FLOP utilisation of the data sheet's dense
 bf16 rate, and what was predicted. With --predict it prints the predictions
-alone, which needs no GPU.
+alone, which needs no GPU. Exit status: 1 a measurement failed (that it does not
+fit the device is none), 77 no GPU here.
 """
 
 import argparse
@@ -14,40 +15,39 @@ import pathlib
 import subprocess
 import sys
 
-from kernels import ceilings_of, device_name, lines_of, peer_environment
+import gpu_program
+from kernels import lines_of, milliseconds, peer_environment
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-NO_GPU = 77
 COLUMNS = ["what", "tokens", "planned GB", "predicted ms", "ms",
            "predicted tokens/s", "tokens/s", "MFU", "fla tokens/s", "ratio"]
 HEADLINE = ("train", 32768)
+DOES_NOT_FIT = "does not fit this device"
 
 
 def run_ours(arguments):
-    bandwidth, rate = ceilings_of(device_name())
+    """How the run ended, and what of it failed."""
     words = [arguments.bin_dir / "longspan-bench-model",
              "--backend", arguments.backend, "--lengths", arguments.lengths,
-             "--steps", arguments.steps, "--new-tokens", arguments.new_tokens,
-             "--bandwidth", bandwidth, "--matrix-rate", rate]
-    for name in ("hidden", "layers", "vocabulary"):
+             "--steps", arguments.steps, "--new-tokens", arguments.new_tokens]
+    for name in ("hidden", "layers", "vocabulary", "device"):
         if getattr(arguments, name):
             words += [f"--{name}", getattr(arguments, name)]
     if arguments.predict:
         words.append("--predict")
-    try:
-        done = subprocess.run(list(map(str, words)), check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, timeout=arguments.seconds)
-    except subprocess.TimeoutExpired as error:
-        print(f"bench/run model: stopped after {arguments.seconds:.0f} s",
-              file=sys.stderr)
-        return lines_of((error.stdout or b"").decode()), 1
-    if done.returncode == NO_GPU:
-        print(f"bench/run model: no GPU here: "
-              f"{done.stderr.strip().split(': ', 1)[-1]}", file=sys.stderr)
-        sys.exit(NO_GPU)
-    print(done.stderr, file=sys.stderr, end="")
-    return lines_of(done.stdout), done.returncode
+    done = gpu_program.run(words, arguments.seconds)
+    if done.code == gpu_program.NO_GPU:
+        print("bench/run model: no GPU here: "
+              + done.said.strip().split(": ", 1)[-1], file=sys.stderr)
+        sys.exit(gpu_program.NO_GPU)
+    print(done.said, file=sys.stderr, end="")
+    failed = [f"{row['what']}, {row['tokens']} tokens: {row['note']}"
+              for row in done.rows if "ms" not in row
+              and row["note"] not in ("prediction", DOES_NOT_FIT)]
+    if done.code != 0 and not failed:
+        failed = [done.reason()]
+        print(f"bench/run model: {failed[0]}", file=sys.stderr)
+    return done, failed
 
 
 def run_peer(rows, arguments):
@@ -75,8 +75,9 @@ def run_peer(rows, arguments):
 def table_row(row, peer):
     cells = [row["what"], str(row["tokens"]),
              "%.1f" % row["planned_gb"] if row["planned_gb"] else "",
-             "%.3f" % row["predicted_ms"]]
-    predicted = "%.0f" % row["predicted_tokens_per_second"]
+             milliseconds(row, "predicted_ms")]
+    predicted = "%.0f" % row["predicted_tokens_per_second"] if (
+        "predicted_ms" in row) else ""
     mfu = "%.3f" % row["mfu"] if "mfu" in row else ""
     if "ms" not in row:
         return cells + [row["note"], predicted, "", mfu, "", ""]
@@ -86,14 +87,6 @@ def table_row(row, peer):
         return cells + ["", ""]
     return cells + ["%.0f" % peer["tokens_per_second"],
                     "%.2f" % (ours / peer["tokens_per_second"])]
-
-
-def print_table(rows):
-    widths = [max(len(row[i]) for row in [COLUMNS, *rows])
-              for i in range(len(COLUMNS))]
-    for row in [COLUMNS, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width
-                        in zip(row, widths)).rstrip())
 
 
 def flatness(rows):
@@ -128,6 +121,7 @@ def parse():
     parser.add_argument("--hidden", type=int)
     parser.add_argument("--layers", type=int)
     parser.add_argument("--vocabulary", type=int)
+    parser.add_argument("--device", help="predict for this: H100 or H200")
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--peer-seconds", type=float, default=120)
     parser.add_argument("--peer-tokens", type=int, default=32768,
@@ -140,11 +134,14 @@ def parse():
 
 def main():
     arguments = parse()
-    rows, code = run_ours(arguments)
+    done, failed = run_ours(arguments)
+    rows = done.rows
     peers = run_peer(rows, arguments)
     table = [table_row(row, peers.get((row["what"], row["tokens"])))
              for row in rows]
-    print_table(table)
+    gpu_program.print_table(COLUMNS, table)
+    if done.device is not None:
+        print(gpu_program.device_line(done.device))
     drop = flatness(rows)
     if drop is not None:
         print(f"longest sequence: {100 * drop:.1f} % below the best tokens/s")
@@ -152,9 +149,10 @@ def main():
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(
             {"columns": COLUMNS, "rows": table, "ours": rows,
+             "device": done.device, "failed": failed,
              "peers": list(peers.values())}, indent=1) + "\n",
             encoding="utf-8")
-    return code
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -7,11 +7,14 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/kernels/buffers.h"
 #include "bench/kernels/cases.h"
+#include "bench/kernels/known_device.h"
 #include "bench/kernels/predicted_time.h"
 #include "common/base/check.h"
 #include "kernels/select/backend_registry.h"
@@ -33,7 +36,8 @@ struct Options {
   double seconds = 0.25;  // of each case
   int64_t tokens_divisor = 1;
   std::string filter;
-  Device device;
+  int64_t skip = 0;  // cases at the front of those that match
+  DeviceFlags device;
 };
 
 double Milliseconds(BenchDevice& device, const RunSet& run, int sets,
@@ -65,14 +69,15 @@ double MedianMs(BenchDevice& device, const RunSet& run, int sets,
   return rounds[rounds.size() / 2];
 }
 
-// One line of JSON; ms is null where nothing was measured.
-void Print(const Case& one, const Options& options, const double* ms,
-           const char* note) {
-  std::printf(
-      "{\"op\": \"%s\", \"size\": \"%s\", \"floor_ms\": %.5f, "
-      "\"predicted_ms\": %.5f",
-      one.op.c_str(), one.size.c_str(), FloorMs(one.cost, options.device),
-      PredictedMs(one.cost, options.device));
+// One line of JSON, without what nobody predicts or measured.
+void Print(const Case& one, const std::optional<Device>& known,
+           const double* ms, const char* note) {
+  std::printf("{\"op\": \"%s\", \"size\": \"%s\"", one.op.c_str(),
+              one.size.c_str());
+  if (known.has_value()) {
+    std::printf(", \"floor_ms\": %.5f, \"predicted_ms\": %.5f",
+                FloorMs(one.cost, *known), PredictedMs(one.cost, *known));
+  }
   if (ms != nullptr) {
     std::printf(", \"ms\": %.5f, \"gb_per_s\": %.1f, \"tflop_per_s\": %.2f",
                 *ms, one.cost.floor_bytes / *ms / 1e6,
@@ -82,52 +87,70 @@ void Print(const Case& one, const Options& options, const double* ms,
   std::fflush(stdout);
 }
 
-void Measure(BenchDevice& device, const Case& one, const Options& options) {
+void Measure(BenchDevice& device, const Case& one,
+             const std::optional<Device>& known, double seconds) {
   const int sets = RotatingSets(one.set_bytes);
   if (sets * one.set_bytes > 0.85 * device.FreeBytes()) {
-    Print(one, options, nullptr, "does not fit this device");
+    Print(one, known, nullptr, "does not fit this device");
     return;
   }
   const RunSet run = one.prepare(device, sets);
-  const double ms = MedianMs(device, run, sets, options.seconds);
+  const double ms = MedianMs(device, run, sets, seconds);
   device.Clear();
-  Print(one, options, &ms, "");
+  Print(one, known, &ms, "");
 }
 
-int Main(const Options& options) {
+std::vector<Case> CasesOf(const Options& options) {
   const DType dtype = options.backend == BackendKind::kCuda && !options.f32
                           ? DType::kBF16
                           : DType::kF32;
-  std::vector<Case> cases =
-      AllCases(options.backend, dtype, options.tokens_divisor);
-  cases.erase(std::remove_if(cases.begin(), cases.end(),
-                             [&](const Case& one) {
-                               return one.name().find(options.filter) ==
-                                      std::string::npos;
-                             }),
-              cases.end());
-  if (options.predict) {
-    for (const Case& one : cases) Print(one, options, nullptr, "prediction");
-    return 0;
+  std::vector<Case> cases;
+  int64_t skip = options.skip;
+  for (Case& one : AllCases(options.backend, dtype, options.tokens_divisor)) {
+    if (one.name().find(options.filter) == std::string::npos) continue;
+    if (skip-- <= 0) cases.push_back(std::move(one));
   }
+  return cases;
+}
+
+int Predict(const Options& options) {
+  const std::optional<Device> known =
+      options.device.Resolve(options.device.name());
+  PrintDevice(options.device.name(), known);
+  for (const Case& one : CasesOf(options)) {
+    Print(one, known, nullptr, "prediction");
+  }
+  return 0;
+}
+
+int Main(const Options& options) {
+  if (options.predict) return Predict(options);
   auto backend = kernels::CreateBackend(options.backend);
   if (!backend.ok()) {
     std::fprintf(stderr, "longspan-bench-kernels: %s\n",
                  std::string(backend.status().message()).c_str());
     return kNoGpu;
   }
+  const std::string name = (*backend)->instruction_set();
+  const std::optional<Device> known = options.device.Resolve(name);
+  PrintDevice(name, known);
   BenchDevice device(*std::move(backend), 1);
-  for (const Case& one : cases) Measure(device, one, options);
+  for (const Case& one : CasesOf(options)) {
+    Measure(device, one, known, options.seconds);
+  }
   return 0;
 }
 
 int Usage(int code) {
   std::printf(
       "longspan-bench-kernels [--backend cuda|cpu] [--filter TEXT] [--f32]\n"
-      "    [--seconds S] [--predict] [--bandwidth B/s] [--matrix-rate FLOP/s]\n"
-      "    [--tokens-divisor N]\n"
-      "One line of JSON for each op and size. --predict measures nothing and\n"
-      "needs no GPU. Exit status 77: the backend is not available here.\n");
+      "    [--seconds S] [--skip N] [--tokens-divisor N] [--predict]\n"
+      "    [--device NAME] [--bandwidth B/s] [--matrix-rate FLOP/s]\n"
+      "One line of JSON for the device, then one for each op and size but the\n"
+      "first N. --predict measures nothing and needs no GPU: for an H200 or\n"
+      "--device H100. Other devices are measured beside no prediction, unless\n"
+      "the two rates are given. An op that fails ends the program.\n"
+      "Exit status 77: the backend is not available here.\n");
   return code;
 }
 
@@ -146,13 +169,11 @@ bool Parse(int argc, char** argv, Options& options) {
       options.filter = value;
     } else if (flag == "--seconds") {
       options.seconds = std::atof(value.c_str());
-    } else if (flag == "--bandwidth") {
-      options.device.bytes_per_second = std::atof(value.c_str());
-    } else if (flag == "--matrix-rate") {
-      options.device.operations_per_second = std::atof(value.c_str());
+    } else if (flag == "--skip") {
+      options.skip = std::atoll(value.c_str());
     } else if (flag == "--tokens-divisor" && std::atoll(value.c_str()) > 0) {
       options.tokens_divisor = std::atoll(value.c_str());
-    } else {
+    } else if (!options.device.Set(flag, value)) {
       return false;
     }
   }

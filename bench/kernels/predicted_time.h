@@ -20,6 +20,8 @@ namespace longspan::bench {
 struct Device {
   double bytes_per_second = 4.3e12;  // H200
   double operations_per_second = 790e12;
+  // Of the data sheet, dense bf16: what MFU divides by. 0: unknown.
+  double peak_operations_per_second = 989e12;
 };
 
 struct Cost {

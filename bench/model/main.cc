@@ -4,9 +4,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "bench/kernels/known_device.h"
 #include "bench/model/model_bench.h"
 #include "bench/model/predicted_model.h"
 #include "common/base/check.h"
@@ -30,8 +34,7 @@ struct Options {
                                   32768, 65536, 131072, 262144};
   int steps = 3;
   int new_tokens = 100;
-  double peak = 989e12;  // of the data sheet, dense bf16: what MFU divides by
-  Device device;
+  DeviceFlags device;
   ModelSpec spec;
 };
 
@@ -54,24 +57,24 @@ struct Row {
   const char* what;
   int64_t tokens;
   double per_step;  // tokens that a step makes
-  double predicted_ms;
-  double planned_gb;
+  double planned_gb = 0.0;
+  // What is not known is left out.
+  std::optional<double> predicted_ms, ms, mfu;
+  std::string note;
 };
 
-// ms is null where nothing was measured; mfu where it has no meaning.
-void Print(const Row& row, const double* ms, const double* mfu,
-           const std::string& note) {
-  std::printf(
-      "{\"what\": \"%s\", \"tokens\": %lld, \"planned_gb\": %.2f, "
-      "\"predicted_ms\": %.4f, \"predicted_tokens_per_second\": %.1f",
-      row.what, static_cast<long long>(row.tokens), row.planned_gb,
-      row.predicted_ms, 1e3 * row.per_step / row.predicted_ms);
-  if (ms != nullptr) {
-    std::printf(", \"ms\": %.4f, \"tokens_per_second\": %.1f", *ms,
-                1e3 * row.per_step / *ms);
-  }
-  if (mfu != nullptr) std::printf(", \"mfu\": %.4f", *mfu);
-  std::printf(", \"note\": \"%s\"}\n", note.c_str());
+void PrintTime(const char* prefix, const Row& row, double ms) {
+  std::printf(", \"%sms\": %.4f, \"%stokens_per_second\": %.1f", prefix, ms,
+              prefix, 1e3 * row.per_step / ms);
+}
+
+void Print(const Row& row) {
+  std::printf("{\"what\": \"%s\", \"tokens\": %lld, \"planned_gb\": %.2f",
+              row.what, static_cast<long long>(row.tokens), row.planned_gb);
+  if (row.predicted_ms) PrintTime("predicted_", row, *row.predicted_ms);
+  if (row.ms) PrintTime("", row, *row.ms);
+  if (row.mfu) std::printf(", \"mfu\": %.4f", *row.mfu);
+  std::printf(", \"note\": \"%s\"}\n", row.note.c_str());
   std::fflush(stdout);
 }
 
@@ -82,45 +85,94 @@ std::string Plain(std::string text) {
   return text;
 }
 
-double Mfu(const Options& options, int64_t tokens, double ms) {
-  return TrainFlopsPerToken(options.spec, tokens) * tokens /
-         (1e-3 * ms * options.peak);
+// One run: all rows on one device, or of one prediction if `bench` is null.
+class Rows {
+ public:
+  Rows(const Options& options, ModelBench* bench,
+       const std::optional<Device>& device)
+      : options_(options), bench_(bench), device_(device) {}
+
+  void Train(int64_t tokens);
+  void Generate();
+  bool failed() const { return failed_; }
+
+ private:
+  // Takes the measurement or its error; null: the prediction is all.
+  void Finish(Row row, const absl::StatusOr<double>* ms);
+  std::optional<double> Mfu(int64_t tokens, std::optional<double> ms) const;
+
+  const Options& options_;
+  ModelBench* const bench_;
+  const std::optional<Device> device_;
+  bool failed_ = false;
+};
+
+std::optional<double> Rows::Mfu(int64_t tokens,
+                                std::optional<double> ms) const {
+  if (!ms || !device_ || device_->peak_operations_per_second == 0.0) {
+    return std::nullopt;
+  }
+  return TrainFlopsPerToken(options_.spec, tokens) * tokens /
+         (1e-3 * *ms * device_->peak_operations_per_second);
 }
 
-void Train(ModelBench* bench, const Options& options, int64_t tokens) {
-  Row row = {"train", tokens, static_cast<double>(tokens),
-             PredictTrainStep(options.spec, tokens, options.device).total_ms(),
-             0.0};
+void Rows::Finish(Row row, const absl::StatusOr<double>* ms) {
+  if (ms == nullptr) {
+    row.note = "prediction";
+  } else if (ms->ok()) {
+    row.ms = **ms;
+  } else {
+    row.note = Plain(std::string(ms->status().message()));
+    failed_ = true;
+    std::fprintf(stderr, "longspan-bench-model: %s, %lld tokens: %s\n",
+                 row.what, static_cast<long long>(row.tokens),
+                 row.note.c_str());
+  }
+  if (std::string_view(row.what) == "train") {
+    row.mfu = Mfu(row.tokens, ms == nullptr ? row.predicted_ms : row.ms);
+  }
+  Print(row);
+}
+
+void Rows::Train(int64_t tokens) {
+  Row row = {"train", tokens, static_cast<double>(tokens)};
+  if (device_) {
+    row.predicted_ms =
+        PredictTrainStep(options_.spec, tokens, *device_).total_ms();
+  }
   const int64_t planned =
-      PlannedTrainBytes(options.spec, options.backend, tokens);
+      PlannedTrainBytes(options_.spec, options_.backend, tokens);
   row.planned_gb = 1e-9 * static_cast<double>(planned);
-  if (bench == nullptr) {
-    const double mfu = Mfu(options, tokens, row.predicted_ms);
-    return Print(row, nullptr, &mfu, "prediction");
-  }
-  const int64_t there = bench->DeviceBytes();
+  if (bench_ == nullptr) return Finish(row, nullptr);
+  const int64_t there = bench_->DeviceBytes();
   if (there > 0 && planned > kernels::cuda::PlannableBytes(there, 1)) {
-    return Print(row, nullptr, nullptr, "does not fit this device");
+    row.note = "does not fit this device";
+    return Print(row);
   }
-  const auto ms = bench->TrainStepMs(tokens, options.steps);
-  if (!ms.ok()) {
-    return Print(row, nullptr, nullptr,
-                 Plain(std::string(ms.status().message())));
-  }
-  const double mfu = Mfu(options, tokens, *ms);
-  Print(row, &*ms, &mfu, "");
+  const auto ms = bench_->TrainStepMs(tokens, options_.steps);
+  Finish(row, &ms);
 }
 
-void Generate(ModelBench* bench, const Options& options) {
-  const Row row = {"generate", options.new_tokens, 1.0,
-                   PredictTokenMs(options.spec, kContext, options.device), 0.0};
-  if (bench == nullptr) return Print(row, nullptr, nullptr, "prediction");
-  const auto ms = bench->TokenMs(kContext, options.new_tokens);
-  if (!ms.ok()) {
-    return Print(row, nullptr, nullptr,
-                 Plain(std::string(ms.status().message())));
+void Rows::Generate() {
+  Row row = {"generate", options_.new_tokens, 1.0};
+  if (device_) {
+    row.predicted_ms = PredictTokenMs(options_.spec, kContext, *device_);
   }
-  Print(row, &*ms, nullptr, "");
+  if (bench_ == nullptr) return Finish(row, nullptr);
+  const auto ms = bench_->TokenMs(kContext, options_.new_tokens);
+  Finish(row, &ms);
+}
+
+int RunRows(const Options& options, ModelBench* bench,
+            const std::string& name) {
+  const std::optional<Device> device = options.device.Resolve(name);
+  PrintDevice(name, device);
+  std::fprintf(stderr, "%.3f G parameters\n",
+               1e-9 * static_cast<double>(ParameterCount(options.spec)));
+  Rows rows(options, bench, device);
+  rows.Generate();
+  for (int64_t tokens : options.lengths) rows.Train(tokens);
+  return rows.failed() ? 1 : 0;
 }
 
 int Main(Options options) {
@@ -130,22 +182,16 @@ int Main(Options options) {
                  mistake.message.c_str());
     return 2;
   }
-  std::unique_ptr<ModelBench> bench;
-  if (!options.predict) {
-    auto backend = kernels::CreateBackend(options.backend);
-    if (!backend.ok()) {
-      std::fprintf(stderr, "longspan-bench-model: %s\n",
-                   std::string(backend.status().message()).c_str());
-      return kNoGpu;
-    }
-    bench = std::make_unique<ModelBench>(options.spec, options.backend,
-                                         *std::move(backend));
+  if (options.predict) return RunRows(options, nullptr, options.device.name());
+  auto backend = kernels::CreateBackend(options.backend);
+  if (!backend.ok()) {
+    std::fprintf(stderr, "longspan-bench-model: %s\n",
+                 std::string(backend.status().message()).c_str());
+    return kNoGpu;
   }
-  std::fprintf(stderr, "%.3f G parameters\n",
-               1e-9 * static_cast<double>(ParameterCount(options.spec)));
-  Generate(bench.get(), options);
-  for (int64_t tokens : options.lengths) Train(bench.get(), options, tokens);
-  return 0;
+  const std::string name = (*backend)->instruction_set();
+  ModelBench bench(options.spec, options.backend, *std::move(backend));
+  return RunRows(options, &bench, name);
 }
 
 int Usage(int code) {
@@ -153,11 +199,15 @@ int Usage(int code) {
       "longspan-bench-model [--backend cuda|cpu] [--predict]\n"
       "    [--lengths N,N,...] [--steps N] [--new-tokens N]\n"
       "    [--hidden N] [--layers N] [--vocabulary N]\n"
-      "    [--bandwidth B/s] [--matrix-rate FLOP/s] [--peak FLOP/s]\n"
+      "    [--device NAME] [--bandwidth B/s] [--matrix-rate FLOP/s]\n"
+      "    [--peak FLOP/s]\n"
       "Training steps of one sequence of each length, and generated tokens, "
       "of\n"
       "Linear-Llama3 with 1.36 G parameters or the given sizes. --predict\n"
-      "measures nothing. Exit status 77: the backend is not available here.\n");
+      "measures nothing: for an H200 or --device H100. Other devices are\n"
+      "measured beside no prediction, unless the rates are given. Exit "
+      "status:\n"
+      "1 a measurement failed, 77 the backend is not available here.\n");
   return code;
 }
 
@@ -199,12 +249,8 @@ bool SetFlag(const std::string& flag, const std::string& value,
     options.lengths = Numbers(value);
     return *std::min_element(options.lengths.begin(), options.lengths.end()) >
            0;
-  } else if (flag == "--bandwidth") {
-    options.device.bytes_per_second = std::atof(value.c_str());
-  } else if (flag == "--matrix-rate") {
-    options.device.operations_per_second = std::atof(value.c_str());
-  } else if (flag == "--peak") {
-    options.peak = std::atof(value.c_str());
+  } else if (options.device.Set(flag, value)) {
+    return true;
   } else {
     return SetSize(flag, std::atoll(value.c_str()), options);
   }

@@ -58,6 +58,40 @@ class BenchTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(len(data["ours"]), 1)
         self.assertGreater(data["ours"][0]["ms"], 0)
+        # Nobody knows the ceilings of this processor.
+        self.assertNotIn("predicted_ms", data["ours"][0])
+        self.assertIn("no ceiling known", done.stdout)
+
+    def test_predictions_are_of_the_device_that_is_named(self):
+        floor = {}
+        for device in ("H200", "H100"):
+            done, data = self.bench("kernels", "--predict", "--filter=copy",
+                                    f"--device={device}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(data["device"]["device"], device)
+            floor[device] = data["ours"][0]["floor_ms"]
+        self.assertAlmostEqual(floor["H100"] / floor["H200"], 4.3 / 3.0, 2)
+
+    def test_cases_can_be_skipped(self):
+        flags = [BIN / "longspan-bench-kernels", "--predict", "--filter",
+                 "matmul"]
+        every, rest = (
+            subprocess.run([*flags, "--skip", skip], check=True, text=True,
+                           capture_output=True).stdout.splitlines()
+            for skip in ("0", "1"))
+        self.assertGreater(len(every), 2)
+        self.assertEqual(rest, [every[0], *every[2:]])
+
+    def test_a_measurement_that_fails_is_a_failure(self):
+        # Parameters of more bytes than a process has addresses.
+        done, data = self.bench(
+            "model", "--backend=cpu", "--hidden=524288", "--layers=16",
+            "--vocabulary=16777216", "--lengths=64", "--steps=1",
+            "--new-tokens=2")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(len(data["failed"]), 1, data["failed"])
+        self.assertRegex(done.stderr, "generate, 2 tokens: cannot reserve")
+        self.assertEqual(data["ours"][1]["note"], "does not fit this device")
 
     def test_a_model_is_measured(self):
         done, data = self.bench(

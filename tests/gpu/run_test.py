@@ -134,8 +134,8 @@ class WithFakeDriver(unittest.TestCase):
                 ("", f"{self.folder}/"), ("/a:/b", f"{self.folder}/:/a:/b"),
                 (str(self.folder), None)):
             done = subprocess.run(
-                [sys.executable, "-c", code], capture_output=True,
-                text=True, check=True, env=dict(os.environ, LD_LIBRARY_PATH=known))
+                [sys.executable, "-c", code], capture_output=True, text=True,
+                check=True, env=dict(os.environ, LD_LIBRARY_PATH=known))
             self.assertEqual(done.stdout.strip(), str(wanted))
 
 

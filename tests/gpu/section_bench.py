@@ -7,6 +7,9 @@ import sys
 
 import section
 
+sys.path.insert(0, str(section.TREE / "bench"))
+import gpu_program  # noqa: E402
+
 # Of the section's time; what one leaves, the next has.
 MODEL_SECONDS = 65
 LEAST_SECONDS = 5
@@ -28,9 +31,13 @@ def run_bench(report, name, limit_s, peer_seconds, *flags):
         data = json.loads(out.read_text())
     except (OSError, ValueError):
         return
+    for what in data["failed"]:
+        report.fail(f"{name}: {what}")
     table = report.table(name, data["columns"])
     for row in data["rows"]:
         table.add(*row)
+    if data["device"]:
+        report.note(gpu_program.device_line(data["device"]))
 
 
 def main():
@@ -40,7 +47,7 @@ def main():
     left = section.seconds_left() - MODEL_SECONDS
     peer = 0.4 * left
     run_bench(report, "kernels", left, peer - LEAST_SECONDS, "--seconds=0.1",
-              f"--limit={left - peer - LEAST_SECONDS:.0f}")
+              f"--limit={left - peer - LEAST_SECONDS:.0f}", "--stall=10")
     left = section.seconds_left() - LEAST_SECONDS
     peer = 0.4 * left
     run_bench(report, "model", left, peer - LEAST_SECONDS,

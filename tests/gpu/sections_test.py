@@ -140,14 +140,23 @@ class JobsTest(unittest.TestCase):
         self.check_remains()
 
 
-# Prints what a bench prints; its first line tells how it was called.
+# Prints what a bench prints; the process dies at a row with "end".
 FAKE_BENCH = """#!/usr/bin/env python3
-import json, sys
-if LOST:
+import json, os, sys
+flags = sys.argv[1:]
+predict = "--predict" in flags
+if LOST and not predict:
     print("longspan-bench: the driver lists no device", file=sys.stderr)
     sys.exit(77)
-for what in ROWS:
-    print(json.dumps(what))
+skip = int(flags[flags.index("--skip") + 1]) if "--skip" in flags else 0
+print(json.dumps({"device": "G", "bytes_per_second": 3e12,
+                  "operations_per_second": 8e14}), flush=True)
+for row in ROWS[skip:]:
+    if row.get("end") and not predict:
+        print("Check failed: an illegal memory access", file=sys.stderr)
+        os.abort()
+    print(json.dumps(row), flush=True)
+sys.exit(CODE)
 """
 KERNEL_ROWS = [{"op": "copy", "size": "8x8", "floor_ms": 0.5,
                 "predicted_ms": 0.6, "ms": 0.625, "gb_per_s": 10.0,
@@ -171,10 +180,10 @@ class BenchTest(unittest.TestCase):
         self.bench("kernels", KERNEL_ROWS)
         self.bench("model", MODEL_ROWS)
 
-    def bench(self, name, rows, lost=False):
+    def bench(self, name, rows, lost=False, code=0):
         path = self.out / f"longspan-bench-{name}"
         path.write_text(FAKE_BENCH.replace("ROWS", repr(rows)).replace(
-            "LOST", repr(lost)))
+            "LOST", repr(lost)).replace("CODE", repr(code)))
         path.chmod(0o755)
 
     def run_section(self):
@@ -197,6 +206,37 @@ class BenchTest(unittest.TestCase):
         rows = outcome.tables[1]["rows"]
         self.assertEqual(rows[1][:8], ["train", "1000", "1.5", "10.000",
                                        "12.500", "100000", "79999", "0.400"])
+
+    def test_the_device_is_in_the_note(self):
+        self.assertEqual(self.run_section().note,
+                         "device: G, 3.00 TB/s, 800 TFLOP/s")
+
+    def test_an_op_that_dies_hides_no_other(self):
+        dead = {"op": "rotary", "size": "7x7", "end": True}
+        self.bench("kernels", [dead, KERNEL_ROWS[0], dict(dead, op="gate"),
+                               KERNEL_ROWS[1]])
+        outcome = self.run_section()
+        why = "Check failed: an illegal memory access"
+        self.assertEqual(outcome.failures,
+                         ["bench/run kernels: exit status 1",
+                          f"kernels: rotary 7x7: {why}",
+                          f"kernels: gate 7x7: {why}"])
+        rows = outcome.tables[0]["rows"]
+        self.assertEqual([(row[0], row[4]) for row in rows],
+                         [("rotary", why), ("copy", "0.625"), ("gate", why),
+                          ("add", "does not fit this device")])
+
+    def test_a_model_that_fails_is_a_failure(self):
+        failed = [dict(row, note="out of memory") for row in MODEL_ROWS]
+        for row in failed:
+            del row["ms"]
+        fits_not = dict(failed[2], note="does not fit this device")
+        self.bench("model", [*failed[:2], fits_not], code=1)
+        outcome = self.run_section()
+        self.assertEqual(outcome.failures,
+                         ["bench/run model: exit status 1",
+                          "model: generate, 9 tokens: out of memory",
+                          "model: train, 1000 tokens: out of memory"])
 
     def test_one_that_finds_no_device_hides_not_the_other(self):
         self.bench("kernels", [], lost=True)
