@@ -19,6 +19,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/worker/agent/fake_coordinator.h"
+#include "worker/agent/device_inventory.h"
 
 extern char** environ;
 
@@ -384,6 +385,19 @@ TEST_F(WorkerDaemonTest, SendsItsToken) {
   fs::permissions(path, fs::perms::owner_read);
   StartAndRegister({"--token-file=" + path});
   EXPECT_EQ(coordinator().authorization(), "Bearer 0123456789abcdef0123");
+}
+
+// What the probe has to say goes to the daemon's standard error: its log.
+TEST(DeviceProbeTest, SaysWhyAutoOffersTheCpu) {
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);
+  ::testing::internal::CaptureStderr();
+  const auto info =
+      ProbeDevicesInChild(Binary("longspan-worker"), {.devices = "auto"});
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ(info->devices(0).kind(), "cpu");
+  EXPECT_THAT(log, HasSubstr("longspan-worker: --devices auto offers the CPU"));
 }
 
 }  // namespace
