@@ -181,13 +181,33 @@ Cases MakeGradientCases(const Transitions& transitions) {
   return cases;
 }
 
+LinearAttentionCase BenchCase(int64_t tokens, int64_t heads, int64_t size,
+                              Transition transition) {
+  LinearAttentionCase c = Make(1, tokens, heads, size, size, transition);
+  c.has_initial_state = false;
+  c.has_final_gradient = false;
+  return c;
+}
+
 Cases MakeBenchCases() {
   Cases cases;
-  for (int64_t size : {16, 32, 64, 128}) {
+  for (int64_t size : {64, 128, 256}) {
     for (Transition transition : {kIdentity, kConstant, kScalar, kVector}) {
-      cases.push_back(Make(1, 4096, 8, size, size, transition));
-      cases.back().has_initial_state = false;
-      cases.back().has_final_gradient = false;
+      cases.push_back(BenchCase(4096, 4, size, transition));
+    }
+    for (Transition decay : {kIdentity, kScalar, kVector}) {
+      cases.push_back(BenchCase(4096, 4, size, kDense));
+      cases.back().dense_decay = decay;
+    }
+  }
+  return cases;
+}
+
+Cases MakeLengthCases() {
+  Cases cases;
+  for (Transition transition : {kIdentity, kScalar}) {
+    for (int64_t tokens : {8192, 32768, 131072, 524288, 1048576}) {
+      cases.push_back(BenchCase(tokens, 1, 128, transition));
     }
   }
   return cases;
@@ -236,6 +256,11 @@ int64_t GateWidth(const LinearAttentionCase& c) {
 
 const Cases& LinearAttentionBenchCases() {
   static const Cases& cases = *new Cases(MakeBenchCases());
+  return cases;
+}
+
+const Cases& LinearAttentionLengthCases() {
+  static const Cases& cases = *new Cases(MakeLengthCases());
   return cases;
 }
 

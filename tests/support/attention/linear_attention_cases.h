@@ -48,7 +48,9 @@ const std::vector<LinearAttentionCase>& DenseCases();
 const std::vector<LinearAttentionCase>& LinearAttentionGradientCases();
 const std::vector<LinearAttentionCase>& VectorGateGradientCases();
 const std::vector<LinearAttentionCase>& DenseGradientCases();
-// What bench/attention.cc times.
+// What bench/run attention times: every transition, then one head of growing
+// length.
 const std::vector<LinearAttentionCase>& LinearAttentionBenchCases();
+const std::vector<LinearAttentionCase>& LinearAttentionLengthCases();
 
 }  // namespace longspan::kernels

@@ -118,6 +118,13 @@ const Cases& SoftmaxAttentionGradientCases() {
   return cases;
 }
 
+const Cases& SoftmaxAttentionBenchCases() {
+  static const Cases& cases =
+      *new Cases{Make(1, 4096, 4096, 2, 2, 64, kCausal),
+                 Make(1, 4096, 4096, 2, 2, 128, kCausal)};
+  return cases;
+}
+
 SoftmaxAttentionProblem::SoftmaxAttentionProblem(const SoftmaxAttentionCase& c,
                                                  DType dtype, uint64_t seed)
     : case_(c), dtype_(dtype) {

@@ -28,6 +28,8 @@ struct SoftmaxAttentionCase {
 
 const std::vector<SoftmaxAttentionCase>& SoftmaxAttentionCases();
 const std::vector<SoftmaxAttentionCase>& SoftmaxAttentionGradientCases();
+// What bench/run attention times.
+const std::vector<SoftmaxAttentionCase>& SoftmaxAttentionBenchCases();
 
 struct SoftmaxAttentionResults {
   std::vector<double> o, lse, d_q, d_k, d_v;
