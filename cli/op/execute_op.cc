@@ -14,7 +14,12 @@ namespace {
 
 using kernels::DType;
 
-bool AnyLeading(const OpTensor& tensor) { return tensor.shape[0] == '*'; }
+// How many sizes of `shape` the * of its description stands for.
+std::optional<size_t> LeadingSizes(const OpTensor& giver,
+                                   const std::vector<int64_t>& shape) {
+  if (giver.shape[0] != '*') return std::nullopt;
+  return shape.size() - std::count(giver.shape.begin(), giver.shape.end(), ' ');
+}
 
 class Execution {
  public:
@@ -73,11 +78,8 @@ class Execution {
   absl::Status ChooseType() {
     if (request_.dtype) dtype_ = *request_.dtype;
     if (request_.dtype) return absl::OkStatus();
-    for (const OpTensor& tensor : op_.tensors) {
-      const NamedTensor* found =
-          IsRead(tensor.role) && tensor.type == TensorType::kOperand
-              ? Find(tensor.name)
-              : nullptr;
+    for (TensorType deciding : {TensorType::kOperand, TensorType::kSum}) {
+      const NamedTensor* found = FirstOf(deciding);
       if (found == nullptr) continue;
       if (OpTypeOf(found->dtype, &dtype_) && IsReal(dtype_)) {
         type_from_ = found->name;
@@ -88,6 +90,15 @@ class Execution {
           ", ops run in F32, F64 or BF16; save it in one of them"));
     }
     return absl::OkStatus();
+  }
+
+  const NamedTensor* FirstOf(TensorType type) const {
+    for (const OpTensor& tensor : op_.tensors) {
+      if (!IsRead(tensor.role) || tensor.type != type) continue;
+      const NamedTensor* found = Find(tensor.name);
+      if (found != nullptr) return found;
+    }
+    return nullptr;
   }
 
   DType TypeOf(const OpTensor& tensor) const {
@@ -122,13 +133,26 @@ class Execution {
         FileTypeOf(dtype_), "; save it so, or pass --dtype to round all"));
   }
 
-  absl::Status CheckLimit(const OpTensor& about, const NamedTensor& tensor) {
-    if (!about.at_most) return absl::OkStatus();
+  absl::Status CheckLimits(const OpTensor& about, const NamedTensor& tensor,
+                           const OpCall& call) {
+    if (!about.at_least && !about.at_most && about.below.empty()) {
+      return absl::OkStatus();
+    }
+    const auto refuse = [&](double value, const std::string& limit) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          tensor.name, " holds ", value, ", ", limit, ": ", about.meaning));
+    };
     for (double value : ElementsOf(tensor)) {
-      if (value <= *about.at_most) continue;
-      return absl::InvalidArgumentError(
-          absl::StrCat(tensor.name, " holds ", value, ", the most is ",
-                       *about.at_most, ": ", about.meaning));
+      if (about.at_least && value < *about.at_least) {
+        return refuse(value, absl::StrCat("the least is ", *about.at_least));
+      }
+      if (about.at_most && value > *about.at_most) {
+        return refuse(value, absl::StrCat("the most is ", *about.at_most));
+      }
+      if (!about.below.empty() && value >= call.size(about.below)) {
+        return refuse(
+            value, absl::StrCat(about.below, " is ", call.size(about.below)));
+      }
     }
     return absl::OkStatus();
   }
@@ -142,21 +166,24 @@ class Execution {
     const DType type = TypeOf(about);
     ASSIGN_OR_RETURN(const std::string bytes, ConvertElements(tensor, type));
     RETURN_IF_ERROR(CheckExact(tensor, type));
-    RETURN_IF_ERROR(CheckLimit(about, tensor));
-    return call.Add(about.name, type, tensor.shape, AnyLeading(giver), &bytes);
+    return call.Add(about.name, type, tensor.shape,
+                    LeadingSizes(giver, tensor.shape), &bytes);
   }
 
   absl::Status AddOutput(const OpTensor& about, OpCall& call) {
     const OpTensor& giver = ShapeGiver(op_, about);
-    const std::vector<int64_t> shape = about.shape.empty()
-                                           ? call.ShapeOf(giver.name)
-                                           : call.sizes().ShapeOf(giver.shape);
-    return call.Add(about.name, TypeOf(about), shape, AnyLeading(giver),
-                    nullptr);
+    const std::vector<int64_t> shape =
+        about.shape.empty() ? call.ShapeOf(giver.name)
+                            : call.sizes().ShapeOf(AlternativeShapes(
+                                  giver.shape)[*call.Chosen(about.name)]);
+    return call.Add(about.name, TypeOf(about), shape,
+                    LeadingSizes(giver, shape), nullptr);
   }
 
   bool Writes(const OpTensor& about, const OpCall& call) const {
-    if (about.role == TensorRole::kOutput) return true;
+    if (about.role == TensorRole::kOutput) {
+      return call.Chosen(about.name).has_value();
+    }
     return about.role == TensorRole::kGradient && backward_ &&
            call.has(about.name.substr(2));
   }
@@ -168,6 +195,11 @@ class Execution {
       if (tensor != nullptr && !IsSeed(about.role)) {
         RETURN_IF_ERROR(AddInput(about, *tensor, call));
       }
+    }
+    for (const OpTensor& about : op_.tensors) {
+      const NamedTensor* tensor =
+          IsRead(about.role) ? Find(about.name) : nullptr;
+      if (tensor != nullptr) RETURN_IF_ERROR(CheckLimits(about, *tensor, call));
     }
     if (op_.sizes) RETURN_IF_ERROR(op_.sizes(call));
     for (const OpTensor& about : op_.tensors) {

@@ -1,19 +1,19 @@
-#include <cmath>
+#include "kernels/api/linear_attention.h"
 
-#include "absl/strings/str_cat.h"
-#include "cli/op/op_call.h"
+#include "cli/op/linear_attention_call.h"
 #include "cli/op/op_families.h"
 #include "common/base/status_macros.h"
-#include "kernels/cost/workspace.h"
 
 namespace longspan::cli {
 namespace {
 
-using kernels::LinearAttentionDecay;
-using kernels::LinearAttentionInputs;
-using kernels::LinearAttentionShape;
 using kernels::LinearAttentionStage;
+using kernels::TensorView;
 using kernels::Transition;
+using R = TensorRole;
+using T = TensorType;
+
+constexpr char kState[] = "B H Dk Dv";
 
 constexpr char kEquation[] =
     "S_t = a_t S_(t-1) + k_t^T v_t        o_t = scale * q_t S_t\n"
@@ -22,116 +22,60 @@ constexpr char kEquation[] =
     "S_t = (I - beta_t k_t^T k_t) d_t S_(t-1) + beta_t k_t^T v_t, with d_t 1 "
     "or\nthe decay of log_gate (DeltaNet, Gated DeltaNet, KDA).";
 
-constexpr const char* kTransitions[] = {"identity", "constant", "scalar",
-                                        "vector", "dense"};
-
-// What the tensors say, where --transition does not.
-Transition Implied(const OpCall& call) {
-  if (call.has("beta")) return Transition::kDense;
-  if (call.has("log_decay")) return Transition::kConstant;
-  if (!call.has("log_gate")) return Transition::kIdentity;
-  return call.in("log_gate").rank() == 4 ? Transition::kVector
-                                         : Transition::kScalar;
-}
-
-Transition TransitionOf(const OpCall& call) {
-  const std::string name = call.text("transition", "");
-  for (int i = 0; i < 5; ++i) {
-    if (name == kTransitions[i]) return static_cast<Transition>(i);
-  }
-  return Implied(call);
-}
-
-absl::Status CheckUse(const OpCall& call, const char* tensor, bool needed,
-                      bool allowed) {
-  const char* transition = kTransitions[static_cast<int>(TransitionOf(call))];
-  if (needed && !call.has(tensor)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the transition ", transition, " needs the tensor '",
-                     tensor, "', which is missing"));
-  }
-  if (allowed || !call.has(tensor)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("the transition ", transition, " has no use for ", tensor,
-                   "; leave it out, or choose another --transition"));
-}
-
-absl::Status CheckTensors(OpCall& call) {
-  const Transition transition = TransitionOf(call);
-  const bool gates = HasGates(transition);
-  const bool dense = transition == Transition::kDense;
-  const bool constant = transition == Transition::kConstant;
-  RETURN_IF_ERROR(CheckUse(call, "log_gate", gates, gates || dense));
-  RETURN_IF_ERROR(CheckUse(call, "log_decay", constant, constant));
-  return CheckUse(call, "beta", dense, dense);
-}
-
-LinearAttentionInputs InputsOf(const OpCall& call) {
-  const double scale = 1.0 / std::sqrt(static_cast<double>(call.size("Dk")));
-  return {TransitionOf(call),   call.number("scale", scale),
-          call.in("q"),         call.in("k"),
-          call.in("v"),         call.in("log_gate"),
-          call.in("log_decay"), call.in("beta"),
-          call.documents()};
-}
-
-absl::StatusOr<kernels::TensorView> Workspace(OpCall& call,
-                                              LinearAttentionStage stage) {
-  LinearAttentionShape shape = {call.size("B"),  call.size("T"),
-                                call.size("H"),  call.size("Dk"),
-                                call.size("Dv"), call.element_bytes()};
-  const Transition transition = TransitionOf(call);
-  if (transition == Transition::kVector) {
-    shape.decay = LinearAttentionDecay::kChannel;
-  } else if (transition == Transition::kDense) {
-    shape.decay = LinearAttentionDecay::kMatrix;
-  }
-  return call.Workspace(
-      LinearAttentionWorkspaceBytes(stage, shape, call.kind(), call.threads()));
+// Tensors of tokens, then `more`.
+std::vector<OpTensor> WithTokens(std::vector<OpTensor> more) {
+  std::vector<OpTensor> tensors = TokenTensors();
+  tensors.insert(tensors.end(), more.begin(), more.end());
+  return tensors;
 }
 
 absl::Status Forward(OpCall& call) {
-  ASSIGN_OR_RETURN(const auto workspace,
-                   Workspace(call, LinearAttentionStage::kOutputs));
+  ASSIGN_OR_RETURN(
+      const TensorView workspace,
+      LinearAttentionWorkspace(call, LinearAttentionStage::kOutputs));
   return call.backend().linear_attention().Outputs(
-      InputsOf(call), call.in("initial_state"), kernels::ChunkTerms::kAll,
-      {call.out("o"), call.out("final_state")}, workspace, call.stream());
+      LinearAttentionInputsOf(call), call.in("initial_state"),
+      kernels::ChunkTerms::kAll, {call.out("o"), call.out("final_state")},
+      workspace, call.stream());
 }
 
 absl::Status Backward(OpCall& call) {
-  ASSIGN_OR_RETURN(const auto workspace,
-                   Workspace(call, LinearAttentionStage::kGradients));
+  ASSIGN_OR_RETURN(
+      const TensorView workspace,
+      LinearAttentionWorkspace(call, LinearAttentionStage::kGradients));
   return call.backend().linear_attention().Gradients(
-      InputsOf(call), call.in("initial_state"),
+      LinearAttentionInputsOf(call), call.in("initial_state"),
       {call.in("d_o"), call.in("d_final_state")}, kernels::ChunkTerms::kAll,
       {call.out("d_q"), call.out("d_k"), call.out("d_v"),
        call.out("d_log_gate"), call.out("d_initial_state"), call.out("d_beta")},
       workspace, call.stream());
 }
 
-std::vector<OpTensor> Tensors() {
-  using R = TensorRole;
-  using T = TensorType;
-  constexpr char kState[] = "B H Dk Dv";
-  return {
-      {R::kInput, "q", T::kOperand, "B T H Dk", "queries"},
-      {R::kInput, "k", T::kOperand, "B T H Dk",
-       "keys; dense is stable for beta |k|^2 <= 2", -0.5, 0.5},
-      {R::kInput, "v", T::kOperand, "B T H Dv", "values"},
-      {R::kOptional, "log_gate", T::kSum, "B T H | B T H Dk",
-       "logarithms of decays per token, so never above 0 (scalar; vector; "
-       "either with dense)",
-       -0.5, 0.0, 0.0},
-      {R::kOptional, "log_decay", T::kSum, "H",
-       "logarithm of each head's decay, so never above 0 (constant)", -0.5, 0.0,
-       0.0},
-      {R::kOptional, "beta", T::kSum, "B T H", "writing strengths (dense)", 0.0,
-       1.0},
+// With each transition; and with one, what else a call may have.
+std::vector<OpVariant> Variants() {
+  std::vector<OpVariant> variants = TransitionVariants();
+  const std::vector<OpVariant> transitions = variants;
+  for (OpVariant variant : transitions) {
+    variant.name += ", states";
+    variant.tensors["initial_state"] = 0;
+    variant.tensors["d_final_state"] = 0;
+    variants.push_back(variant);
+  }
+  for (OpVariant variant : transitions) {
+    variant.name += ", documents";
+    variant.tensors["document_starts"] = 0;
+    variants.push_back(variant);
+  }
+  return variants;
+}
+
+OpDescription Whole() {
+  OpDescription op;
+  op.name = "linear_attention";
+  op.equation = kEquation;
+  op.tensors = WithTokens({
       {R::kOptional, "initial_state", T::kSum, kState, "S_0; default 0"},
-      {R::kOptional, "document_starts", T::kI64, "N",
-       "first tokens of packed documents, rising, B = 1: fla's cu_seqlens "
-       "without its last entry",
-       0, 8},
+      DocumentStarts(),
       {R::kSeed, "d_o", T::kOperand, "", ""},
       {R::kOptionalSeed, "d_final_state", T::kSum, "", ""},
       {R::kOutput, "o", T::kOperand, "B T H Dv", "outputs"},
@@ -142,42 +86,131 @@ std::vector<OpTensor> Tensors() {
       {R::kGradient, "d_log_gate", T::kSum, "", ""},
       {R::kGradient, "d_beta", T::kSum, "", ""},
       {R::kGradient, "d_initial_state", T::kSum, "", ""},
-  };
+  });
+  op.flags = LinearAttentionFlags();
+  op.example_sizes = {{"B", 1},  {"T", 5},  {"H", 2},
+                      {"Dk", 4}, {"Dv", 3}, {"N", 2}};
+  op.variants = Variants();
+  op.sizes = CheckTransitionTensors;
+  op.forward = Forward;
+  op.backward = Backward;
+  return op;
 }
 
-std::vector<OpVariant> Variants() {
-  return {
-      {"identity"},
-      {"constant", {}, {{"log_decay", 0}}},
-      {"scalar gates", {}, {{"log_gate", 0}}},
-      {"vector gates", {}, {{"log_gate", 1}}},
-      {"delta rule", {}, {{"beta", 0}}},
-      {"delta rule, scalar gates", {}, {{"beta", 0}, {"log_gate", 0}}},
-      {"delta rule, vector gates", {}, {{"beta", 0}, {"log_gate", 1}}},
+// A summary has the decay of one kind.
+absl::Status ChooseSummary(OpCall& call) {
+  RETURN_IF_ERROR(CheckTransitionTensors(call));
+  const Transition transition = TransitionOf(call);
+  if (transition == Transition::kDense) {
+    call.Choose("summary_log_decay", std::nullopt);
+  } else {
+    call.Choose("summary_transition", std::nullopt);
+    call.Choose("summary_log_decay", transition == Transition::kVector ? 1 : 0);
+  }
+  return absl::OkStatus();
+}
+
+OpDescription Summary() {
+  OpDescription op;
+  op.name = "linear_attention_summary";
+  op.equation =
+      "What these tokens do to an incoming state:\n"
+      "S -> exp(summary_log_decay) S + summary_state, or with dense\n"
+      "S -> summary_transition S + summary_state. Ranks exchange these.";
+  op.tensors = WithTokens({
+      DocumentStarts(),
+      {R::kOutput, "summary_state", T::kSum, kState, "state that is added"},
+      {R::kOutput, "summary_log_decay", T::kSum, "B H | B H Dk",
+       "of a head, or with vector of a row; -inf where a document starts"},
+      {R::kOutput, "summary_transition", T::kSum, "B H Dk Dk", "with dense"},
+  });
+  op.tensors.erase(op.tensors.begin());  // q
+  op.flags = LinearAttentionFlags();
+  op.flags.pop_back();  // scale
+  op.example_sizes = Whole().example_sizes;
+  op.variants = TransitionVariants();
+  op.sizes = ChooseSummary;
+  op.forward = [](OpCall& call) -> absl::Status {
+    ASSIGN_OR_RETURN(
+        const TensorView workspace,
+        LinearAttentionWorkspace(call, LinearAttentionStage::kSummarise));
+    return call.backend().linear_attention().Summarise(
+        LinearAttentionInputsOf(call),
+        {call.out("summary_state"), call.out("summary_log_decay"),
+         call.out("summary_transition")},
+        workspace, call.stream());
   };
+  return op;
+}
+
+OpDescription Fold() {
+  OpDescription op;
+  op.name = "linear_attention_fold";
+  op.equation =
+      "state = S after S <- exp(decays_i) S + states_i for i = 0 .. W-1, from\n"
+      "initial_state; a matrix in decays is multiplied instead. --reverse\n"
+      "goes from W-1 to 0, with the matrices transposed.";
+  op.tensors = {
+      {R::kInput, "states", T::kSum, "W B H Dk Dv", "of summaries"},
+      {R::kInput, "decays", T::kSum, "W B H | W B H Dk | W B H Dk Dk",
+       "log decays or transitions of summaries", -0.5, 0.0},
+      {R::kOptional, "initial_state", T::kSum, kState, "default 0"},
+      {R::kOutput, "state", T::kSum, kState, "result"},
+  };
+  op.flags = {{"reverse", FlagKind::kSwitch, "the gradient's direction"}};
+  op.example_sizes = {{"W", 3}, {"B", 1}, {"H", 2}, {"Dk", 4}, {"Dv", 3}};
+  op.variants = {{"scalar decays", {}, {{"initial_state", 0}}},
+                 {"vector decays", {}, {{"decays", 1}}},
+                 {"matrices", {}, {{"decays", 2}}},
+                 {"matrices, reverse", {{"reverse", "1"}}, {{"decays", 2}}}};
+  op.forward = [](OpCall& call) {
+    return call.backend().linear_attention().FoldSummaries(
+        call.in("states"), call.in("decays"), call.in("initial_state"),
+        call.given("reverse"), call.out("state"), call.stream());
+  };
+  return op;
+}
+
+OpDescription Decode() {
+  OpDescription op;
+  op.name = "linear_attention_decode";
+  op.equation =
+      "the same recurrence for new tokens of B texts, each from the state of\n"
+      "its slot in a pool, which it leaves there";
+  op.tensors = WithTokens({
+      {R::kInput,
+       "slots",
+       T::kI32,
+       "B",
+       "all different, in [0, S)",
+       0,
+       2,
+       0.0,
+       {},
+       "S"},
+      {R::kInput, "state_pool", T::kSum, "S H Dk Dv", "states"},
+      {R::kOutput, "o", T::kOperand, "B T H Dv", "outputs"},
+      {R::kOutput, "new_state_pool", T::kSum, "S H Dk Dv", "states"},
+  });
+  op.flags = LinearAttentionFlags();
+  op.example_sizes = {{"B", 2},  {"T", 1},  {"H", 2},
+                      {"Dk", 4}, {"Dv", 3}, {"S", 3}};
+  op.variants = TransitionVariants();
+  op.sizes = CheckTransitionTensors;
+  op.forward = [](OpCall& call) -> absl::Status {
+    RETURN_IF_ERROR(call.backend().elementwise().Copy(
+        call.in("state_pool"), call.out("new_state_pool"), call.stream()));
+    return call.backend().linear_attention().Decode(
+        LinearAttentionInputsOf(call), call.in("slots"),
+        call.out("new_state_pool"), call.out("o"), call.stream());
+  };
+  return op;
 }
 
 }  // namespace
 
 std::vector<OpDescription> LinearAttentionOps() {
-  OpDescription op;
-  op.name = "linear_attention";
-  op.equation = kEquation;
-  op.tensors = Tensors();
-  op.flags = {
-      {"transition",
-       FlagKind::kChoice,
-       "default: what the tensors say",
-       {kTransitions, kTransitions + 5}},
-      {"scale", FlagKind::kNumber, "default: 1/sqrt(Dk)"},
-  };
-  op.example_sizes = {{"B", 1},  {"T", 5},  {"H", 2},
-                      {"Dk", 4}, {"Dv", 3}, {"N", 2}};
-  op.variants = Variants();
-  op.sizes = CheckTensors;
-  op.forward = Forward;
-  op.backward = Backward;
-  return {op};
+  return {Whole(), Summary(), Fold(), Decode()};
 }
 
 }  // namespace longspan::cli

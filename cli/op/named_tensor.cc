@@ -33,9 +33,13 @@ void Append(T value, std::string& bytes) {
   bytes.append(reinterpret_cast<const char*>(&value), sizeof(T));
 }
 
-double RealAt(DType type, std::string_view bytes, size_t index) {
+double NumberAt(DType type, std::string_view bytes, size_t index) {
   if (type == DType::kF64) return ElementAt<double>(bytes, index);
   if (type == DType::kF32) return ElementAt<float>(bytes, index);
+  if (type == DType::kI32) return ElementAt<int32_t>(bytes, index);
+  if (type == DType::kI64) {
+    return static_cast<double>(ElementAt<int64_t>(bytes, index));
+  }
   return kernels::ToFloat(ElementAt<BFloat16>(bytes, index));
 }
 
@@ -44,7 +48,7 @@ std::string Reals(DType from, DType to, std::string_view bytes) {
   std::string out;
   out.reserve(count * kernels::BytesPerElement(to));
   for (size_t i = 0; i < count; ++i) {
-    const double value = RealAt(from, bytes, i);
+    const double value = NumberAt(from, bytes, i);
     const auto narrow = static_cast<float>(value);
     if (to == DType::kF64) Append(value, out);
     if (to == DType::kF32) Append(narrow, out);
@@ -114,11 +118,11 @@ absl::StatusOr<std::string> ConvertElements(const NamedTensor& tensor,
 
 std::vector<double> ElementsOf(const NamedTensor& tensor) {
   DType type = DType::kU8;
-  LONGSPAN_CHECK(OpTypeOf(tensor.dtype, &type) && IsReal(type)) << tensor.dtype;
+  LONGSPAN_CHECK(OpTypeOf(tensor.dtype, &type)) << tensor.dtype;
   std::vector<double> values(tensor.bytes.size() /
                              kernels::BytesPerElement(type));
   for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = RealAt(type, tensor.bytes, i);
+    values[i] = NumberAt(type, tensor.bytes, i);
   }
   return values;
 }

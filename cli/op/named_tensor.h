@@ -45,7 +45,7 @@ bool IsReal(kernels::DType dtype);
 absl::StatusOr<std::string> ConvertElements(const NamedTensor& tensor,
                                             kernels::DType to);
 
-// Real elements as doubles.
+// The elements as doubles.
 std::vector<double> ElementsOf(const NamedTensor& tensor);
 
 }  // namespace longspan::cli

@@ -32,11 +32,13 @@ TensorView ViewOf(void* data, DType dtype, const std::vector<int64_t>& s) {
   }
 }
 
-// [rows, last size]
-std::vector<int64_t> Rows(const std::vector<int64_t>& shape) {
+// The first `leading` sizes as one.
+std::vector<int64_t> Merged(const std::vector<int64_t>& shape, size_t leading) {
+  std::vector<int64_t> merged(shape.begin() + leading, shape.end());
   int64_t rows = 1;
-  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
-  return {rows, shape.back()};
+  for (size_t i = 0; i < leading; ++i) rows *= shape[i];
+  merged.insert(merged.begin(), rows);
+  return merged;
 }
 
 }  // namespace
@@ -114,16 +116,16 @@ absl::StatusOr<TensorView> OpCall::Workspace(int64_t bytes) {
 }
 
 absl::Status OpCall::Add(const std::string& name, DType dtype,
-                         const std::vector<int64_t>& shape, bool any_leading,
+                         const std::vector<int64_t>& shape,
+                         std::optional<size_t> leading,
                          const std::string* host) {
   Entry entry;
   entry.shape = shape;
-  const TensorView sizes =
-      ViewOf(nullptr, dtype, any_leading ? Rows(shape) : shape);
+  const std::vector<int64_t> merged = leading ? Merged(shape, *leading) : shape;
+  const TensorView sizes = ViewOf(nullptr, dtype, merged);
   ASSIGN_OR_RETURN(entry.buffer,
                    DeviceBuffer::Allocate(backend(), sizes.byte_count()));
-  entry.view =
-      ViewOf(entry.buffer.data(), dtype, any_leading ? Rows(shape) : shape);
+  entry.view = ViewOf(entry.buffer.data(), dtype, merged);
   if (host != nullptr) {
     LONGSPAN_CHECK_EQ(static_cast<int64_t>(host->size()), sizes.byte_count());
     RETURN_IF_ERROR(backend().memory().CopyToDevice(

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,15 @@ class OpCall {
   int64_t size(const std::string& name) const { return sizes_.Get(name); }
   ShapeSizes& sizes() { return sizes_; }
 
+  // Which of an output's alternative shapes it has, or none: it is not made.
+  void Choose(const std::string& output, std::optional<int> alternative) {
+    choices_[output] = alternative;
+  }
+  std::optional<int> Chosen(const std::string& output) const {
+    const auto choice = choices_.find(output);
+    return choice == choices_.end() ? 0 : choice->second;
+  }
+
   bool given(const std::string& flag) const { return flags_.count(flag) > 0; }
   // The flag's value, or `otherwise` where it is not given.
   double number(const std::string& flag, double otherwise) const;
@@ -78,10 +88,11 @@ class OpCall {
   // Null for 0 bytes; lives as long as the call.
   absl::StatusOr<kernels::TensorView> Workspace(int64_t bytes);
 
-  // A tensor of this shape, zero; `host` (null: none) is copied into it.
+  // A tensor of this shape, zero, whose first `leading` sizes its view has as
+  // one; `host` (null: none) is copied into it.
   absl::Status Add(const std::string& name, kernels::DType dtype,
-                   const std::vector<int64_t>& shape, bool any_leading,
-                   const std::string* host);
+                   const std::vector<int64_t>& shape,
+                   std::optional<size_t> leading, const std::string* host);
   // Its bytes, once the stream has been synchronised.
   absl::StatusOr<std::string> Read(const std::string& name) const;
   const std::vector<int64_t>& ShapeOf(const std::string& name) const;
@@ -100,6 +111,7 @@ class OpCall {
   const kernels::DType dtype_;
   const std::map<std::string, std::string>& flags_;
   ShapeSizes sizes_;
+  std::map<std::string, std::optional<int>> choices_;
   std::map<std::string, Entry> tensors_;
   std::vector<int64_t> document_starts_;
   std::vector<DeviceBuffer> workspaces_;

@@ -24,7 +24,7 @@ enum class TensorRole {
   kOptional,      // may be there
   kSeed,          // d_ of an output: asks for the backward op
   kOptionalSeed,  // the same, zero when only other seeds are there
-  kOutput,        // written by the forward op
+  kOutput,        // written by the forward op, unless OpCall::Choose says no
   kGradient  // written by the backward op, if the input without d_ is there
 };
 
@@ -47,11 +47,13 @@ struct OpTensor {
   std::string shape;
   std::string meaning;
   // Numbers of examples: uniform from low to high; whole numbers count up
-  // from 0 and start again at `high`.
+  // from `low` and start again before `high`.
   double low = -1.0;
   double high = 1.0;
-  // Larger numbers are refused.
+  // Numbers outside are refused, also those that are not below this size.
+  std::optional<double> at_least = {};
   std::optional<double> at_most = {};
+  std::string below = {};
 };
 
 enum class FlagKind { kNumber, kInteger, kChoice, kSwitch };
@@ -68,7 +70,8 @@ struct OpFlag {
 struct OpVariant {
   std::string name;  // "vector gates"
   std::map<std::string, std::string> flags = {};
-  // Optional tensors that take part, with which of their alternative shapes.
+  // Optional tensors that take part, optional gradients among them; and which
+  // of a tensor's alternative shapes.
   std::map<std::string, int> tensors = {};
   std::map<std::string, int64_t> sizes = {};  // that differ from the op's
 };

@@ -22,6 +22,9 @@ bool TakesPart(const OpTensor& tensor, const OpVariant& variant,
       return variant.tensors.count(tensor.name) > 0;
     case TensorRole::kSeed:
       return passes == Passes::kForwardBackward;
+    case TensorRole::kOptionalSeed:
+      return passes == Passes::kForwardBackward &&
+             variant.tensors.count(tensor.name) > 0;
     default:
       return false;
   }
@@ -32,6 +35,11 @@ bool TakesPart(const OpTensor& tensor, const OpVariant& variant,
 double Unit(int64_t seed, int64_t i) {
   return static_cast<double>((31 * i * i + 7919 * i + 104729 * seed) % 10007) /
          10007;
+}
+
+int64_t WholeNumber(const OpTensor& about, int64_t i) {
+  const auto low = static_cast<int64_t>(about.low);
+  return low + i % (static_cast<int64_t>(about.high) - low);
 }
 
 template <typename T>
@@ -49,7 +57,7 @@ OwnedTensor Fill(const OpTensor& about, int64_t seed,
   for (int64_t size : tensor.shape) count *= size;
   for (int64_t i = 0; i < count; ++i) {
     if (whole) {
-      Append(i % static_cast<int64_t>(about.high), tensor.bytes);
+      Append(WholeNumber(about, i), tensor.bytes);
     } else {
       Append(about.low + (about.high - about.low) * Unit(seed, i),
              tensor.bytes);
@@ -89,6 +97,14 @@ std::string PatternOf(const OpDescription& op, const OpVariant& variant,
       giver.shape)[choice == variant.tensors.end() ? 0 : choice->second];
 }
 
+// Whether the op has tensors that may be bf16.
+bool HasOperands(const OpDescription& op) {
+  for (const OpTensor& tensor : op.tensors) {
+    if (tensor.type == TensorType::kOperand) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<OwnedTensor> ExampleTensors(const OpDescription& op,
@@ -126,6 +142,7 @@ SupportedTypes FindSupportedTypes(const OpDescription& op,
                                   const OpPlace& place) {
   SupportedTypes supported;
   for (DType dtype : kTypes) {
+    if (dtype == DType::kBF16 && !HasOperands(op)) continue;
     const absl::Status status =
         RunExample(op, variant, dtype, passes, place).status();
     if (status.ok()) {

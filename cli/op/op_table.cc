@@ -9,7 +9,9 @@ namespace {
 
 std::vector<OpDescription> MakeTable() {
   std::vector<OpDescription> table;
-  for (auto family : {LinearAttentionOps}) {
+  for (auto family : {LinearAttentionOps, SoftmaxAttentionOps, FeatureMapOps,
+                      TokenGateOps, ElementwiseOps, ShortConvolutionOps,
+                      DenseOps, SamplingOps, OptimizerOps}) {
     for (OpDescription& op : family()) table.push_back(std::move(op));
   }
   return table;
