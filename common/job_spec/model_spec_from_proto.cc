@@ -33,8 +33,8 @@ v1::LinearAttentionSpec::FeatureMap MapToProto(FeatureMap map) {
       static_cast<int>(map) + 1);
 }
 
-static_assert(static_cast<int>(LinearMixer::kGatedDeltaNet) + 1 ==
-              v1::LinearAttentionSpec::GATED_DELTANET);
+static_assert(static_cast<int>(LinearMixer::kMamba2) + 1 ==
+              v1::LinearAttentionSpec::MAMBA2);
 static_assert(static_cast<int>(LinearMixer::kGla) + 1 ==
               v1::LinearAttentionSpec::GLA);
 static_assert(static_cast<int>(FeatureMap::kTaylor) + 1 ==
@@ -46,6 +46,7 @@ LinearAttentionSpec LinearFromProto(const v1::LinearAttentionSpec& from) {
   LinearAttentionSpec to;
   to.mixer = MixerFromProto(from.mixer());
   to.heads = from.heads();
+  to.key_heads = from.key_heads();
   to.key_dim = from.key_dim();
   to.value_dim = from.value_dim();
   to.feature_map = MapFromProto(from.feature_map());
@@ -69,6 +70,7 @@ void LinearToProto(const LinearAttentionSpec& from,
                    v1::LinearAttentionSpec* to) {
   to->set_mixer(MixerToProto(from.mixer));
   to->set_heads(static_cast<int32_t>(from.heads));
+  to->set_key_heads(static_cast<int32_t>(from.key_heads));
   to->set_key_dim(static_cast<int32_t>(from.key_dim));
   to->set_value_dim(static_cast<int32_t>(from.value_dim));
   to->set_feature_map(MapToProto(from.feature_map));

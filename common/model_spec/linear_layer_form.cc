@@ -5,19 +5,26 @@
 namespace longspan {
 namespace {
 
-void Decay(StateDecay decay, LinearLayerForm& form) { form.decay = decay; }
+// Rank of the projection behind a gate per channel.
+constexpr int64_t kGateRank = 16;
+
+void Decay(StateDecay decay, LinearLayerForm& form) {
+  form.decay = decay;
+  if (decay == StateDecay::kPerChannel) form.gate_rank = kGateRank;
+}
 
 // A layer whose maps stand for softmax: normalised sums go straight to o_proj.
 void Kernel(FeatureMap map, double epsilon, LinearLayerForm& form) {
   form.feature_map = map;
   form.normalised = true;
   form.normaliser_epsilon = epsilon;
-  form.head_norm = false;
+  form.output = OutputStage::kPlain;
+  form.output_gate = false;
 }
 
 void Lawcat(LinearLayerForm& form) {
   Kernel(FeatureMap::kHedgehogHalves, 1e-6, form);
-  form.decay = StateDecay::kPerChannel;
+  Decay(StateDecay::kPerChannel, form);
   form.shared_map = true;
   form.convolves_values = false;
   form.convolution_silu = false;
@@ -25,9 +32,37 @@ void Lawcat(LinearLayerForm& form) {
 
 void Delta(StateDecay decay, LinearLayerForm& form) {
   form.decay = decay;
+  form.gate = DecayGateKind::kSoftplus;
   form.delta = true;
-  form.softplus = decay != StateDecay::kNone;
   form.feature_map = FeatureMap::kUnit;
+  form.needs_convolution = true;
+}
+
+// Both low ranks are the size of a head's values.
+void Kda(int64_t value_dim, LinearLayerForm& form) {
+  Delta(StateDecay::kPerChannel, form);
+  form.gate_rank = value_dim;
+  form.output = OutputStage::kSigmoidGate;
+  form.output_gate = true;
+  form.output_gate_rank = value_dim;
+}
+
+void Hgrn2(LinearLayerForm& form) {
+  form.decay = StateDecay::kPerChannel;
+  form.gate = DecayGateKind::kForget;
+  form.feature_map = FeatureMap::kSilu;
+  form.output = OutputStage::kWholeNorm;
+  form.output_gate = false;
+  form.convolution_silu = false;
+}
+
+void Mamba2(LinearLayerForm& form) {
+  form.decay = StateDecay::kPerHead;
+  form.gate = DecayGateKind::kSoftplus;
+  form.state_space = true;
+  form.output = OutputStage::kGatedThenNorm;
+  form.output_gate = true;
+  form.needs_convolution = true;
 }
 
 // fla's variant unless another one is asked for.
@@ -64,6 +99,12 @@ void Describe(const LinearAttentionSpec& linear, LinearLayerForm& form) {
       return Delta(StateDecay::kNone, form);
     case LinearMixer::kGatedDeltaNet:
       return Delta(StateDecay::kPerHead, form);
+    case LinearMixer::kKda:
+      return Kda(linear.value_dim, form);
+    case LinearMixer::kHgrn2:
+      return Hgrn2(form);
+    case LinearMixer::kMamba2:
+      return Mamba2(form);
   }
 }
 
@@ -98,11 +139,20 @@ LinearLayerForm FormOf(const LinearAttentionSpec& linear) {
   form.feature_map = linear.feature_map;
   form.normalised = linear.normaliser;
   form.normaliser_epsilon = 1e-10;
+  form.output_gate = linear.output_gate;
   Describe(linear, form);
   form.features = FeaturesOf(form.feature_map, linear.key_dim);
   form.columns = linear.value_dim + (form.normalised ? 1 : 0);
-  form.scale = ScaleOf(form.feature_map, form.features);
+  form.scale =
+      form.state_space ? 1.0 : ScaleOf(form.feature_map, form.features);
   return form;
+}
+
+int64_t OutputNormSize(const LinearAttentionSpec& linear) {
+  const OutputStage output = FormOf(linear).output;
+  const bool whole = output == OutputStage::kWholeNorm ||
+                     output == OutputStage::kGatedThenNorm;
+  return linear.value_dim * (whole ? linear.heads : 1);
 }
 
 int64_t GateWidth(const LinearAttentionSpec& linear) {

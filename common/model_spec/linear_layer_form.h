@@ -1,6 +1,6 @@
-// What a linear attention layer is made of. The published layers differ in six
-// places; this is the one table of them, read by the parameters, by every plan
-// and by the layer itself (worker/model):
+// What a linear attention layer is made of. The published layers differ in a
+// few places; this is the one table of them, read by the parameters, by every
+// plan and by the layer itself (worker/model):
 //
 //   mixer       decay        feature map        normaliser  after the heads
 //   basic       none         any                on request  norm
@@ -16,21 +16,35 @@
 //   hedgehog    none         any hedgehog       1e-6        nothing
 //   lawcat      as gla       hedgehog_halves,   1e-6        nothing
 //                            shared
-//   deltanet    none; delta    unit             no          norm
-//   gated_      per head       unit             no          norm
-//   deltanet    and token,
-//               softplus; delta
+//   deltanet    none; delta  unit               no          norm
+//   gated_      per head,    unit               no          norm
+//   deltanet    softplus;
+//               delta
+//   kda         per channel, unit               no          norm, gated by a
+//               softplus;                                   sigmoid
+//               delta
+//   hgrn2       per channel, silu of q,         no          norm of all heads
+//               forget       forget of k                    together
+//   mamba2      per head,    identity           no          silu(z), then norm
+//               softplus                                    of all heads
 //
 // `shared`: q and k have one map, not one each. `norm` is RMSNorm per head,
 // gated with output_gate. The short convolution takes q, k and v and ends in
-// silu; lawcat's takes q and k and has none.
+// silu; lawcat's takes q and k and has none, nor has hgrn2's.
 //
 // `delta`: the delta rule with a write strength beta = sigmoid(x Wb) per head.
-// `softplus`: the log gate is -e^A softplus(x Wa + b), else logsigmoid / 16.
+// The gate is logsigmoid(x Wa + b) / 16; `softplus`: -e^A softplus(x Wa + b);
+// `forget`: k = 1 - e^gate with the gate logsigmoid of what would be k.
+// mamba2 projects [z, x, B, C, dt] in one matrix; its v is x times the step
+// softplus(dt + b), its k and q are B and C, and D x is added to its outputs.
+//
+// Heads of q and k may be fewer than those of v (key_heads): each serves
+// heads / key_heads of them. mamba2's number is its n_groups.
 //
 // Sources: fla's layers linear_attn, retnet, simple_gla, gla, based and rebased
 // (the last two in the form of their papers, arXiv 2402.18668 and 2402.10644),
-// delta_net and gated_deltanet;
+// delta_net, gated_deltanet, kda, hgrn2 (without lower bounds) and mamba2 (with
+// rmsnorm, one group of it, without biases of its projections and convolution);
 // Lightning Attention-2 (2401.04658), Hedgehog (2402.04347), LAWCAT
 // (2509.18467). Based interleaves its linear layers with softmax layers of a
 // window of 64: layer_pattern "LN" and softmax.window 64.
@@ -50,16 +64,33 @@ namespace longspan {
 // gate per token, head and row of the state.
 enum class StateDecay { kNone, kConstant, kPerHead, kPerChannel };
 
+// Which function makes the gate.
+enum class DecayGateKind { kLogSigmoid, kSoftplus, kForget };
+
+// What stands between the heads and the output projection.
+enum class OutputStage {
+  kPlain,        // nothing
+  kHeadNorm,     // norm per head, times silu of the output gate if there is one
+  kSigmoidGate,  // norm per head, times sigmoid of the output gate
+  kWholeNorm,    // norm of all heads together
+  kGatedThenNorm  // the same of silu(output gate) times the heads
+};
+
 struct LinearLayerForm {
   StateDecay decay = StateDecay::kNone;
+  DecayGateKind gate = DecayGateKind::kLogSigmoid;
+  int64_t gate_rank = 0;  // of the projection behind a gate per channel
   bool delta = false;
-  bool softplus = false;
+  bool state_space = false;  // mamba2's projection, time step and skip
   bool rotary = false;
   FeatureMap feature_map = FeatureMap::kIdentity;
   bool shared_map = false;
   bool normalised = false;
   double normaliser_epsilon = 0.0;
-  bool head_norm = true;
+  OutputStage output = OutputStage::kHeadNorm;
+  bool output_gate = false;
+  int64_t output_gate_rank = 0;  // of the projection behind it; 0: none
+  bool needs_convolution = false;
   bool convolves_values = true;
   bool convolution_silu = true;
   double scale = 1.0;    // of o
@@ -69,8 +100,8 @@ struct LinearLayerForm {
 
 LinearLayerForm FormOf(const LinearAttentionSpec& linear);
 
-// Rank of the projection behind a gate per channel.
-inline constexpr int64_t kGateRank = 16;
+// Numbers that the output norm takes together: a head's, or all.
+int64_t OutputNormSize(const LinearAttentionSpec& linear);
 
 // Numbers of log gate per token.
 int64_t GateWidth(const LinearAttentionSpec& linear);

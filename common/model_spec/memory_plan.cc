@@ -197,23 +197,32 @@ class Planner {
   int64_t MemoryCount() const {
     return shape_.batch * spec_.linear.heads * form_.features * form_.columns;
   }
-  bool per_channel() const { return form_.decay == StateDecay::kPerChannel; }
+  bool expands_gate() const { return form_.gate_rank > 0; }
   int64_t DecayCount() const {
     return shape_.batch * RangeDecayCount(spec_.linear);
+  }
+  // Groups of a token that the output norm takes on their own.
+  int64_t NormGroups() const {
+    return widths_.value / OutputNormSize(spec_.linear);
+  }
+  // Whether the output gate is applied before or after the norm, not in it.
+  bool gates_apart() const {
+    return form_.output == OutputStage::kGatedThenNorm ||
+           form_.output == OutputStage::kSigmoidGate;
   }
   bool has_halo() const {
     return convolves() && (ranks_ > 1 || shape_.carries_state);
   }
 
   std::vector<Buffer> LinearTape() const {
-    const LinearAttentionSpec& linear = spec_.linear;
     BufferList list = BlockTape();
     list.Add("packed", rows_ * widths_.stride());
     if (has_halo()) list.Add("halo", HaloCount());
     list.Add("convolved", rows_ * widths_.convolved)
         .Add("features", rows_ * widths_.features)
-        .Add("values", rows_ * widths_.sums);
-    if (per_channel()) list.Add("gate_logits", rows_ * widths_.log_gate);
+        .Add("shared", rows_ * widths_.shared)
+        .Add("values", rows_ * widths_.values);
+    if (expands_gate()) list.Add("gate_logits", rows_ * widths_.log_gate);
     list.AddWide("log_gate", rows_ * widths_.log_gate)
         .AddWide("beta", rows_ * widths_.beta);
     if (ranks_ > 1) {
@@ -221,9 +230,13 @@ class Planner {
       list.AddWide("decays", ranks_ * DecayCount());
     }
     list.Add("sums", rows_ * widths_.sums).Add("o", rows_ * widths_.value);
-    if (form_.head_norm) {
-      list.AddWide("o_rstd", rows_ * linear.heads)
+    if (form_.output != OutputStage::kPlain) {
+      list.AddWide("o_rstd", rows_ * NormGroups())
           .Add("normed", rows_ * widths_.value);
+    }
+    if (gates_apart()) list.Add("gated", rows_ * widths_.value);
+    if (form_.output_gate_rank > 0) {
+      list.Add("gate_values", rows_ * widths_.value);
     }
     return FinishTape(std::move(list));
   }
@@ -250,7 +263,8 @@ class Planner {
         .Add("d_packed", rows_ * widths_.stride());
     list.Add("d_convolved", rows_ * widths_.convolved)
         .Add("d_features", rows_ * widths_.features)
-        .Add("d_values", rows_ * widths_.sums)
+        .Add("d_shared", rows_ * widths_.shared)
+        .Add("d_values", rows_ * widths_.values)
         .Add("d_sums", rows_ * widths_.sums);
     return list.AddWide("d_log_gate", rows_ * widths_.log_gate)
         .AddWide("d_beta", rows_ * widths_.beta)
@@ -259,20 +273,24 @@ class Planner {
 
   std::vector<Buffer> LinearProjectBackward() const {
     BufferList list = RowScratch();
-    if (per_channel()) {
+    if (expands_gate()) {
       list.Add("d_gate_logits", block_rows_ * widths_.log_gate);
     }
     return list.Take();
   }
 
   std::vector<Buffer> LinearOutputBackward() const {
-    if (!form_.head_norm) return BlockRows();
-    return RowScratch()
-        .Add("d_normed", block_rows_ * widths_.value)
+    if (form_.output == OutputStage::kPlain) return BlockRows();
+    BufferList list = RowScratch();
+    list.Add("d_normed", block_rows_ * widths_.value)
         .AddBytes("head_norm_workspace",
-                  NormWorkspace(block_rows_ * spec_.linear.heads,
-                                spec_.linear.value_dim))
-        .Take();
+                  NormWorkspace(block_rows_ * NormGroups(),
+                                OutputNormSize(spec_.linear)));
+    if (gates_apart()) list.Add("d_gated", block_rows_ * widths_.value);
+    if (form_.output_gate_rank > 0) {
+      list.Add("d_gate_values", block_rows_ * widths_.value);
+    }
+    return list.Take();
   }
 
   std::vector<Buffer> LinearMixBackward() const {
@@ -310,7 +328,7 @@ class Planner {
       parameters += part.count();
     }
     return kernels::FeatureMapBackwardWorkspaceBytes(
-        rows_ * spec_.linear.heads * (form_.shared_map ? 2 : 1), parameters,
+        rows_ * spec_.linear.key_heads * (form_.shared_map ? 2 : 1), parameters,
         unit_, shape_.backend);
   }
 

@@ -92,7 +92,12 @@ bool TakesMap(LinearMixer mixer, FeatureMap asked) {
       return asked == FeatureMap::kHedgehogHalves;
     case LinearMixer::kDeltaNet:
     case LinearMixer::kGatedDeltaNet:
+    case LinearMixer::kKda:
       return asked == FeatureMap::kUnit;
+    case LinearMixer::kHgrn2:
+      return asked == FeatureMap::kSilu;
+    case LinearMixer::kMamba2:
+      return false;
     default:
       return true;
   }
@@ -122,17 +127,24 @@ void CheckForm(const LinearAttentionSpec& linear, Checker& check) {
                              ", and the normaliser takes one column more; at "
                              "most ",
                              kMaxHeadDim, " together"));
-  check.Require(form.head_norm || !linear.output_gate, "linear.output_gate",
+  check.Require(form.output_gate || !linear.output_gate, "linear.output_gate",
                 absl::StrCat("is true; ", mixer,
                              " has no norm of its heads to gate: leave it "
                              "out"));
-  check.Require(!form.delta || !form.normalised, "linear.normaliser",
+  const bool own_sums =
+      form.delta || form.state_space || form.gate == DecayGateKind::kForget;
+  check.Require(!own_sums || !form.normalised, "linear.normaliser",
                 absl::StrCat("is true; what ", mixer,
                              " writes is no weighted mean: leave it out"));
-  check.Require(!form.delta || linear.short_convolution != 0,
+  check.Require(!form.needs_convolution || linear.short_convolution != 0,
                 "linear.short_convolution",
                 absl::StrCat("is 0; ", mixer,
                              " takes q, k and v from a convolution: say 4"));
+  check.Require(
+      form.gate != DecayGateKind::kForget || linear.key_heads == linear.heads,
+      "linear.key_heads",
+      absl::StrCat("is ", linear.key_heads, " of ", linear.heads, "; ", mixer,
+                   " has a gate and a key for every head: leave it out"));
 }
 
 void CheckSoftmaxLayers(const ModelSpec& spec, Checker& check) {
@@ -155,6 +167,10 @@ void CheckLinear(const LinearAttentionSpec& linear, Checker& check) {
   check.InRange(linear.heads, 1, 4096, "linear.heads");
   check.InRange(linear.key_dim, 1, kMaxHeadDim, "linear.key_dim");
   check.InRange(linear.value_dim, 1, kMaxHeadDim, "linear.value_dim");
+  check.Require(linear.key_heads >= 1 && linear.heads % linear.key_heads == 0,
+                "linear.key_heads",
+                absl::StrCat("is ", linear.key_heads,
+                             "; must divide linear.heads, ", linear.heads));
   if (linear.short_convolution != 0) {
     check.InRange(linear.short_convolution, 2, 8, "linear.short_convolution");
   }
@@ -187,18 +203,30 @@ void CheckSoftmax(const SoftmaxAttentionSpec& softmax, Checker& check) {
 
 }  // namespace
 
+namespace {
+
+int64_t UsualHeads(int64_t width) { return std::max<int64_t>(1, width / 64); }
+
+// mamba2's states are wider than its hidden size, and shared by its heads.
+void ResolveLinear(int64_t hidden_size, LinearAttentionSpec& linear) {
+  const bool state_space = linear.mixer == LinearMixer::kMamba2;
+  const int64_t width = hidden_size * (state_space ? 2 : 1);
+  SetIfZero(linear.heads, UsualHeads(width));
+  SetIfZero(linear.key_heads, state_space ? 1 : linear.heads);
+  const int64_t heads = std::max<int64_t>(1, linear.heads);
+  SetIfZero(linear.key_dim, state_space ? 128 : width / heads);
+  SetIfZero(linear.value_dim, width / heads);
+}
+
+}  // namespace
+
 ModelSpec ResolveDefaults(ModelSpec spec) {
-  const int64_t usual_heads = std::max<int64_t>(1, spec.hidden_size / 64);
   if (spec.layer_pattern.empty() && !spec.softmax_layers.empty()) {
     spec.layer_pattern = PatternOf(spec);
   }
-  LinearAttentionSpec& linear = spec.linear;
-  SetIfZero(linear.heads, usual_heads);
-  const int64_t linear_heads = std::max<int64_t>(1, linear.heads);
-  SetIfZero(linear.key_dim, spec.hidden_size / linear_heads);
-  SetIfZero(linear.value_dim, spec.hidden_size / linear_heads);
+  ResolveLinear(spec.hidden_size, spec.linear);
   SoftmaxAttentionSpec& softmax = spec.softmax;
-  SetIfZero(softmax.heads, usual_heads);
+  SetIfZero(softmax.heads, UsualHeads(spec.hidden_size));
   SetIfZero(softmax.key_heads, softmax.heads);
   SetIfZero(softmax.head_dim,
             spec.hidden_size / std::max<int64_t>(1, softmax.heads));
@@ -250,6 +278,12 @@ std::string_view LinearMixerName(LinearMixer mixer) {
       return "deltanet";
     case LinearMixer::kGatedDeltaNet:
       return "gated_deltanet";
+    case LinearMixer::kKda:
+      return "kda";
+    case LinearMixer::kHgrn2:
+      return "hgrn2";
+    case LinearMixer::kMamba2:
+      return "mamba2";
   }
   return "unknown";
 }
@@ -302,6 +336,10 @@ std::vector<SpecMistake> MissingOnCuda(const ModelSpec& spec) {
   require(!form.delta, "linear.mixer", absl::StrCat("the delta rule", mixer));
   require(form.delta || form.decay != StateDecay::kPerChannel, "linear.mixer",
           absl::StrCat("a gate per channel", mixer));
+  require(form.delta || !form.state_space, "linear.mixer",
+          absl::StrCat("time steps", mixer));
+  require(spec.linear.key_heads == spec.linear.heads, "linear.key_heads",
+          "fewer heads of q and k than of v");
   const bool maps = form.feature_map == FeatureMap::kIdentity ||
                     form.feature_map == FeatureMap::kSilu;
   require(maps, "linear.feature_map",

@@ -27,6 +27,9 @@ enum class LayerKind { kLinear, kSoftmax };
 //   deltanet    the delta rule, S_t = S_{t-1} + beta_t k_t^T (v_t - k_t
 //   S_{t-1}) gated_deltanet  the same on a_t S_{t-1}, with
 //               a_t = exp(-e^A softplus(x_t w_h + b_h)) per token and head
+//   kda         the same with a_t per channel of the key
+//   hgrn2       a_t = sigmoid(f_t) per channel, and k_t = 1 - a_t
+//   mamba2      gated_deltanet's a_t without the delta rule, v_t times its step
 // linear_layer_form.h has what else they differ in.
 enum class LinearMixer {
   kBasic,
@@ -39,7 +42,10 @@ enum class LinearMixer {
   kHedgehog,
   kLawcat,
   kDeltaNet,
-  kGatedDeltaNet
+  kGatedDeltaNet,
+  kKda,
+  kHgrn2,
+  kMamba2
 };
 
 // Applied to every head of q and k; kernels/api/feature_map.h has equations
@@ -68,13 +74,17 @@ enum class OutputInitializer {
 
 struct LinearAttentionSpec {
   LinearMixer mixer = LinearMixer::kSimpleGla;
-  int64_t heads = 0;      // 0: one per 64 of hidden_size, at least one
-  int64_t key_dim = 0;    // per head; 0: hidden_size / heads
-  int64_t value_dim = 0;  // per head; 0: hidden_size / heads
+  // 0: one per 64 of hidden_size (mamba2: of its double), at least one.
+  int64_t heads = 0;
+  // Of q and k, each for heads / key_heads of v; 0: heads (mamba2: 1).
+  int64_t key_heads = 0;
+  int64_t key_dim = 0;    // per head; 0: hidden_size / heads (mamba2: 128)
+  int64_t value_dim = 0;  // per head; 0: hidden_size / heads (mamba2: double)
   FeatureMap feature_map = FeatureMap::kIdentity;
   // Kernel size of the causal convolution with silu on q, k and v; 0: none.
   int64_t short_convolution = 4;
-  bool output_gate = true;  // o <- norm(o) * silu(x Wg)
+  // o <- norm(o) * silu(x Wg); mixers that always gate need no word here.
+  bool output_gate = true;
   // Divides o by phi(q) sum phi(k); mixers that always do need no word here.
   bool normaliser = false;
 };

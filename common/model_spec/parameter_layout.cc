@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/model_spec/linear_layer_form.h"
-#include "common/model_spec/projection_widths.h"
+#include "common/model_spec/linear_layer_names.h"
 
 namespace longspan {
 namespace {
@@ -90,76 +90,72 @@ class Builder {
   ParameterLayout layout_;
 };
 
-// The matrix that makes the decay columns of the input projection.
-const char* DecayProjection(const LinearLayerForm& form) {
-  if (form.softplus) return "a_proj.weight";
-  return form.decay == StateDecay::kPerChannel ? "gk_proj.0.weight"
-                                               : "gk_proj.weight";
-}
-
 // What the gate has beside its columns of the input projection.
 void AddGate(const LinearAttentionSpec& linear, const std::string& attn,
              Builder& builder) {
   const LinearLayerForm form = FormOf(linear);
+  const LinearLayerNames names = NamesOf(linear);
   const int64_t width = GateWidth(linear);
-  if (width == 0) return;
-  if (form.softplus) {
+  if (width == 0 || form.gate == DecayGateKind::kForget) return;
+  if (form.gate_rank > 0) {
+    builder.StartGroup();
+    builder.Matrix(attn + names.gate_expansion, width, form.gate_rank);
+  }
+  const bool softplus = form.gate == DecayGateKind::kSoftplus;
+  if (softplus) {
     builder.Vector(attn + "A_log", linear.heads, InitialValue::kLogRate);
-    builder.Vector(attn + "dt_bias", width, InitialValue::kTimeStep);
-  } else if (form.decay == StateDecay::kPerChannel) {
-    builder.StartGroup();
-    builder.Matrix(attn + "gk_proj.1.weight", width, kGateRank);
-    builder.Vector(attn + "gk_proj.1.bias", width, InitialValue::kZero);
-  } else {
-    builder.Vector(attn + "gk_proj.bias", width, InitialValue::kZero);
   }
+  builder.Vector(attn + names.gate_bias, width,
+                 softplus ? InitialValue::kTimeStep : InitialValue::kZero);
 }
 
-void AddInputProjection(const ModelSpec& spec, const std::string& attn,
-                        Builder& builder) {
-  const ProjectionWidths widths = LinearProjectionWidths(spec.linear);
-  const int64_t d = spec.hidden_size;
-  builder.StartGroup();
-  builder.Matrix(attn + "q_proj.weight", widths.key, d);
-  builder.Matrix(attn + "k_proj.weight", widths.key, d);
-  builder.Matrix(attn + "v_proj.weight", widths.value, d);
-  if (widths.gate > 0) builder.Matrix(attn + "g_proj.weight", widths.gate, d);
-  if (widths.decay > 0) {
-    builder.Matrix(attn + DecayProjection(FormOf(spec.linear)), widths.decay,
-                   d);
-  }
-  if (widths.beta > 0) builder.Matrix(attn + "b_proj.weight", widths.beta, d);
-}
-
-void AddLinearAttention(const ModelSpec& spec, const std::string& attn,
-                        Builder& builder) {
+void AddQkv(const ModelSpec& spec, const std::string& attn, Builder& builder) {
   const LinearAttentionSpec& linear = spec.linear;
-  const int64_t d = spec.hidden_size;
-  const int64_t key = linear.heads * linear.key_dim;
-  const int64_t value = linear.heads * linear.value_dim;
-  const LinearLayerForm form = FormOf(linear);
-  AddInputProjection(spec, attn, builder);
-  AddGate(linear, attn, builder);
-  if (linear.short_convolution > 0) {
-    builder.StartGroup();
-    const int64_t kernel = linear.short_convolution;
-    builder.Convolution(attn + "q_conv1d.weight", key, kernel);
-    builder.Convolution(attn + "k_conv1d.weight", key, kernel);
-    if (form.convolves_values) {
-      builder.Convolution(attn + "v_conv1d.weight", value, kernel);
-    }
+  builder.StartGroup();
+  for (const NamedRows& matrix : InputProjections(linear)) {
+    builder.Matrix(attn + matrix.name, matrix.rows, spec.hidden_size);
   }
+  AddGate(linear, attn, builder);
+  builder.StartGroup();
+  for (const NamedRows& part : Convolutions(linear)) {
+    builder.Convolution(attn + part.name, part.rows, linear.short_convolution);
+  }
+  const LinearLayerForm form = FormOf(linear);
   for (const std::string& prefix : MapPrefixes(form)) {
     for (const MapParameter& part :
          MapParameters(form.feature_map, linear.key_dim)) {
       builder.Map(attn + prefix, part);
     }
   }
-  if (form.head_norm) {
-    builder.Vector(attn + HeadNormName(linear), linear.value_dim,
-                   InitialValue::kOne);
+}
+
+// Between the heads and the output projection.
+void AddOutputStage(const LinearAttentionSpec& linear, const std::string& attn,
+                    Builder& builder) {
+  const LinearLayerForm form = FormOf(linear);
+  const LinearLayerNames names = NamesOf(linear);
+  const int64_t value = linear.heads * linear.value_dim;
+  if (form.state_space) {
+    builder.Vector(attn + "D", linear.heads, InitialValue::kOne);
   }
-  builder.OutputMatrix(attn + "o_proj.weight", d, value);
+  if (form.output_gate_rank > 0) {
+    const std::string gate = attn + names.output_gate_expansion;
+    builder.StartGroup();
+    builder.Matrix(gate + ".weight", value, form.output_gate_rank);
+    builder.Vector(gate + ".bias", value, InitialValue::kZero);
+  }
+  if (form.output == OutputStage::kPlain) return;
+  builder.Vector(attn + names.output_norm, OutputNormSize(linear),
+                 InitialValue::kOne);
+}
+
+void AddLinearAttention(const ModelSpec& spec, const std::string& attn,
+                        Builder& builder) {
+  const LinearAttentionSpec& linear = spec.linear;
+  AddQkv(spec, attn, builder);
+  AddOutputStage(linear, attn, builder);
+  builder.OutputMatrix(attn + NamesOf(linear).output, spec.hidden_size,
+                       linear.heads * linear.value_dim);
 }
 
 void AddSoftmaxAttention(const ModelSpec& spec, const std::string& attn,
@@ -193,19 +189,6 @@ void AddLayer(const ModelSpec& spec, int64_t layer, Builder& builder) {
 }
 
 }  // namespace
-
-std::string HeadNormName(const LinearAttentionSpec& linear) {
-  if (FormOf(linear).delta) return "o_norm.weight";
-  if (linear.output_gate) return "g_norm_swish_gate.weight";
-  return linear.mixer == LinearMixer::kBasic ? "norm.weight" : "g_norm.weight";
-}
-
-std::string LastInputProjection(const LinearAttentionSpec& linear) {
-  const LinearLayerForm form = FormOf(linear);
-  if (form.delta) return "b_proj.weight";
-  if (GateWidth(linear) > 0) return DecayProjection(form);
-  return linear.output_gate ? "g_proj.weight" : "v_proj.weight";
-}
 
 const ParameterInfo* ParameterLayout::Find(std::string_view name) const {
   for (const ParameterInfo& info : parameters) {

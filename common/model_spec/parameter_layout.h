@@ -49,15 +49,6 @@ struct ParameterLayout {
   const ParameterInfo* Find(std::string_view name) const;
 };
 
-// The norm of a linear layer's heads: "norm.weight" as in fla's linear_attn,
-// "o_norm.weight" with the delta rule, else "g_norm.weight", or
-// "g_norm_swish_gate.weight" with an output gate.
-std::string HeadNormName(const LinearAttentionSpec& linear);
-
-// The last matrix of a linear layer's fused input projection, which begins with
-// q_proj.weight.
-std::string LastInputProjection(const LinearAttentionSpec& linear);
-
 ParameterLayout LayoutParameters(const ModelSpec& spec);
 
 // Elements of all parameters, gaps not included.

@@ -36,6 +36,52 @@ absl::Status TokenGates::SoftplusGateBackward(const SoftplusGateInputs&,
   return Refuse("SoftplusGateBackward");
 }
 
+absl::Status TokenGates::ForgetGate(ConstTensorView, TensorView, TensorView,
+                                    Stream&) {
+  return Refuse("ForgetGate");
+}
+
+absl::Status TokenGates::ForgetGateBackward(ConstTensorView, ConstTensorView,
+                                            ConstTensorView, TensorView,
+                                            Stream&) {
+  return Refuse("ForgetGateBackward");
+}
+
+absl::Status TokenGates::SigmoidProduct(const SigmoidProductInputs&, TensorView,
+                                        Stream&) {
+  return Refuse("SigmoidProduct");
+}
+
+absl::Status TokenGates::SigmoidProductBackward(const SigmoidProductInputs&,
+                                                ConstTensorView,
+                                                const SigmoidProductGradients&,
+                                                Stream&) {
+  return Refuse("SigmoidProductBackward");
+}
+
+absl::Status TokenGates::StepProduct(const StepProductInputs&, TensorView,
+                                     Stream&) {
+  return Refuse("StepProduct");
+}
+
+absl::Status TokenGates::StepProductBackward(const StepProductInputs&,
+                                             ConstTensorView,
+                                             const StepProductGradients&,
+                                             Stream&) {
+  return Refuse("StepProductBackward");
+}
+
+absl::Status TokenGates::AddSkip(ConstTensorView, ConstTensorView, TensorView,
+                                 Stream&) {
+  return Refuse("AddSkip");
+}
+
+absl::Status TokenGates::AddSkipBackward(ConstTensorView, ConstTensorView,
+                                         ConstTensorView, TensorView,
+                                         TensorView, Stream&) {
+  return Refuse("AddSkipBackward");
+}
+
 TokenGates& Backend::token_gates() {
   static TokenGates none;
   return none;

@@ -1,23 +1,34 @@
-// What layers of linear attention make of a token besides q, k and v: the log
-// gates and write strengths of the recurrence (kernels/api/linear_attention.h).
+// What layers of linear attention make of a token besides q, k and v: gates and
+// write strengths of the recurrence (kernels/api/linear_attention.h), and what
+// stands around it.
 //
-//   Sigmoid        y = factor sigmoid(x)                     beta of DeltaNet,
-//                                                            Gated DeltaNet,
-//                                                            KDA
-//   SoftplusGate   y = -e^a_log[h] softplus(x + bias)        log gate of Gated
-//                                                            DeltaNet and KDA
+//   Sigmoid          y = factor sigmoid(x)                  beta of DeltaNet,
+//                                                           Gated DeltaNet, KDA
+//   SoftplusGate     y = -e^a_log[h] softplus(x + bias)     log gate of Gated
+//                                                           DeltaNet, KDA and
+//                                                           Mamba-2
+//   ForgetGate       y = logsigmoid(x), k = 1 - e^y         log gate and key of
+//                                                           HGRN2
+//   SigmoidProduct   y = x sigmoid(gate + bias)             output gate of KDA
+//   StepProduct      y = -e^-a_log[h] log_gate[h] x         values of Mamba-2:
+//                                                           x times the step
+//                                                           that log_gate holds
+//   AddSkip          y += weight[h] x                       D of Mamba-2
 //
 // Shapes: operands are [M, N] with contiguous rows that may be strided. a_log
-// is [H] with H a divisor of N: column n belongs to head n / (N / H).
+// is [H] with H a divisor of N: column n belongs to head n / (N / H). In the
+// last two, x and y are [M, H, D] with contiguous heads, log_gate is [M, H],
+// a_log and weight are [H].
 //
-// Precision: x, d_x are f32 or f64 (bf16 in the reference); parameters, gates
-// and all gradients of either have the type of sums. Gradients of parameters
-// accumulate, those of activations are overwritten. Errors: kInvalidArgument
-// for shapes that do not fit together; kUnimplemented, naming the op, where a
-// backend does not override it (cuda). Nothing is allocated.
+// Precision: activations are f32 or f64 (bf16 in the reference); parameters,
+// log gates, beta and their gradients have the type of sums. Gradients of
+// parameters accumulate, those of activations are overwritten unless an op says
+// otherwise. Errors: kInvalidArgument for shapes that do not fit together;
+// kUnimplemented, naming the op, where a backend does not override it (cuda).
+// Nothing is allocated.
 //
 // Sources: DeltaNet (arXiv 2406.06484), Gated DeltaNet (2412.06464), Kimi
-// Linear (2510.26692).
+// Linear (2510.26692), HGRN2 (2404.07904), Mamba-2 (2405.21060).
 #pragma once
 
 #include "absl/status/status.h"
@@ -38,6 +49,30 @@ struct SoftplusGateGradients {
   TensorView d_a_log;
 };
 
+struct SigmoidProductInputs {
+  ConstTensorView x;
+  ConstTensorView gate;
+  ConstTensorView bias;  // [N]
+};
+
+struct SigmoidProductGradients {
+  TensorView d_x;
+  TensorView d_gate;
+  TensorView d_bias;
+};
+
+struct StepProductInputs {
+  ConstTensorView x;         // [M, H, D]
+  ConstTensorView log_gate;  // [M, H]
+  ConstTensorView a_log;     // [H]
+};
+
+struct StepProductGradients {
+  TensorView d_x;
+  TensorView d_log_gate;  // accumulated
+  TensorView d_a_log;
+};
+
 // The ops of this class itself refuse; a backend overrides those it has.
 class TokenGates {
  public:
@@ -54,6 +89,33 @@ class TokenGates {
   virtual absl::Status SoftplusGateBackward(
       const SoftplusGateInputs& inputs, ConstTensorView d_y,
       const SoftplusGateGradients& gradients, Stream& stream);
+
+  virtual absl::Status ForgetGate(ConstTensorView x, TensorView y, TensorView k,
+                                  Stream& stream);
+  virtual absl::Status ForgetGateBackward(ConstTensorView x,
+                                          ConstTensorView d_y,
+                                          ConstTensorView d_k, TensorView d_x,
+                                          Stream& stream);
+
+  virtual absl::Status SigmoidProduct(const SigmoidProductInputs& inputs,
+                                      TensorView y, Stream& stream);
+  virtual absl::Status SigmoidProductBackward(
+      const SigmoidProductInputs& inputs, ConstTensorView d_y,
+      const SigmoidProductGradients& gradients, Stream& stream);
+
+  virtual absl::Status StepProduct(const StepProductInputs& inputs,
+                                   TensorView y, Stream& stream);
+  virtual absl::Status StepProductBackward(
+      const StepProductInputs& inputs, ConstTensorView d_y,
+      const StepProductGradients& gradients, Stream& stream);
+
+  virtual absl::Status AddSkip(ConstTensorView x, ConstTensorView weight,
+                               TensorView y, Stream& stream);
+  // d_x is accumulated.
+  virtual absl::Status AddSkipBackward(ConstTensorView x,
+                                       ConstTensorView weight,
+                                       ConstTensorView d_y, TensorView d_x,
+                                       TensorView d_weight, Stream& stream);
 };
 
 }  // namespace longspan::kernels

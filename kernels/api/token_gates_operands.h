@@ -22,4 +22,35 @@ absl::Status CheckSoftplusGateBackward(
     const SoftplusGateGradients& gradients,
     const OperandRules& rules = kCpuOperands);
 
+absl::Status CheckForgetGate(ConstTensorView x, ConstTensorView y,
+                             ConstTensorView k,
+                             const OperandRules& rules = kCpuOperands);
+absl::Status CheckForgetGateBackward(ConstTensorView x, ConstTensorView d_y,
+                                     ConstTensorView d_k, ConstTensorView d_x,
+                                     const OperandRules& rules = kCpuOperands);
+
+absl::Status CheckSigmoidProduct(const SigmoidProductInputs& inputs,
+                                 ConstTensorView y,
+                                 const OperandRules& rules = kCpuOperands);
+absl::Status CheckSigmoidProductBackward(
+    const SigmoidProductInputs& inputs, ConstTensorView d_y,
+    const SigmoidProductGradients& gradients,
+    const OperandRules& rules = kCpuOperands);
+
+absl::Status CheckStepProduct(const StepProductInputs& inputs,
+                              ConstTensorView y,
+                              const OperandRules& rules = kCpuOperands);
+absl::Status CheckStepProductBackward(const StepProductInputs& inputs,
+                                      ConstTensorView d_y,
+                                      const StepProductGradients& gradients,
+                                      const OperandRules& rules = kCpuOperands);
+
+absl::Status CheckAddSkip(ConstTensorView x, ConstTensorView weight,
+                          ConstTensorView y,
+                          const OperandRules& rules = kCpuOperands);
+absl::Status CheckAddSkipBackward(ConstTensorView x, ConstTensorView weight,
+                                  ConstTensorView d_y, ConstTensorView d_x,
+                                  ConstTensorView d_weight,
+                                  const OperandRules& rules = kCpuOperands);
+
 }  // namespace longspan::kernels

@@ -97,6 +97,45 @@ void SoftplusBackward(int64_t n, const T* x, const T* bias, const T* scale,
 }
 
 template <typename T>
+void Forget(int64_t n, const T* x, T* y, T* k) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> v = Load(x + i, count);
+    Store<T>(y + i, LogSigmoid<T>(v), count);
+    Store<T>(k + i, Sigmoid<T>(-v), count);
+  });
+}
+
+template <typename T>
+void ForgetBackward(int64_t n, const T* x, const T* d_y, const T* d_k, T* d_x) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> v = Load(x + i, count);
+    const Vector<T> slope = Load(d_k + i, count) * Sigmoid<T>(v);
+    Store<T>(d_x + i, (Load(d_y + i, count) - slope) * Sigmoid<T>(-v), count);
+  });
+}
+
+template <typename T>
+void SigmoidProduct(int64_t n, const T* x, const T* gate, const T* bias, T* y) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> z = Load(gate + i, count) + Load(bias + i, count);
+    Store<T>(y + i, Load(x + i, count) * Sigmoid<T>(z), count);
+  });
+}
+
+template <typename T>
+void SigmoidProductBackward(int64_t n, const T* x, const T* gate, const T* bias,
+                            const T* d_y, T* d_x, T* d_gate) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> z = Load(gate + i, count) + Load(bias + i, count);
+    const Vector<T> s = Sigmoid<T>(z);
+    const Vector<T> d = Load(d_y + i, count) * s;
+    const Vector<T> d_z = d * Load(x + i, count) * Sigmoid<T>(-z);
+    Store<T>(d_x + i, d, count);
+    Store<T>(d_gate + i, d_z, count);
+  });
+}
+
+template <typename T>
 void Add(int64_t n, const T* a, const T* b, T* out) {
   ForLanes<T>(n, [&](int64_t i, int64_t count) {
     Store<T>(out + i, Load(a + i, count) + Load(b + i, count), count);

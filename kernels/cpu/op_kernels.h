@@ -120,6 +120,16 @@ struct RowKernels {
   void (*softplus)(int64_t n, const T* x, const T* bias, const T* scale, T* y);
   void (*softplus_backward)(int64_t n, const T* x, const T* bias,
                             const T* scale, const T* d_y, T* d_x);
+  // y = logsigmoid(x), k = sigmoid(-x).
+  void (*forget)(int64_t n, const T* x, T* y, T* k);
+  void (*forget_backward)(int64_t n, const T* x, const T* d_y, const T* d_k,
+                          T* d_x);
+  // y = x sigmoid(gate + bias).
+  void (*sigmoid_product)(int64_t n, const T* x, const T* gate, const T* bias,
+                          T* y);
+  void (*sigmoid_product_backward)(int64_t n, const T* x, const T* gate,
+                                   const T* bias, const T* d_y, T* d_x,
+                                   T* d_gate);
   void (*add)(int64_t n, const T* a, const T* b, T* out);
   // x *= factor.
   void (*scale)(int64_t n, T factor, T* x);

@@ -36,6 +36,11 @@ void SigmoidBackwardRuns(ConstTensorView x, double factor, ConstTensorView d_y,
 
 constexpr int64_t kColumns = 64;
 
+template <typename T, typename View>
+auto RowOf(const View& view, int64_t m) {
+  return view.template data_as<T>() + m * view.stride(0);
+}
+
 // Columns [begin, end) of a log gate, at most kColumns, with what all rows
 // share: -e^a_log of each column.
 template <typename T>
@@ -54,7 +59,7 @@ struct GateColumns {
 
   template <typename View>
   auto At(const View& view, int64_t m) const {
-    return view.template data_as<T>() + m * view.stride(0) + begin;
+    return RowOf<T>(view, m) + begin;
   }
   void Forward(const SoftplusGateInputs& inputs, int64_t m, T* y) const {
     RowKernelsOf<T>().softplus(count, At(inputs.x, m),
@@ -128,6 +133,143 @@ void GateBackward(const SoftplusGateInputs& inputs, ConstTensorView d_y,
   });
 }
 
+template <typename T>
+void ForgetRuns(ConstTensorView x, TensorView y, TensorView k,
+                ThreadPool& pool) {
+  ForRuns(pool, {x, y, k}, [&](const RunSplitter::Run& run) {
+    RowKernelsOf<T>().forget(run.size, x.data_as<T>() + run.offsets[0],
+                             y.data_as<T>() + run.offsets[1],
+                             k.data_as<T>() + run.offsets[2]);
+  });
+}
+
+template <typename T>
+void ForgetBackwardRuns(ConstTensorView x, ConstTensorView d_y,
+                        ConstTensorView d_k, TensorView d_x, ThreadPool& pool) {
+  ForRuns(pool, {x, d_y, d_k, d_x}, [&](const RunSplitter::Run& run) {
+    RowKernelsOf<T>().forget_backward(run.size, x.data_as<T>() + run.offsets[0],
+                                      d_y.data_as<T>() + run.offsets[1],
+                                      d_k.data_as<T>() + run.offsets[2],
+                                      d_x.data_as<T>() + run.offsets[3]);
+  });
+}
+
+template <typename T>
+void Product(const SigmoidProductInputs& inputs, TensorView y,
+             ThreadPool& pool) {
+  const int64_t columns = y.size(1);
+  ForBlocks(pool, y.size(0), GrainOf(columns), [&](int64_t begin, int64_t end) {
+    for (int64_t m = begin; m < end; ++m) {
+      RowKernelsOf<T>().sigmoid_product(
+          columns, RowOf<T>(inputs.x, m), RowOf<T>(inputs.gate, m),
+          inputs.bias.data_as<T>(), RowOf<T>(y, m));
+    }
+  });
+}
+
+// Items are columns, so that each element of d_bias has one writer.
+template <typename T>
+void ProductBackward(const SigmoidProductInputs& inputs, ConstTensorView d_y,
+                     const SigmoidProductGradients& d, ThreadPool& pool) {
+  ForBlocks(pool, d_y.size(1), kColumns, [&](int64_t begin, int64_t end) {
+    double sums[kColumns] = {};
+    for (int64_t m = 0; m < d_y.size(0); ++m) {
+      T* d_gate = RowOf<T>(d.d_gate, m) + begin;
+      RowKernelsOf<T>().sigmoid_product_backward(
+          end - begin, RowOf<T>(inputs.x, m) + begin,
+          RowOf<T>(inputs.gate, m) + begin, inputs.bias.data_as<T>() + begin,
+          RowOf<T>(d_y, m) + begin, RowOf<T>(d.d_x, m) + begin, d_gate);
+      for (int64_t n = begin; n < end; ++n)
+        sums[n - begin] += d_gate[n - begin];
+    }
+    for (int64_t n = begin; n < end; ++n) {
+      AddTo<T>(d.d_bias, n, sums[n - begin]);
+    }
+  });
+}
+
+template <typename T, typename View>
+auto HeadOf(const View& view, int64_t m, int64_t h) {
+  return RowOf<T>(view, m) + h * view.stride(1);
+}
+
+// y = or += factor x.
+template <typename T>
+void Scaled(int64_t size, T factor, const T* x, bool add, T* y) {
+  for (int64_t i = 0; i < size; ++i) {
+    y[i] = factor * x[i] + (add ? y[i] : T{0});
+  }
+}
+
+template <typename T>
+T Dot(int64_t size, const T* a, const T* b) {
+  T sum = 0;
+  for (int64_t i = 0; i < size; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// What turns a head's log gate into its step.
+template <typename T>
+T StepFactor(const StepProductInputs& inputs, int64_t h) {
+  return -std::exp(-inputs.a_log.data_as<T>()[h]);
+}
+
+// An item of the following is a head, so that parameters have one writer.
+template <typename T>
+void Step(const StepProductInputs& inputs, TensorView y, ThreadPool& pool) {
+  pool.ParallelFor(y.size(1), [&](int64_t h, int) {
+    const T factor = StepFactor<T>(inputs, h);
+    for (int64_t m = 0; m < y.size(0); ++m) {
+      Scaled(y.size(2), factor * RowOf<T>(inputs.log_gate, m)[h],
+             HeadOf<T>(inputs.x, m, h), false, HeadOf<T>(y, m, h));
+    }
+  });
+}
+
+template <typename T>
+void StepBackward(const StepProductInputs& inputs, ConstTensorView d_y,
+                  const StepProductGradients& d, ThreadPool& pool) {
+  const int64_t size = d_y.size(2);
+  pool.ParallelFor(d_y.size(1), [&](int64_t h, int) {
+    const T factor = StepFactor<T>(inputs, h);
+    double d_a_log = 0.0;
+    for (int64_t m = 0; m < d_y.size(0); ++m) {
+      const T step = factor * RowOf<T>(inputs.log_gate, m)[h];
+      const T* seed = HeadOf<T>(d_y, m, h);
+      const T d_step = Dot(size, seed, HeadOf<T>(inputs.x, m, h));
+      Scaled(size, step, seed, false, HeadOf<T>(d.d_x, m, h));
+      RowOf<T>(d.d_log_gate, m)[h] += factor * d_step;
+      d_a_log -= double{step} * d_step;
+    }
+    AddTo<T>(d.d_a_log, h, d_a_log);
+  });
+}
+
+template <typename T>
+void Skip(ConstTensorView x, ConstTensorView weight, TensorView y,
+          ThreadPool& pool) {
+  pool.ParallelFor(y.size(1), [&](int64_t h, int) {
+    for (int64_t m = 0; m < y.size(0); ++m) {
+      Scaled(y.size(2), weight.data_as<T>()[h], HeadOf<T>(x, m, h), true,
+             HeadOf<T>(y, m, h));
+    }
+  });
+}
+
+template <typename T>
+void SkipBackward(ConstTensorView x, ConstTensorView weight,
+                  ConstTensorView d_y, TensorView d_x, TensorView d_weight,
+                  ThreadPool& pool) {
+  Skip<T>(d_y, weight, d_x, pool);
+  pool.ParallelFor(d_y.size(1), [&](int64_t h, int) {
+    double sum = 0.0;
+    for (int64_t m = 0; m < d_y.size(0); ++m) {
+      sum += Dot(d_y.size(2), HeadOf<T>(d_y, m, h), HeadOf<T>(x, m, h));
+    }
+    AddTo<T>(d_weight, h, sum);
+  });
+}
+
 class CpuTokenGates : public TokenGates {
  public:
   absl::Status Sigmoid(ConstTensorView x, double factor, TensorView y,
@@ -168,6 +310,88 @@ class CpuTokenGates : public TokenGates {
     d_y.dtype() == DType::kF32
         ? GateBackward<float>(inputs, d_y, gradients, pool)
         : GateBackward<double>(inputs, d_y, gradients, pool);
+    return absl::OkStatus();
+  }
+
+  absl::Status ForgetGate(ConstTensorView x, TensorView y, TensorView k,
+                          Stream& stream) override {
+    RETURN_IF_ERROR(CheckForgetGate(x, y, k));
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    x.dtype() == DType::kF32 ? ForgetRuns<float>(x, y, k, pool)
+                             : ForgetRuns<double>(x, y, k, pool);
+    return absl::OkStatus();
+  }
+
+  absl::Status ForgetGateBackward(ConstTensorView x, ConstTensorView d_y,
+                                  ConstTensorView d_k, TensorView d_x,
+                                  Stream& stream) override {
+    RETURN_IF_ERROR(CheckForgetGateBackward(x, d_y, d_k, d_x));
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    x.dtype() == DType::kF32
+        ? ForgetBackwardRuns<float>(x, d_y, d_k, d_x, pool)
+        : ForgetBackwardRuns<double>(x, d_y, d_k, d_x, pool);
+    return absl::OkStatus();
+  }
+
+  absl::Status SigmoidProduct(const SigmoidProductInputs& inputs, TensorView y,
+                              Stream& stream) override {
+    RETURN_IF_ERROR(CheckSigmoidProduct(inputs, y));
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    y.dtype() == DType::kF32 ? Product<float>(inputs, y, pool)
+                             : Product<double>(inputs, y, pool);
+    return absl::OkStatus();
+  }
+
+  absl::Status SigmoidProductBackward(const SigmoidProductInputs& inputs,
+                                      ConstTensorView d_y,
+                                      const SigmoidProductGradients& gradients,
+                                      Stream& stream) override {
+    RETURN_IF_ERROR(CheckSigmoidProductBackward(inputs, d_y, gradients));
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    d_y.dtype() == DType::kF32
+        ? ProductBackward<float>(inputs, d_y, gradients, pool)
+        : ProductBackward<double>(inputs, d_y, gradients, pool);
+    return absl::OkStatus();
+  }
+
+  absl::Status StepProduct(const StepProductInputs& inputs, TensorView y,
+                           Stream& stream) override {
+    RETURN_IF_ERROR(CheckStepProduct(inputs, y));
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    y.dtype() == DType::kF32 ? Step<float>(inputs, y, pool)
+                             : Step<double>(inputs, y, pool);
+    return absl::OkStatus();
+  }
+
+  absl::Status StepProductBackward(const StepProductInputs& inputs,
+                                   ConstTensorView d_y,
+                                   const StepProductGradients& gradients,
+                                   Stream& stream) override {
+    RETURN_IF_ERROR(CheckStepProductBackward(inputs, d_y, gradients));
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    d_y.dtype() == DType::kF32
+        ? StepBackward<float>(inputs, d_y, gradients, pool)
+        : StepBackward<double>(inputs, d_y, gradients, pool);
+    return absl::OkStatus();
+  }
+
+  absl::Status AddSkip(ConstTensorView x, ConstTensorView weight, TensorView y,
+                       Stream& stream) override {
+    RETURN_IF_ERROR(CheckAddSkip(x, weight, y));
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    y.dtype() == DType::kF32 ? Skip<float>(x, weight, y, pool)
+                             : Skip<double>(x, weight, y, pool);
+    return absl::OkStatus();
+  }
+
+  absl::Status AddSkipBackward(ConstTensorView x, ConstTensorView weight,
+                               ConstTensorView d_y, TensorView d_x,
+                               TensorView d_weight, Stream& stream) override {
+    RETURN_IF_ERROR(CheckAddSkipBackward(x, weight, d_y, d_x, d_weight));
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    d_y.dtype() == DType::kF32
+        ? SkipBackward<float>(x, weight, d_y, d_x, d_weight, pool)
+        : SkipBackward<double>(x, weight, d_y, d_x, d_weight, pool);
     return absl::OkStatus();
   }
 };

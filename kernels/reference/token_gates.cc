@@ -72,6 +72,132 @@ class ReferenceTokenGates : public TokenGates {
     }
     return absl::OkStatus();
   }
+
+  absl::Status ForgetGate(ConstTensorView x, TensorView y, TensorView k,
+                          Stream&) override {
+    RETURN_IF_ERROR(CheckForgetGate(x, y, k, kReferenceOperands));
+    for (int64_t i = 0; i < x.element_count(); ++i) {
+      StoreFlat(y, i, LogSigmoidOf(LoadFlat(x, i)));
+      StoreFlat(k, i, SigmoidOf(-LoadFlat(x, i)));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ForgetGateBackward(ConstTensorView x, ConstTensorView d_y,
+                                  ConstTensorView d_k, TensorView d_x,
+                                  Stream&) override {
+    RETURN_IF_ERROR(
+        CheckForgetGateBackward(x, d_y, d_k, d_x, kReferenceOperands));
+    for (int64_t i = 0; i < x.element_count(); ++i) {
+      const double forgets = SigmoidOf(-LoadFlat(x, i));
+      StoreFlat(d_x, i,
+                LoadFlat(d_y, i) * forgets -
+                    LoadFlat(d_k, i) * forgets * (1 - forgets));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status SigmoidProduct(const SigmoidProductInputs& inputs, TensorView y,
+                              Stream&) override {
+    RETURN_IF_ERROR(CheckSigmoidProduct(inputs, y, kReferenceOperands));
+    for (int64_t m = 0; m < y.size(0); ++m) {
+      for (int64_t n = 0; n < y.size(1); ++n) {
+        const double z = Load(inputs.gate, {m, n}) + Load(inputs.bias, {n});
+        Store(y, {m, n}, Load(inputs.x, {m, n}) * SigmoidOf(z));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status SigmoidProductBackward(const SigmoidProductInputs& inputs,
+                                      ConstTensorView d_y,
+                                      const SigmoidProductGradients& d,
+                                      Stream&) override {
+    RETURN_IF_ERROR(
+        CheckSigmoidProductBackward(inputs, d_y, d, kReferenceOperands));
+    for (int64_t m = 0; m < d_y.size(0); ++m) {
+      for (int64_t n = 0; n < d_y.size(1); ++n) {
+        const double z = Load(inputs.gate, {m, n}) + Load(inputs.bias, {n});
+        const double s = SigmoidOf(z);
+        const double d_z =
+            Load(d_y, {m, n}) * Load(inputs.x, {m, n}) * s * (1 - s);
+        Store(d.d_x, {m, n}, Load(d_y, {m, n}) * s);
+        Store(d.d_gate, {m, n}, d_z);
+        Accumulate(d.d_bias, {n}, d_z);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status StepProduct(const StepProductInputs& inputs, TensorView y,
+                           Stream&) override {
+    RETURN_IF_ERROR(CheckStepProduct(inputs, y, kReferenceOperands));
+    for (int64_t m = 0; m < y.size(0); ++m) {
+      for (int64_t h = 0; h < y.size(1); ++h) {
+        for (int64_t i = 0; i < y.size(2); ++i) {
+          Store(y, {m, h, i}, StepOf(inputs, m, h) * Load(inputs.x, {m, h, i}));
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status StepProductBackward(const StepProductInputs& inputs,
+                                   ConstTensorView d_y,
+                                   const StepProductGradients& d,
+                                   Stream&) override {
+    RETURN_IF_ERROR(
+        CheckStepProductBackward(inputs, d_y, d, kReferenceOperands));
+    for (int64_t m = 0; m < d_y.size(0); ++m) {
+      for (int64_t h = 0; h < d_y.size(1); ++h) {
+        const double step = StepOf(inputs, m, h);
+        double d_step = 0.0;
+        for (int64_t i = 0; i < d_y.size(2); ++i) {
+          d_step += Load(d_y, {m, h, i}) * Load(inputs.x, {m, h, i});
+          Store(d.d_x, {m, h, i}, step * Load(d_y, {m, h, i}));
+        }
+        const double factor = -std::exp(-Load(inputs.a_log, {h}));
+        Accumulate(d.d_log_gate, {m, h}, factor * d_step);
+        Accumulate(d.d_a_log, {h}, -step * d_step);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddSkip(ConstTensorView x, ConstTensorView weight, TensorView y,
+                       Stream&) override {
+    RETURN_IF_ERROR(CheckAddSkip(x, weight, y, kReferenceOperands));
+    for (int64_t m = 0; m < y.size(0); ++m) {
+      for (int64_t h = 0; h < y.size(1); ++h) {
+        for (int64_t i = 0; i < y.size(2); ++i) {
+          Accumulate(y, {m, h, i}, Load(weight, {h}) * Load(x, {m, h, i}));
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddSkipBackward(ConstTensorView x, ConstTensorView weight,
+                               ConstTensorView d_y, TensorView d_x,
+                               TensorView d_weight, Stream&) override {
+    RETURN_IF_ERROR(CheckAddSkipBackward(x, weight, d_y, d_x, d_weight,
+                                         kReferenceOperands));
+    for (int64_t m = 0; m < d_y.size(0); ++m) {
+      for (int64_t h = 0; h < d_y.size(1); ++h) {
+        for (int64_t i = 0; i < d_y.size(2); ++i) {
+          const double d = Load(d_y, {m, h, i});
+          Accumulate(d_x, {m, h, i}, Load(weight, {h}) * d);
+          Accumulate(d_weight, {h}, d * Load(x, {m, h, i}));
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  static double StepOf(const StepProductInputs& inputs, int64_t m, int64_t h) {
+    return -std::exp(-Load(inputs.a_log, {h})) * Load(inputs.log_gate, {m, h});
+  }
 };
 
 }  // namespace

@@ -5,11 +5,12 @@
 //     per channel    the same of  z = a W1^T,  a: 16 projected columns
 //                    (gk_proj.0.weight, gk_proj.1.weight, gk_proj.1.bias)
 //     softplus       log g = -e^A softplus(a + b)
-//                    (a_proj.weight, A_log, dt_bias)
+//                    (a_proj.weight, A_log, dt_bias), or of z per channel
+//                    (f_proj.0.weight, f_proj.1.weight, A_log, dt_bias)
 //
 // Row-by-row work on the decay columns of a layer's projection
 // (common/model_spec/projection_widths.h). Layers without a gate have one that
-// does nothing.
+// does nothing, and so have those whose keys hold it (hgrn2, see qkv_path.h).
 #pragma once
 
 #include <string>
@@ -32,8 +33,9 @@ class DecayGate {
   DecayGate(const LinearAttentionSpec& spec, const std::string& prefix,
             const Parameters& parameters);
 
-  bool exists() const { return widths_.log_gate > 0; }
-  bool per_channel() const { return form_.decay == StateDecay::kPerChannel; }
+  bool exists() const {
+    return widths_.log_gate > 0 && form_.gate != DecayGateKind::kForget;
+  }
 
   // log_gate, and the logits that backward needs.
   void AllocateTape(const RankContext& context, const LayerPass& pass,
@@ -53,6 +55,8 @@ class DecayGate {
                         const LinearAttentionLayerGradients& d) const;
 
  private:
+  bool expands() const { return form_.gate_rank > 0; }
+  bool softplus() const { return form_.gate == DecayGateKind::kSoftplus; }
   // Columns of packed rows [rows, stride].
   kernels::TensorView DecayColumns(kernels::TensorView packed) const;
   // What the gate's function sees: the columns themselves, or the logits made
@@ -71,7 +75,7 @@ class DecayGate {
   const int64_t heads_;
   const LinearLayerForm form_;
   const ProjectionWidths widths_;
-  LinearWeight expand_;  // [H F, 16], per channel
+  LinearWeight expand_;  // [H F, rank], per channel
   kernels::TensorView bias_;
   kernels::TensorView bias_gradient_;
   kernels::TensorView a_log_;  // softplus

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/model_spec/parameter_layout.h"
-#include "kernels/cost/workspace.h"
+#include "common/model_spec/linear_layer_names.h"
 
 namespace longspan::worker {
 namespace {
@@ -21,30 +21,26 @@ std::string Prefix(int layer) {
 
 LinearWeight InputProjection(const LinearAttentionSpec& spec, int layer,
                              const Parameters& parameters) {
-  const std::string first = Prefix(layer) + "q_proj.weight";
-  const std::string last = Prefix(layer) + LastInputProjection(spec);
+  const std::vector<NamedRows> matrices = InputProjections(spec);
+  const std::string first = Prefix(layer) + matrices.front().name;
+  const std::string last = Prefix(layer) + matrices.back().name;
   return LinearWeight(parameters.PackedCompute(first, last),
                       parameters.PackedGradient(first, last));
 }
 
-Norm OutputNorm(const ModelSpec& spec, int layer,
-                const Parameters& parameters) {
-  if (!FormOf(spec.linear).head_norm) return Norm();
-  const std::string name = Prefix(layer) + HeadNormName(spec.linear);
-  return Norm(parameters.Value(name), parameters.Gradient(name),
-              spec.norm_epsilon);
+LinearWeight OutputProjection(const LinearAttentionSpec& spec, int layer,
+                              const Parameters& parameters) {
+  const std::string name = Prefix(layer) + NamesOf(spec).output;
+  return LinearWeight(parameters.Compute(name), parameters.Gradient(name));
 }
 
 // [B, n, C] contiguous as rows [M, C].
 TensorView AsRows(TensorView x) {
   return x.Reshape({x.size(0) * x.size(1), x.size(2)});
 }
-// [B, n, H, D] contiguous as [M, H, D] and as [M, H D].
+// [B, n, H, D] contiguous as [M, H, D].
 TensorView AsHeads(TensorView o) {
   return o.Reshape({o.size(0) * o.size(1), o.size(2), o.size(3)});
-}
-TensorView AsWideRows(TensorView o) {
-  return o.Reshape({o.size(0) * o.size(1), o.size(2) * o.size(3)});
 }
 
 }  // namespace
@@ -59,9 +55,8 @@ LinearAttentionLayer::LinearAttentionLayer(const ModelSpec& spec, int layer,
       gate_(spec.linear, Prefix(layer), parameters),
       strength_(spec.linear),
       recurrence_(spec.linear, layer, parameters),
-      norm_(OutputNorm(spec, layer, parameters)),
-      project_out_(parameters.Compute(Prefix(layer) + "o_proj.weight"),
-                   parameters.Gradient(Prefix(layer) + "o_proj.weight")) {}
+      heads_output_(spec, Prefix(layer), parameters),
+      project_out_(OutputProjection(spec.linear, layer, parameters)) {}
 
 MixerTape LinearAttentionLayer::AllocateTape(const RankContext& context,
                                              const LayerPass& pass) const {
@@ -82,23 +77,15 @@ MixerTape LinearAttentionLayer::AllocateTape(const RankContext& context,
   }
   tape.convolved = take("convolved", widths_.convolved);
   tape.features = take("features", widths_.features);
-  tape.values = take("values", widths_.sums);
+  tape.shared = take("shared", widths_.shared);
+  tape.values = take("values", widths_.values);
   gate_.AllocateTape(context, pass, tape);
   tape.beta = strength_.Allocate("beta", context, pass);
   recurrence_.AllocateTape(context, pass, tape);
   if (form_.normalised) tape.sums = take("sums", widths_.sums).SplitLast(heads);
   tape.o = take("o", widths_.value).SplitLast(heads);
-  if (!form_.head_norm) return tape;
-  tape.o_rstd = context.arena->Allocate("o_rstd", context.accumulator(),
-                                        {batch * tokens, heads});
-  tape.normed = AsRows(take("normed", widths_.value));
+  heads_output_.AllocateTape(context, pass, tape);
   return tape;
-}
-
-TensorView LinearAttentionLayer::GateColumns(TensorView packed) const {
-  if (widths_.gate == 0) return TensorView();
-  return packed.Slice(1, widths_.mixed(), widths_.mixed() + widths_.gate)
-      .SplitLast(spec_.heads);
 }
 
 // ---- Forward ---------------------------------------------------------------
@@ -126,9 +113,9 @@ absl::Status LinearAttentionLayer::Mix(const RankContext& context,
   const Tape& tape = std::get<Tape>(mixer_tape);
   const ArenaScope scratch(*context.arena);
   RETURN_IF_ERROR(qkv_.Forward(context, pass, state, tape));
-  const QkvViews qkv =
-      qkv_.Views({tape.packed, tape.convolved, tape.features, tape.values});
+  const QkvViews qkv = qkv_.Views(BuffersOf(tape));
   RETURN_IF_ERROR(recurrence_.Forward(context, pass, state, qkv, tape));
+  RETURN_IF_ERROR(qkv_.AddSkip(context, tape));
   if (!form_.normalised) return absl::OkStatus();
   return context.backend->feature_maps().Normalise(
       AsHeads(tape.sums), form_.normaliser_epsilon, AsHeads(tape.o),
@@ -139,16 +126,9 @@ absl::Status LinearAttentionLayer::Output(const RankContext& context,
                                           RowRange rows, MixerTape& mixer_tape,
                                           TensorView residual) {
   const Tape& tape = std::get<Tape>(mixer_tape);
-  if (!form_.head_norm) {
-    return project_out_.Forward(context, rows.Of(AsWideRows(tape.o)),
-                                Write::kAdd, residual);
-  }
-  const TensorView normed = rows.Of(tape.normed);
-  RETURN_IF_ERROR(norm_.Forward(context, rows.Of(AsHeads(tape.o)),
-                                GateColumns(rows.Of(AsRows(tape.packed))),
-                                normed.SplitLast(spec_.heads),
-                                rows.Of(tape.o_rstd)));
-  return project_out_.Forward(context, normed, Write::kAdd, residual);
+  RETURN_IF_ERROR(heads_output_.Forward(context, rows, tape));
+  return project_out_.Forward(context, heads_output_.Result(rows, tape),
+                              Write::kAdd, residual);
 }
 
 // ---- Backward --------------------------------------------------------------
@@ -167,7 +147,8 @@ MixerGradients LinearAttentionLayer::AllocateGradients(
   d.d_packed = take("d_packed", widths_.stride());
   d.d_convolved = take("d_convolved", widths_.convolved);
   d.d_features = take("d_features", widths_.features);
-  d.d_values = take("d_values", widths_.sums);
+  d.d_shared = take("d_shared", widths_.shared);
+  d.d_values = take("d_values", widths_.values);
   if (form_.normalised) {
     d.d_sums = take("d_sums", widths_.sums).SplitLast(spec_.heads);
   }
@@ -181,32 +162,13 @@ absl::Status LinearAttentionLayer::OutputBackward(
     MixerTape& mixer_tape, MixerGradients& mixer_gradients) {
   const Tape& tape = std::get<Tape>(mixer_tape);
   const Gradients& d = std::get<Gradients>(mixer_gradients);
-  if (form_.head_norm) return NormBackward(context, rows, d_output, tape, d);
-  return project_out_.Backward(context, rows.Of(AsWideRows(tape.o)), d_output,
-                               Write::kReplace, rows.Of(AsWideRows(d.d_o)));
-}
-
-absl::Status LinearAttentionLayer::NormBackward(const RankContext& context,
-                                                RowRange rows,
-                                                ConstTensorView d_output,
-                                                const Tape& tape,
-                                                const Gradients& d) const {
   const ArenaScope scratch(*context.arena);
-  const TensorView d_normed = context.arena->Allocate(
-      "d_normed", context.dtype, {rows.size(), widths_.value});
-  const TensorView workspace = context.arena->AllocateWorkspace(
-      "head_norm_workspace",
-      kernels::RmsNormBackwardWorkspaceBytes(
-          rows.size() * spec_.heads, spec_.value_dim, context.element_bytes(),
-          context.backend_kind, context.threads));
-  RETURN_IF_ERROR(project_out_.Backward(context, rows.Of(tape.normed), d_output,
-                                        Write::kReplace, d_normed));
-  return norm_.Backward(context, rows.Of(AsHeads(tape.o)),
-                        GateColumns(rows.Of(AsRows(tape.packed))),
-                        rows.Of(tape.o_rstd), d_normed.SplitLast(spec_.heads),
-                        {.d_x = rows.Of(AsHeads(d.d_o)),
-                         .d_gate = GateColumns(rows.Of(AsRows(d.d_packed)))},
-                        workspace);
+  const TensorView d_result =
+      heads_output_.AllocateResultGradient(context, rows, d);
+  RETURN_IF_ERROR(project_out_.Backward(context,
+                                        heads_output_.Result(rows, tape),
+                                        d_output, Write::kReplace, d_result));
+  return heads_output_.Backward(context, rows, tape, d_result, d);
 }
 
 absl::Status LinearAttentionLayer::MixBackward(
@@ -214,8 +176,6 @@ absl::Status LinearAttentionLayer::MixBackward(
     MixerGradients& mixer_gradients) {
   const Tape& tape = std::get<Tape>(mixer_tape);
   const Gradients& d = std::get<Gradients>(mixer_gradients);
-  const QkvBuffers d_buffers = {d.d_packed, d.d_convolved, d.d_features,
-                                d.d_values};
   const ArenaScope scratch(*context.arena);
   const TensorView workspace = context.arena->AllocateWorkspace(
       "workspace", std::max(recurrence_.BackwardWorkspaceBytes(context, pass),
@@ -225,11 +185,10 @@ absl::Status LinearAttentionLayer::MixBackward(
         AsHeads(tape.sums), form_.normaliser_epsilon, AsHeads(d.d_o),
         AsHeads(d.d_sums), *context.stream));
   }
-  RETURN_IF_ERROR(recurrence_.Backward(
-      context, pass,
-      qkv_.Views({tape.packed, tape.convolved, tape.features, tape.values}),
-      tape, d, qkv_.Views(d_buffers), workspace));
-  return qkv_.Backward(context, pass, tape, d_buffers, workspace);
+  RETURN_IF_ERROR(recurrence_.Backward(context, pass,
+                                       qkv_.Views(BuffersOf(tape)), tape, d,
+                                       qkv_.Views(BuffersOf(d)), workspace));
+  return qkv_.Backward(context, pass, tape, d, workspace);
 }
 
 absl::Status LinearAttentionLayer::ProjectBackward(

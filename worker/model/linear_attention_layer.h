@@ -7,8 +7,8 @@
 //     beta_t   =  sigmoid(b)                             see write_strength.h
 //     o        =  the recurrence                     see memory_recurrence.h
 //     o        <- o / (normaliser + epsilon)                 normalised mixers
-//     y        =  (norm_per_head(o) * silu(g)) Wo^T          norm and gate are
-//                                                            optional
+//     y        =  (norm_per_head(o) * silu(g)) Wo^T          or another stage,
+//                                                            see heads_output.h
 //
 // State: S and the convolution's last K-1 inputs.
 #pragma once
@@ -17,10 +17,10 @@
 #include "common/model_spec/model_spec.h"
 #include "common/model_spec/projection_widths.h"
 #include "worker/model/decay_gate.h"
+#include "worker/model/heads_output.h"
 #include "worker/model/linear_weight.h"
 #include "worker/model/memory_recurrence.h"
 #include "worker/model/mixer.h"
-#include "worker/model/norm.h"
 #include "worker/model/parameters.h"
 #include "worker/model/qkv_path.h"
 #include "worker/model/write_strength.h"
@@ -62,12 +62,6 @@ class LinearAttentionLayer : public Mixer {
   using Tape = LinearAttentionTape;
   using Gradients = LinearAttentionLayerGradients;
 
-  absl::Status NormBackward(const RankContext& context, RowRange rows,
-                            kernels::ConstTensorView d_output, const Tape& tape,
-                            const Gradients& d) const;
-  // The output gate's columns of packed rows [rows, stride].
-  kernels::TensorView GateColumns(kernels::TensorView packed) const;
-
   const LinearAttentionSpec spec_;
   const LinearLayerForm form_;
   const ProjectionWidths widths_;
@@ -76,7 +70,7 @@ class LinearAttentionLayer : public Mixer {
   DecayGate gate_;
   WriteStrength strength_;
   MemoryRecurrence recurrence_;
-  Norm norm_;                 // [Dv], per head
+  HeadsOutput heads_output_;
   LinearWeight project_out_;  // [d, H Dv]
 };
 

@@ -30,8 +30,10 @@ struct LinearAttentionTape {
   kernels::TensorView packed;       // [B, n, stride] see projection_widths.h
   kernels::TensorView halo;         // [B, K-1, C]
   kernels::TensorView convolved;    // [B, n, C] q k (v) after the convolution
-  kernels::TensorView features;     // [B, n, 2 H F] q k after the feature map
-  kernels::TensorView values;       // [B, n, H (Dv + 1)] v and ones
+  kernels::TensorView features;     // [B, n, 2 G F] q k after the feature map
+  kernels::TensorView shared;       // [B, n, 2 H F] q k of every head
+  kernels::TensorView values;       // [B, n, H (Dv + 1)] v and ones, or
+                                    // [B, n, H Dv] v times its step
   kernels::TensorView gate_logits;  // [B, n, H F] a gate per channel's
   kernels::TensorView log_gate;     // [B, n, H] or [B, n, H, F]
   kernels::TensorView beta;         // [B, n, H]
@@ -39,8 +41,10 @@ struct LinearAttentionTape {
   kernels::TensorView decays;       // [ranks, B, H (, F (, F))]
   kernels::TensorView sums;         // [B, n, H, Dv + 1] before the division
   kernels::TensorView o;            // [B, n, H, Dv]
-  kernels::TensorView o_rstd;       // [M, H]
+  kernels::TensorView o_rstd;       // [M, H], or [M] of all heads
   kernels::TensorView normed;       // [M, H Dv]
+  kernels::TensorView gated;        // [M, H Dv] gated before or after the norm
+  kernels::TensorView gate_values;  // [M, H Dv] a gate behind a low rank
 };
 
 // What a softmax attention layer keeps.
@@ -61,6 +65,7 @@ struct LinearAttentionLayerGradients {
   kernels::TensorView d_packed;     // likewise
   kernels::TensorView d_convolved;  // likewise
   kernels::TensorView d_features;   // likewise
+  kernels::TensorView d_shared;     // likewise
   kernels::TensorView d_values;     // likewise
   kernels::TensorView d_sums;       // likewise
   kernels::TensorView d_log_gate;   // likewise

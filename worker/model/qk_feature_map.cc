@@ -52,7 +52,7 @@ bool IsSilu(const LinearLayerForm& form) {
 QkFeatureMap::QkFeatureMap(const LinearAttentionSpec& spec,
                            const std::string& prefix,
                            const Parameters& parameters)
-    : heads_(spec.heads), form_(FormOf(spec)) {
+    : heads_(spec.key_heads), form_(FormOf(spec)) {
   if (!exists() || IsSilu(form_)) return;
   const std::vector<MapParameter> learned =
       MapParameters(form_.feature_map, spec.key_dim);

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "common/base/status_macros.h"
+#include "common/model_spec/linear_layer_names.h"
 #include "kernels/cost/workspace.h"
+#include "worker/model/head_sharing.h"
 
 namespace longspan::worker {
 namespace {
@@ -14,16 +16,28 @@ using kernels::TensorView;
 // Rotary base of retention's positions.
 constexpr double kRotaryBase = 10000.0;
 
-QkvBuffers BuffersOf(const LinearAttentionTape& tape) {
-  return {tape.packed, tape.convolved, tape.features, tape.values};
+// [B, n, ...] contiguous as rows [M, everything else].
+TensorView AsRows(TensorView x) {
+  const int64_t rows = x.size(0) * x.size(1);
+  return x.Reshape({rows, x.element_count() / rows});
 }
 
-// [B, n, C] contiguous as rows [M, C].
-TensorView AsRows(TensorView x) {
-  return x.Reshape({x.size(0) * x.size(1), x.size(2)});
+// The first and the second half of the columns of a view [..., C].
+TensorView Half(TensorView x, int index) {
+  const int last = x.rank() - 1;
+  const int64_t size = x.size(last) / 2;
+  return x.Slice(last, index * size, (index + 1) * size);
 }
 
 }  // namespace
+
+QkvBuffers BuffersOf(const LinearAttentionTape& tape) {
+  return {tape.packed, tape.convolved, tape.features, tape.shared, tape.values};
+}
+
+QkvBuffers BuffersOf(const LinearAttentionLayerGradients& d) {
+  return {d.d_packed, d.d_convolved, d.d_features, d.d_shared, d.d_values};
+}
 
 QkvPath::QkvPath(const LinearAttentionSpec& spec, int layer,
                  const std::string& prefix, const Parameters& parameters)
@@ -31,45 +45,59 @@ QkvPath::QkvPath(const LinearAttentionSpec& spec, int layer,
       form_(FormOf(spec)),
       widths_(LinearProjectionWidths(spec)),
       layer_(layer),
-      feature_map_(spec, prefix, parameters) {
+      feature_map_(spec, prefix, parameters),
+      time_step_(spec, prefix, parameters) {
   if (!convolves()) return;
-  const std::string first = prefix + "q_conv1d.weight";
-  const std::string last =
-      prefix + (form_.convolves_values ? "v_conv1d.weight" : "k_conv1d.weight");
+  const std::vector<NamedRows> parts = Convolutions(spec);
+  const std::string first = prefix + parts.front().name;
+  const std::string last = prefix + parts.back().name;
   convolution_ = parameters.PackedValue(first, last);
   convolution_gradient_ = parameters.PackedGradient(first, last);
 }
 
+// ---- Where the numbers lie -------------------------------------------------
+
+TensorView QkvPath::Columns(const QkvBuffers& buffers, int64_t at,
+                            int64_t width) const {
+  const int64_t place = at - widths_.convolved_at;
+  const bool convolved = 0 <= place && place < widths_.convolved;
+  return convolved ? buffers.convolved.Slice(2, place, place + width)
+                   : buffers.packed.Slice(2, at, at + width);
+}
+
+TensorView QkvPath::Rows(const QkvBuffers& buffers, int64_t at,
+                         int64_t width) const {
+  const int64_t place = at - widths_.convolved_at;
+  const bool convolved = 0 <= place && place < widths_.convolved;
+  return convolved ? AsRows(buffers.convolved).Slice(1, place, place + width)
+                   : AsRows(buffers.packed).Slice(1, at, at + width);
+}
+
+TensorView QkvPath::ValueHeads(const QkvBuffers& buffers) const {
+  return Rows(buffers, widths_.v_at, widths_.value).SplitLast(spec_.heads);
+}
+
+QkvPath::KeyViews QkvPath::Keys(const QkvBuffers& buffers) const {
+  if (!buffers.features.is_null()) {
+    return {Half(buffers.features, 0), Half(buffers.features, 1)};
+  }
+  return {Columns(buffers, widths_.q_at, widths_.key),
+          Columns(buffers, widths_.k_at, widths_.key)};
+}
+
 QkvViews QkvPath::Views(const QkvBuffers& buffers) const {
-  const int64_t key = widths_.key;
-  const TensorView mixed =
-      buffers.convolved.is_null() ? buffers.packed : buffers.convolved;
-  const TensorView mapped = buffers.features.is_null()
-                                ? mixed.Slice(2, 0, 2 * key)
-                                : buffers.features;
-  const int64_t half = mapped.size(2) / 2;
-  return {mapped.Slice(2, 0, half).SplitLast(spec_.heads),
-          mapped.Slice(2, half, 2 * half).SplitLast(spec_.heads),
-          buffers.values.is_null() ? ValueBuffer(buffers)
-                                         .Slice(2, 2 * key, widths_.mixed())
-                                         .SplitLast(spec_.heads)
-                                   : buffers.values.SplitLast(spec_.heads)};
+  const TensorView v = buffers.values.is_null()
+                           ? Columns(buffers, widths_.v_at, widths_.value)
+                           : buffers.values;
+  KeyViews keys = Keys(buffers);
+  if (!buffers.shared.is_null()) {
+    keys = {Half(buffers.shared, 0), Half(buffers.shared, 1)};
+  }
+  return {keys.q.SplitLast(spec_.heads), keys.k.SplitLast(spec_.heads),
+          v.SplitLast(spec_.heads)};
 }
 
-TensorView QkvPath::ValueBuffer(const QkvBuffers& buffers) const {
-  const bool convolved = !buffers.convolved.is_null() && form_.convolves_values;
-  return convolved ? buffers.convolved : buffers.packed;
-}
-
-TensorView QkvPath::ValueHeads(TensorView rows) const {
-  return rows.Slice(1, 2 * widths_.key, widths_.mixed()).SplitLast(spec_.heads);
-}
-
-TensorView QkvPath::MapInput(const QkvBuffers& buffers) const {
-  const TensorView mixed =
-      buffers.convolved.is_null() ? buffers.packed : buffers.convolved;
-  return AsRows(mixed).Slice(1, 0, 2 * widths_.key);
-}
+// ---- Forward and backward --------------------------------------------------
 
 absl::Status QkvPath::Forward(const RankContext& context, const LayerPass& pass,
                               LayerState* state,
@@ -78,48 +106,129 @@ absl::Status QkvPath::Forward(const RankContext& context, const LayerPass& pass,
   if (convolves()) {
     RETURN_IF_ERROR(Convolve(context, pass, state, tape));
   }
-  if (feature_map_.exists()) {
-    RETURN_IF_ERROR(feature_map_.Forward(context, MapInput(buffers),
-                                         AsRows(tape.features)));
-  }
+  if (feature_map_.exists()) RETURN_IF_ERROR(Map(context, tape));
   if (form_.rotary) {
-    RETURN_IF_ERROR(Rotate(context, pass, Views(buffers), /*inverse=*/false));
+    RETURN_IF_ERROR(Rotate(context, pass, buffers, /*inverse=*/false));
   }
-  if (!form_.normalised) return absl::OkStatus();
-  return context.backend->feature_maps().AppendOnes(
-      ValueHeads(AsRows(ValueBuffer(buffers))),
-      AsRows(buffers.values).SplitLast(spec_.heads), *context.stream);
+  if (widths_.shared > 0) RETURN_IF_ERROR(Share(context, buffers));
+  return widths_.values > 0 ? MakeValues(context, tape) : absl::OkStatus();
 }
 
 absl::Status QkvPath::Backward(const RankContext& context,
                                const LayerPass& pass,
                                const LinearAttentionTape& tape,
-                               const QkvBuffers& d, TensorView workspace) {
-  if (form_.normalised) {
-    RETURN_IF_ERROR(context.backend->elementwise().Copy(
-        AsRows(d.values).SplitLast(spec_.heads).Slice(2, 0, spec_.value_dim),
-        ValueHeads(AsRows(ValueBuffer(d))), *context.stream));
-  }
+                               const LinearAttentionLayerGradients& d,
+                               TensorView workspace) {
+  const QkvBuffers buffers = BuffersOf(d);
+  if (widths_.values > 0) RETURN_IF_ERROR(ValuesBackward(context, tape, d));
+  if (widths_.shared > 0) RETURN_IF_ERROR(ShareBackward(context, buffers));
   if (form_.rotary) {
-    RETURN_IF_ERROR(Rotate(context, pass, Views(d), /*inverse=*/true));
+    RETURN_IF_ERROR(Rotate(context, pass, buffers, /*inverse=*/true));
   }
   if (feature_map_.exists()) {
-    RETURN_IF_ERROR(feature_map_.Backward(context, MapInput(BuffersOf(tape)),
-                                          AsRows(d.features), MapInput(d),
-                                          workspace));
+    RETURN_IF_ERROR(MapBackward(context, tape, d, workspace));
   }
   if (!convolves()) return absl::OkStatus();
-  return ConvolveBackward(context, pass, tape, d, workspace);
+  return ConvolveBackward(context, pass, tape, buffers, workspace);
+}
+
+// ---- The feature map, and keys that hold the gate --------------------------
+
+absl::Status QkvPath::Map(const RankContext& context,
+                          const LinearAttentionTape& tape) const {
+  const QkvBuffers buffers = BuffersOf(tape);
+  const TensorView x = Rows(buffers, widths_.q_at, 2 * widths_.key);
+  const TensorView y = AsRows(tape.features);
+  if (form_.gate != DecayGateKind::kForget) {
+    return feature_map_.Forward(context, x, y);
+  }
+  RETURN_IF_ERROR(context.backend->elementwise().Silu(Half(x, 0), Half(y, 0),
+                                                      *context.stream));
+  return context.backend->token_gates().ForgetGate(
+      Half(x, 1), AsRows(tape.log_gate), Half(y, 1), *context.stream);
+}
+
+absl::Status QkvPath::MapBackward(const RankContext& context,
+                                  const LinearAttentionTape& tape,
+                                  const LinearAttentionLayerGradients& d,
+                                  TensorView workspace) const {
+  const TensorView x = Rows(BuffersOf(tape), widths_.q_at, 2 * widths_.key);
+  const TensorView d_x = Rows(BuffersOf(d), widths_.q_at, 2 * widths_.key);
+  const TensorView d_y = AsRows(d.d_features);
+  if (form_.gate != DecayGateKind::kForget) {
+    return feature_map_.Backward(context, x, d_y, d_x, workspace);
+  }
+  RETURN_IF_ERROR(context.backend->elementwise().SiluBackward(
+      Half(x, 0), Half(d_y, 0), Half(d_x, 0), *context.stream));
+  return context.backend->token_gates().ForgetGateBackward(
+      Half(x, 1), AsRows(d.d_log_gate), Half(d_y, 1), Half(d_x, 1),
+      *context.stream);
 }
 
 absl::Status QkvPath::Rotate(const RankContext& context, const LayerPass& pass,
-                             const QkvViews& views, bool inverse) {
-  kernels::Elementwise& elementwise = context.backend->elementwise();
-  RETURN_IF_ERROR(elementwise.Rotary(views.q, pass.positions, kRotaryBase,
-                                     inverse, views.q, *context.stream));
-  return elementwise.Rotary(views.k, pass.positions, kRotaryBase, inverse,
-                            views.k, *context.stream);
+                             const QkvBuffers& buffers, bool inverse) const {
+  const KeyViews keys = Keys(buffers);
+  for (const TensorView& x : {keys.q, keys.k}) {
+    const TensorView heads = x.SplitLast(spec_.key_heads);
+    RETURN_IF_ERROR(context.backend->elementwise().Rotary(
+        heads, pass.positions, kRotaryBase, inverse, heads, *context.stream));
+  }
+  return absl::OkStatus();
 }
+
+// ---- Heads of q and k that serve several of v ------------------------------
+
+absl::Status QkvPath::Share(const RankContext& context,
+                            const QkvBuffers& buffers) const {
+  const KeyViews keys = Keys(buffers);
+  RETURN_IF_ERROR(
+      ShareHeads(context, spec_.key_heads, keys.q, Half(buffers.shared, 0)));
+  return ShareHeads(context, spec_.key_heads, keys.k, Half(buffers.shared, 1));
+}
+
+absl::Status QkvPath::ShareBackward(const RankContext& context,
+                                    const QkvBuffers& d) const {
+  const KeyViews keys = Keys(d);
+  RETURN_IF_ERROR(
+      ShareHeadsBackward(context, spec_.key_heads, Half(d.shared, 0), keys.q));
+  return ShareHeadsBackward(context, spec_.key_heads, Half(d.shared, 1),
+                            keys.k);
+}
+
+// ---- Values ----------------------------------------------------------------
+
+absl::Status QkvPath::MakeValues(const RankContext& context,
+                                 const LinearAttentionTape& tape) const {
+  const TensorView v = ValueHeads(BuffersOf(tape));
+  const TensorView made = AsRows(tape.values).SplitLast(spec_.heads);
+  if (time_step_.exists()) {
+    return time_step_.Forward(context, v, AsRows(tape.log_gate), made);
+  }
+  return context.backend->feature_maps().AppendOnes(v, made, *context.stream);
+}
+
+absl::Status QkvPath::ValuesBackward(
+    const RankContext& context, const LinearAttentionTape& tape,
+    const LinearAttentionLayerGradients& d) const {
+  const TensorView d_v = ValueHeads(BuffersOf(d));
+  const TensorView d_made = AsRows(d.d_values).SplitLast(spec_.heads);
+  if (time_step_.exists()) {
+    return time_step_.Backward(
+        context, ValueHeads(BuffersOf(tape)), AsRows(tape.log_gate), d_made,
+        AsRows(d.d_o).SplitLast(spec_.heads), d_v, AsRows(d.d_log_gate));
+  }
+  return context.backend->elementwise().Copy(
+      d_made.Slice(2, 0, spec_.value_dim), d_v, *context.stream);
+}
+
+absl::Status QkvPath::AddSkip(const RankContext& context,
+                              const LinearAttentionTape& tape) const {
+  if (!time_step_.exists()) return absl::OkStatus();
+  return time_step_.AddSkip(context, ValueHeads(BuffersOf(tape)),
+                            AsRows(tape.o).SplitLast(spec_.heads));
+}
+
+// ---- The short convolution -------------------------------------------------
 
 TensorView QkvPath::AllocateStaging(const RankContext& context,
                                     const LayerPass& pass) const {
@@ -131,9 +240,14 @@ TensorView QkvPath::AllocateStaging(const RankContext& context,
       {pass.shard->batch() * tokens * widths_.convolved});
 }
 
+TensorView QkvPath::ConvolutionColumns(TensorView packed) const {
+  return packed.Slice(2, widths_.convolved_at,
+                      widths_.convolved_at + widths_.convolved);
+}
+
 kernels::ShortConvolutionInputs QkvPath::ConvolutionInputs(
     const LayerPass& pass, const LinearAttentionTape& tape) const {
-  return {.x = tape.packed.Slice(2, 0, widths_.convolved),
+  return {.x = ConvolutionColumns(tape.packed),
           .weight = convolution_,
           .halo = tape.halo,
           .silu = form_.convolution_silu,
@@ -164,7 +278,7 @@ absl::Status QkvPath::ConvolveBackward(const RankContext& context,
                                        const QkvBuffers& d,
                                        TensorView workspace) {
   const auto inputs = ConvolutionInputs(pass, tape);
-  const TensorView d_x = d.packed.Slice(2, 0, widths_.convolved);
+  const TensorView d_x = ConvolutionColumns(d.packed);
   TensorView d_halo;
   if (!tape.halo.is_null()) {
     d_halo = context.arena->Allocate(

@@ -4,8 +4,11 @@
 //
 //     q, k, v  <- silu(conv(q, k, v))     when the layer has a convolution
 //     q, k     <- phi(q), phi(k)          when it has a feature map
+//     k, log g <- 1 - g, logsigmoid(k)    when its keys hold the gate (hgrn2)
 //     q, k     <- rotary(q), rotary(k)    when the mixer is retention
+//     q, k     <- of every head           when their heads are fewer than v's
 //     v        <- [v, 1]                  when it is normalised
+//     v        <- step v                  when it has time steps (mamba2)
 //
 // common/model_spec/linear_layer_form.h says which mixer has what.
 // Steps that a layer does not have leave the numbers where they are, so that
@@ -22,6 +25,7 @@
 #include "worker/model/mixer.h"
 #include "worker/model/parameters.h"
 #include "worker/model/qk_feature_map.h"
+#include "worker/model/time_step.h"
 #include "worker/parallel/convolution_halo.h"
 #include "worker/parallel/rank_context.h"
 
@@ -39,9 +43,12 @@ struct QkvViews {
 struct QkvBuffers {
   kernels::TensorView packed;     // [B, n, stride]
   kernels::TensorView convolved;  // [B, n, C] or null
-  kernels::TensorView features;   // [B, n, 2 H F] or null
-  kernels::TensorView values;     // [B, n, H (Dv + 1)] or null
+  kernels::TensorView features;   // [B, n, 2 G F] or null
+  kernels::TensorView shared;     // [B, n, 2 H F] or null
+  kernels::TensorView values;     // [B, n, H (Dv + 1)], [B, n, H Dv] or null
 };
+QkvBuffers BuffersOf(const LinearAttentionTape& tape);
+QkvBuffers BuffersOf(const LinearAttentionLayerGradients& d);
 
 class QkvPath {
  public:
@@ -57,15 +64,27 @@ class QkvPath {
   absl::Status Forward(const RankContext& context, const LayerPass& pass,
                        LayerState* state, const LinearAttentionTape& tape);
 
-  // From the gradients in Views(d) to the q, k, v columns of d.packed.
-  // `workspace` serves the feature map and the convolution.
+  // What the recurrence's outputs take besides, for mixers with time steps.
+  absl::Status AddSkip(const RankContext& context,
+                       const LinearAttentionTape& tape) const;
+
+  // From the gradients in Views(d), and that of the outputs, to the q, k, v
+  // columns of d.d_packed. `workspace` serves the feature map and the
+  // convolution.
   absl::Status Backward(const RankContext& context, const LayerPass& pass,
-                        const LinearAttentionTape& tape, const QkvBuffers& d,
+                        const LinearAttentionTape& tape,
+                        const LinearAttentionLayerGradients& d,
                         kernels::TensorView workspace);
   int64_t BackwardWorkspaceBytes(const RankContext& context,
                                  const LayerPass& pass) const;
 
  private:
+  // Before heads are shared.
+  struct KeyViews {
+    kernels::TensorView q;  // [B, n, G F]
+    kernels::TensorView k;
+  };
+
   absl::Status Convolve(const RankContext& context, const LayerPass& pass,
                         LayerState* state, const LinearAttentionTape& tape);
   absl::Status ConvolveBackward(const RankContext& context,
@@ -73,16 +92,37 @@ class QkvPath {
                                 const LinearAttentionTape& tape,
                                 const QkvBuffers& d,
                                 kernels::TensorView workspace);
+  absl::Status Map(const RankContext& context,
+                   const LinearAttentionTape& tape) const;
+  absl::Status MapBackward(const RankContext& context,
+                           const LinearAttentionTape& tape,
+                           const LinearAttentionLayerGradients& d,
+                           kernels::TensorView workspace) const;
   absl::Status Rotate(const RankContext& context, const LayerPass& pass,
-                      const QkvViews& views, bool inverse);
-  // The input of the feature map, or its gradient: q and k as rows.
-  kernels::TensorView MapInput(const QkvBuffers& buffers) const;
-  // Where v lies before the normaliser's column, and its heads in rows of that
-  // buffer.
-  kernels::TensorView ValueBuffer(const QkvBuffers& buffers) const;
-  kernels::TensorView ValueHeads(kernels::TensorView rows) const;
+                      const QkvBuffers& buffers, bool inverse) const;
+  absl::Status Share(const RankContext& context,
+                     const QkvBuffers& buffers) const;
+  absl::Status ShareBackward(const RankContext& context,
+                             const QkvBuffers& d) const;
+  absl::Status MakeValues(const RankContext& context,
+                          const LinearAttentionTape& tape) const;
+  absl::Status ValuesBackward(const RankContext& context,
+                              const LinearAttentionTape& tape,
+                              const LinearAttentionLayerGradients& d) const;
+
+  // Columns [at, at + width) of the projection where the next step finds them:
+  // after the convolution if that takes them.
+  kernels::TensorView Columns(const QkvBuffers& buffers, int64_t at,
+                              int64_t width) const;
+  kernels::TensorView Rows(const QkvBuffers& buffers, int64_t at,
+                           int64_t width) const;
+  // v's heads there: [M, H, Dv].
+  kernels::TensorView ValueHeads(const QkvBuffers& buffers) const;
+  KeyViews Keys(const QkvBuffers& buffers) const;
   kernels::TensorView AllocateStaging(const RankContext& context,
                                       const LayerPass& pass) const;
+  // What the convolution takes of a packed buffer.
+  kernels::TensorView ConvolutionColumns(kernels::TensorView packed) const;
   kernels::ShortConvolutionInputs ConvolutionInputs(
       const LayerPass& pass, const LinearAttentionTape& tape) const;
 
@@ -91,6 +131,7 @@ class QkvPath {
   const ProjectionWidths widths_;
   const int layer_;
   const QkFeatureMap feature_map_;
+  const TimeStep time_step_;
   kernels::TensorView convolution_;  // [C, K]
   kernels::TensorView convolution_gradient_;
 };

@@ -22,7 +22,7 @@ TensorView WriteStrength::Allocate(const char* name, const RankContext& context,
 
 TensorView WriteStrength::Columns(RowRange rows, TensorView packed) const {
   return rows.Of(AsRows(packed))
-      .Slice(1, widths_.used() - widths_.beta, widths_.used());
+      .Slice(1, widths_.beta_at, widths_.beta_at + widths_.beta);
 }
 
 absl::Status WriteStrength::Forward(const RankContext& context, RowRange rows,

@@ -19,7 +19,7 @@ TEST(JsonSchemaTest, DescribesTheFieldsThatAreRead) {
       train["model"]["properties"]["linear"]["properties"]["mixer"]["enum"],
       (nlohmann::json{"basic", "lightning", "retention", "simple_gla", "gla",
                       "based", "rebased", "hedgehog", "lawcat", "deltanet",
-                      "gated_deltanet"}));
+                      "gated_deltanet", "kda", "hgrn2", "mamba2"}));
   EXPECT_EQ(schema["allOf"][0]["oneOf"].size(), 4u);
 }
 

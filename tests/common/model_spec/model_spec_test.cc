@@ -107,6 +107,34 @@ TEST(ModelSpecTest, TheDeltaRuleNeedsItsConvolutionAndNoNormaliser) {
               ElementsAre("linear.normaliser", "linear.short_convolution"));
 }
 
+TEST(ModelSpecTest, KeyHeadsDivideTheHeads) {
+  ModelSpec spec = WithMixer(LinearMixer::kGatedDeltaNet);
+  spec.linear.heads = 6;
+  spec.linear.key_heads = 3;
+  EXPECT_TRUE(Validate(spec).empty());
+  EXPECT_THAT(
+      PathsOf(MissingOnCuda(spec)),
+      ElementsAre("linear.mixer", "linear.key_heads", "linear.feature_map"));
+  spec.linear.key_heads = 4;
+  EXPECT_THAT(PathsOf(Validate(spec)), ElementsAre("linear.key_heads"));
+  spec.linear.mixer = LinearMixer::kHgrn2;
+  spec.linear.key_heads = 3;
+  EXPECT_THAT(PathsOf(Validate(spec)), ElementsAre("linear.key_heads"));
+}
+
+TEST(ModelSpecTest, Mamba2HasUsualSizesOfItsOwn) {
+  ModelSpec spec;
+  spec.hidden_size = 512;
+  spec.linear.mixer = LinearMixer::kMamba2;
+  spec = ResolveDefaults(spec);
+  EXPECT_EQ(spec.linear.heads, 16);
+  EXPECT_EQ(spec.linear.key_heads, 1);
+  EXPECT_EQ(spec.linear.key_dim, 128);
+  EXPECT_EQ(spec.linear.value_dim, 64);
+  EXPECT_THAT(PathsOf(MissingOnCuda(spec)),
+              ElementsAre("linear.mixer", "linear.key_heads"));
+}
+
 TEST(ModelSpecTest, FeaturesAndTheNormaliserCountTowardsTheHead) {
   ModelSpec spec = WithMixer(LinearMixer::kBased);
   spec.linear.key_dim = 30;  // 496 features

@@ -98,6 +98,25 @@ TEST(ParameterLayoutTest, PublishedLayersHaveTheirNames) {
   EXPECT_EQ(delta.Find(attn + "A_log")->initial, InitialValue::kLogRate);
   EXPECT_EQ(delta.Find(attn + "dt_bias")->initial, InitialValue::kTimeStep);
   EXPECT_NE(delta.Find(attn + "o_norm.weight"), nullptr);
+  const auto kda = layout(LinearMixer::kKda, FeatureMap::kIdentity);
+  EXPECT_THAT(kda.Find(attn + "f_proj.0.weight")->shape, ElementsAre(8, 24));
+  EXPECT_THAT(kda.Find(attn + "f_proj.1.weight")->shape, ElementsAre(12, 8));
+  EXPECT_THAT(kda.Find(attn + "g_proj.1.weight")->shape, ElementsAre(24, 8));
+  EXPECT_THAT(kda.Find(attn + "g_proj.1.bias")->shape, ElementsAre(24));
+  EXPECT_THAT(kda.Find(attn + "dt_bias")->shape, ElementsAre(12));
+  const auto hgrn2 = layout(LinearMixer::kHgrn2, FeatureMap::kIdentity);
+  EXPECT_THAT(hgrn2.Find(attn + "f_proj.weight")->shape, ElementsAre(12, 24));
+  EXPECT_NE(hgrn2.Find(attn + "i_conv1d.weight"), nullptr);
+  EXPECT_THAT(hgrn2.Find(attn + "g_norm.weight")->shape, ElementsAre(24));
+  const auto mamba2 = layout(LinearMixer::kMamba2, FeatureMap::kIdentity);
+  EXPECT_THAT(mamba2.Find(attn + "in_proj.weight")->shape,
+              ElementsAre(2 * 24 + 2 * 12 + 3, 24));
+  EXPECT_THAT(mamba2.Find(attn + "conv1d.weight")->shape,
+              ElementsAre(24 + 2 * 12, 1, 4));
+  EXPECT_EQ(mamba2.Find(attn + "D")->initial, InitialValue::kOne);
+  EXPECT_THAT(mamba2.Find(attn + "norm.weight")->shape, ElementsAre(24));
+  EXPECT_THAT(mamba2.Find(attn + "out_proj.weight")->shape,
+              ElementsAre(24, 24));
   const auto basic = layout(LinearMixer::kBasic, FeatureMap::kHadamard);
   EXPECT_NE(basic.Find(attn + "feature_map_q.layer1.weight"), nullptr);
   EXPECT_NE(basic.Find(attn + "feature_map_k.layer2.bias"), nullptr);

@@ -51,10 +51,105 @@ OpCase SoftplusGateCase(const Shape& shape, int64_t heads, bool strided) {
   return result;
 }
 
+OpCase ForgetGateCase(const Shape& shape, bool strided) {
+  OpCase result;
+  result.name = NameOf("ForgetGate", shape, strided);
+  result.operands = {{"x", Role::kInput, shape, strided},
+                     {"y", Role::kOutput, shape, strided},
+                     {"k", Role::kOutput, shape, strided},
+                     {"d_y", Role::kInput, shape, strided},
+                     {"d_k", Role::kInput, shape, strided},
+                     {"d_x", Role::kOutput, shape, strided}};
+  result.forward = [](OpSet& ops, Operands& t) {
+    return ops.token_gates->ForgetGate(t["x"], t["y"], t["k"], *ops.stream);
+  };
+  result.backward = [](OpSet& ops, Operands& t) {
+    return ops.token_gates->ForgetGateBackward(t["x"], t["d_y"], t["d_k"],
+                                               t["d_x"], *ops.stream);
+  };
+  return result;
+}
+
+OpCase SigmoidProductCase(const Shape& shape, bool strided) {
+  OpCase result;
+  result.name = NameOf("SigmoidProduct", shape, strided);
+  result.operands = {{"x", Role::kInput, shape, strided},
+                     {"gate", Role::kInput, shape, strided},
+                     {"bias", Role::kInput, {shape[1]}},
+                     {"y", Role::kOutput, shape, strided},
+                     {"d_y", Role::kInput, shape, strided},
+                     {"d_x", Role::kOutput, shape, strided},
+                     {"d_gate", Role::kOutput, shape, strided},
+                     {"d_bias", Role::kAccumulated, {shape[1]}}};
+  result.forward = [](OpSet& ops, Operands& t) {
+    return ops.token_gates->SigmoidProduct({t["x"], t["gate"], t["bias"]},
+                                           t["y"], *ops.stream);
+  };
+  result.backward = [](OpSet& ops, Operands& t) {
+    return ops.token_gates->SigmoidProductBackward(
+        {t["x"], t["gate"], t["bias"]}, t["d_y"],
+        {t["d_x"], t["d_gate"], t["d_bias"]}, *ops.stream);
+  };
+  return result;
+}
+
+OpCase StepProductCase(int64_t m, int64_t h, int64_t size, bool strided) {
+  const Shape shape = {m, h, size};
+  OpCase result;
+  result.name = NameOf("StepProduct", shape, strided);
+  result.operands = {{"x", Role::kInput, shape, strided},
+                     {"log_gate", Role::kInput, {m, h}},
+                     {"a_log", Role::kInput, {h}},
+                     {"y", Role::kOutput, shape, strided},
+                     {"d_y", Role::kInput, shape, strided},
+                     {"d_x", Role::kOutput, shape, strided},
+                     {"d_log_gate", Role::kAccumulated, {m, h}},
+                     {"d_a_log", Role::kAccumulated, {h}}};
+  result.forward = [](OpSet& ops, Operands& t) {
+    return ops.token_gates->StepProduct({t["x"], t["log_gate"], t["a_log"]},
+                                        t["y"], *ops.stream);
+  };
+  result.backward = [](OpSet& ops, Operands& t) {
+    return ops.token_gates->StepProductBackward(
+        {t["x"], t["log_gate"], t["a_log"]}, t["d_y"],
+        {t["d_x"], t["d_log_gate"], t["d_a_log"]}, *ops.stream);
+  };
+  return result;
+}
+
+OpCase AddSkipCase(int64_t m, int64_t h, int64_t size, bool strided) {
+  const Shape shape = {m, h, size};
+  OpCase result;
+  result.name = NameOf("AddSkip", shape, strided);
+  result.operands = {{"x", Role::kInput, shape, strided},
+                     {"weight", Role::kInput, {h}},
+                     {"y", Role::kAccumulated, shape, strided},
+                     {"seed", Role::kInput, shape, strided},
+                     {"d_x", Role::kAccumulated, shape, strided},
+                     {"d_weight", Role::kAccumulated, {h}}};
+  result.forward = [](OpSet& ops, Operands& t) {
+    return ops.token_gates->AddSkip(t["x"], t["weight"], t["y"], *ops.stream);
+  };
+  result.backward = [](OpSet& ops, Operands& t) {
+    return ops.token_gates->AddSkipBackward(
+        t["x"], t["weight"], t["seed"], t["d_x"], t["d_weight"], *ops.stream);
+  };
+  result.seeds = {{"y", "seed"}};
+  return result;
+}
+
 }  // namespace
 
 std::vector<OpCase> TokenGateCases() {
-  return {SigmoidCase({5, 7}, 1.0, false),
+  return {ForgetGateCase({5, 7}, false),
+          ForgetGateCase({200, 65}, true),
+          SigmoidProductCase({6, 9}, false),
+          SigmoidProductCase({70, 130}, true),
+          StepProductCase(5, 3, 7, false),
+          StepProductCase(40, 3, 33, true),
+          AddSkipCase(5, 3, 7, false),
+          AddSkipCase(40, 3, 33, true),
+          SigmoidCase({5, 7}, 1.0, false),
           SigmoidCase({300, 33}, 2.0, true),
           SoftplusGateCase({7, 6}, 6, false),
           SoftplusGateCase({9, 6}, 2, true),

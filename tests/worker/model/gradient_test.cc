@@ -1,6 +1,7 @@
 // The gradients of whole tiny models against central differences in double,
 // and causality: a token never changes what came before it.
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -20,15 +21,22 @@ double LossWith(GangCase c, int64_t element, double shift) {
 
 class GradientTest : public ::testing::TestWithParam<NamedSpec> {};
 
-// Several elements of every parameter; error of the differences is of order
-// shift^2 = 1e-10 and cancellation 1e-16 / shift = 1e-11, times the loss.
+// Elements of a parameter to move: two where models differ, in the mixers.
+std::vector<int64_t> ElementsOf(const ParameterInfo& info) {
+  if (info.name.find(".attn.") == std::string::npos) return {info.count / 2};
+  return {info.count / 2, info.count - 1};
+}
+
+// Error of the differences is of order shift^2 = 4e-12 times the third
+// derivative, large where the unit map meets a short key, and cancellation
+// 1e-16 / shift = 5e-11, times the loss.
 TEST_P(GradientTest, AgreesWithCentralDifferences) {
-  constexpr double kShift = 1e-5;
-  GangCase c = MakeGangCase(GetParam().spec, 1, 21);
-  c.document_starts = {0, 13};
+  constexpr double kShift = 2e-6;
+  GangCase c = MakeGangCase(GetParam().spec, 1, 13);
+  c.document_starts = {0, 8};
   const GangResult result = TrainOnce(c, 2);
   for (const ParameterInfo& info : LayoutParameters(c.spec).parameters) {
-    for (int64_t i : {info.count / 2, info.count - 1}) {
+    for (int64_t i : ElementsOf(info)) {
       const int64_t element = info.offset + i;
       const double numeric =
           (LossWith(c, element, kShift) - LossWith(c, element, -kShift)) /
@@ -47,7 +55,7 @@ TEST_P(GradientTest, OutputsDoNotSeeLaterTokens) {
   const std::vector<double> before = TrainOnce(c, 3).hidden;
   const int64_t d = c.spec.hidden_size;
   // Around the borders of ranges (33, 65) and of a chunk.
-  for (int64_t t : {1, 32, 33, 34, 63, 64, 65, 66, 96}) {
+  for (int64_t t : {1, 32, 33, 63, 64, 65, 96}) {
     GangCase changed = c;
     changed.ids[t] =
         (c.ids[t] + 1) % static_cast<int32_t>(c.spec.vocabulary_size);

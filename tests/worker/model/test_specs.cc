@@ -62,6 +62,19 @@ void AddPublished(std::vector<NamedSpec>& specs) {
   specs.push_back({"deltanet", SmallSpec(LinearMixer::kDeltaNet, "LL")});
   specs.push_back(
       {"gated_deltanet", SmallSpec(LinearMixer::kGatedDeltaNet, "LN")});
+  specs.push_back({"kda", SmallSpec(LinearMixer::kKda, "LL")});
+  specs.push_back({"hgrn2", PlainSpec(LinearMixer::kHgrn2, "LL")});
+  ModelSpec hgrn2 = PlainSpec(LinearMixer::kHgrn2, "L");
+  hgrn2.linear.short_convolution = 4;
+  specs.push_back({"hgrn2_convolved", hgrn2});
+  ModelSpec mamba2 = SmallSpec(LinearMixer::kMamba2, "LL");
+  mamba2.linear.heads = 4;  // over one head of B and C
+  specs.push_back({"mamba2", mamba2});
+  // Values of two heads on each key, and on each map of a key.
+  ModelSpec grouped = SmallSpec(LinearMixer::kGatedDeltaNet, "L");
+  grouped.linear.heads = 4;
+  grouped.linear.key_heads = 2;
+  specs.push_back({"gated_deltanet_grouped", grouped});
 }
 
 // Maps that a layer asks for, with and without the normaliser.

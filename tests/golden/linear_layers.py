@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Writes linear_layer_*.txt: whole linear attention layers by an implementation
+that shares nothing with ours, the layers of flash-linear-attention on CPU
+PyTorch (float32), with gradients by autograd.
+
+    python3 -m venv /tmp/golden
+    /tmp/golden/bin/pip install torch einops numpy packaging transformers
+    /tmp/golden/bin/pip install --no-deps fla-core==0.6.0
+    /tmp/golden/bin/pip install --no-deps flash-linear-attention==0.6.0
+    /tmp/golden/bin/python tests/golden/linear_layers.py
+
+What runs is the package's own forward code of each layer. The kernels that it
+calls need a GPU; in their place stand the package's naive recurrences and norm,
+and a convolution of a few lines (below). Mamba-2 brings a recurrence of its own.
+
+Numbers that go in are a formula (`values` below, and in the test), so that only
+those that come out are kept: the output, and the gradients of the input and of
+every parameter, one line per tensor, its name and its numbers, row-major.
+"""
+
+import math
+import pathlib
+
+import torch
+import torch.nn.functional as F
+from fla.layers import delta_net, gated_deltanet, hgrn2, kda, mamba2
+from fla.modules.layernorm_gated import rms_norm_ref
+from fla.ops.delta_rule.naive import delta_rule_recurrence
+from fla.ops.gated_delta_rule.naive import naive_recurrent_gated_delta_rule
+from fla.ops.gla.naive import naive_recurrent_gla
+from fla.ops.kda.gate import naive_kda_gate
+from fla.ops.kda.naive import naive_recurrent_kda
+
+TOKENS, HIDDEN, EPSILON = 20, 8, 1e-5
+
+
+def values(seed, *shape):
+    i = torch.arange(math.prod(shape), dtype=torch.int64)
+    unit = (31 * i * i + 7919 * i + 104729 * seed) % 10007
+    return (unit.double() / 10007 - 0.5).float().reshape(shape)
+
+
+def seed_of(name):
+    return sum(name.encode())
+
+
+# ---- What stands in for kernels ----------------------------------------------
+
+def convolve(x, weight, activation):
+    """x [B, T, C], weight [C, K]."""
+    taps = weight.shape[-1]
+    y = F.conv1d(F.pad(x.transpose(1, 2), (taps - 1, 0)), weight[:, None],
+                 groups=weight.shape[0]).transpose(1, 2)
+    return F.silu(y) if activation in ("silu", "swish") else y
+
+
+def short_convolution(self, x, **_):
+    return convolve(x, self.weight.squeeze(1), self.activation), None
+
+
+def causal_conv1d(x, weight, activation=None, **_):
+    return convolve(x, weight, activation), None
+
+
+def rms_norm(self, x):
+    return rms_norm_ref(x, self.weight, None, eps=EPSILON)
+
+
+def gated_rms_norm(self, x, gate):
+    f = torch.sigmoid if self.activation == "sigmoid" else F.silu
+    return rms_norm_ref(x, self.weight, None, eps=EPSILON) * f(gate)
+
+
+def rms_norm_linear(x, norm_weight, _norm_bias, weight, _bias):
+    return F.linear(rms_norm_ref(x, norm_weight, None, eps=EPSILON), weight)
+
+
+def mamba_norm(self, x, z):
+    return rms_norm_ref(x, self.weight, None, z, eps=EPSILON,
+                        norm_before_gate=self.norm_before_gate)
+
+
+def unit(x):
+    return x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6)
+
+
+def delta_rule(q, k, v, beta, **_):
+    o, _ = delta_rule_recurrence(
+        *(x.transpose(1, 2) for x in (unit(q), unit(k), v, beta)))
+    return o.transpose(1, 2), None
+
+
+def gated_delta_rule(q, k, v, g, beta, A_log, dt_bias, **_):
+    gate = -A_log.exp() * F.softplus(g + dt_bias)
+    repeats = v.shape[2] // q.shape[2]
+    q, k = (unit(x).repeat_interleave(repeats, 2) for x in (q, k))
+    o, _ = naive_recurrent_gated_delta_rule(q, k, v, beta.sigmoid(), gate)
+    return o, None
+
+
+def kimi_delta_attention(q, k, v, g, beta, A_log, dt_bias, **_):
+    return naive_recurrent_kda(unit(q), unit(k), v,
+                               naive_kda_gate(g, A_log, dt_bias),
+                               beta.sigmoid())
+
+
+def gated_linear_attention(q, k, v, gk, **_):
+    return naive_recurrent_gla(q, k, v, gk)
+
+
+for module in (delta_net, gated_deltanet, kda):
+    module.ShortConvolution.forward = short_convolution
+    module.FusedRMSNormGated.forward = gated_rms_norm
+delta_net.RMSNorm.forward = rms_norm
+gated_deltanet.causal_conv1d = causal_conv1d
+delta_net.fused_recurrent_delta_rule = delta_rule
+gated_deltanet.chunk_gated_delta_rule = gated_delta_rule
+kda.chunk_kda = kimi_delta_attention
+hgrn2.fused_recurrent_gla = gated_linear_attention
+hgrn2.rms_norm_linear = rms_norm_linear
+hgrn2.swish = F.silu
+mamba2.RMSNormGated.forward = mamba_norm
+mamba2.ACT2FN = {"silu": F.silu}
+
+
+# ---- The layers --------------------------------------------------------------
+
+LAYERS = {
+    "deltanet": lambda: delta_net.DeltaNet(
+        hidden_size=HIDDEN, num_heads=2, norm_eps=EPSILON),
+    "gated_deltanet": lambda: gated_deltanet.GatedDeltaNet(
+        hidden_size=HIDDEN, head_dim=4, num_heads=1, num_v_heads=2, expand_v=1,
+        norm_eps=EPSILON),
+    "kda": lambda: kda.KimiDeltaAttention(
+        hidden_size=HIDDEN, head_dim=4, num_heads=2, norm_eps=EPSILON),
+    "hgrn2": lambda: hgrn2.HGRN2Attention(
+        hidden_size=HIDDEN, expand_ratio=4, norm_eps=EPSILON),
+    "mamba2": lambda: mamba2.Mamba2(
+        hidden_size=HIDDEN, head_dim=4, state_size=6, use_conv_bias=False,
+        norm_eps=EPSILON, chunk_size=8),
+}
+
+
+def write(name, layer):
+    parameters = dict(layer.named_parameters())
+    with torch.no_grad():
+        for parameter, x in parameters.items():
+            x.copy_(values(seed_of(parameter), *x.shape))
+    x = (2 * values(1, 1, TOKENS, HIDDEN)).requires_grad_()
+    y = layer(x)[0]
+    (y * values(2, 1, TOKENS, HIDDEN)).sum().backward()
+    tensors = {"y": y, "d_x": x.grad}
+    tensors.update((p, value.grad) for p, value in parameters.items())
+    path = pathlib.Path(__file__).parent / f"linear_layer_{name}.txt"
+    with path.open("w") as file:
+        for tensor, numbers in tensors.items():
+            flat = numbers.detach().flatten().tolist()
+            file.write(f"{tensor} {' '.join(f'{n:.7g}' for n in flat)}\n")
+
+
+if __name__ == "__main__":
+    for name, make in LAYERS.items():
+        write(name, make())

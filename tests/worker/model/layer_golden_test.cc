@@ -1,0 +1,218 @@
+// Whole linear attention layers against numbers that another implementation
+// made: the layers of flash-linear-attention on PyTorch, forward and by
+// autograd (tests/golden/linear_layers.py). They are float32, so they are
+// compared at 1e-5.
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <numeric>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "common/base/status_macros.h"
+#include "gtest/gtest.h"
+#include "tests/support/model_gang/model_gang.h"
+#include "worker/model/linear_attention_layer.h"
+
+namespace longspan::testing {
+namespace {
+
+using kernels::BackendKind;
+using kernels::DType;
+using kernels::TensorView;
+using worker::RowRange;
+
+constexpr int64_t kTokens = 20;
+constexpr int64_t kHidden = 8;
+constexpr double kTolerance = 1e-5;
+const std::string kPrefix = "model.layers.0.attn.";
+
+using Golden = std::map<std::string, std::vector<double>>;
+
+// Lines of a name and its numbers.
+Golden ReadGolden(const std::string& name) {
+  const char* root = std::getenv("LONGSPAN_SOURCE_DIR");
+  const std::string path = std::string(root == nullptr ? "." : root) +
+                           "/tests/golden/linear_layer_" + name + ".txt";
+  std::ifstream file(path);
+  EXPECT_TRUE(file.is_open()) << path;
+  Golden golden;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string tensor;
+    words >> tensor;
+    for (double x = 0.0; words >> x;) golden[tensor].push_back(x);
+  }
+  return golden;
+}
+
+// `values` and `seed_of` of the generator.
+std::vector<double> Values(int64_t seed, int64_t count, double factor) {
+  std::vector<double> values(count);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t unit = (31 * i * i + 7919 * i + 104729 * seed) % 10007;
+    values[i] = factor * static_cast<float>(unit / 10007.0 - 0.5);
+  }
+  return values;
+}
+int64_t SeedOf(const std::string& name) {
+  return std::accumulate(name.begin(), name.end(), int64_t{0});
+}
+
+void Store(const std::vector<double>& values, int64_t offset, TensorView out) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (out.dtype() == DType::kF64) {
+      out.data_as<double>()[offset + i] = values[i];
+    } else {
+      out.data_as<float>()[offset + i] = static_cast<float>(values[i]);
+    }
+  }
+}
+
+void FillParameters(worker::Parameters& parameters) {
+  for (const ParameterInfo& info : parameters.layout().parameters) {
+    if (info.name.rfind(kPrefix, 0) != 0) continue;
+    const int64_t seed = SeedOf(info.name.substr(kPrefix.size()));
+    Store(Values(seed, info.count, 1), info.offset, parameters.values());
+  }
+}
+
+double RelativeRms(const std::vector<double>& actual,
+                   const std::vector<double>& expected) {
+  double error = 0, size = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    error += (actual[i] - expected[i]) * (actual[i] - expected[i]);
+    size += expected[i] * expected[i];
+  }
+  return std::sqrt(error / size);
+}
+
+// The layer alone, forward and backward.
+absl::Status RunLayer(RankFixture& rank, const ModelSpec& spec,
+                      Golden& results) {
+  const worker::RankContext& context = rank.context();
+  worker::LinearAttentionLayer layer(spec, 0, rank.parameters());
+  ASSIGN_OR_RETURN(const auto shard,
+                   worker::SequenceShard::Split({.tokens = kTokens}, 1, 0));
+  std::vector<int64_t> positions(kTokens);
+  std::iota(positions.begin(), positions.end(), 0);
+  const worker::LayerPass pass = {
+      &shard, TensorView(positions.data(), DType::kI64, {kTokens}), false};
+  const RowRange rows = {0, kTokens};
+  const auto take = [&](const char* name) {
+    return context.arena->Allocate(name, context.dtype, {kTokens, kHidden});
+  };
+  const TensorView x = take("x"), y = take("y"), d_y = take("d_y");
+  const TensorView d_x = take("d_x");
+  Store(Values(1, kTokens * kHidden, 2), 0, x);
+  Store(Values(2, kTokens * kHidden, 1), 0, d_y);
+  Store(std::vector<double>(kTokens * kHidden), 0, y);
+  worker::MixerTape tape = layer.AllocateTape(context, pass);
+  RETURN_IF_ERROR(layer.Prepare(context, pass, nullptr, tape));
+  RETURN_IF_ERROR(layer.Project(context, pass, rows, x, tape));
+  RETURN_IF_ERROR(layer.Mix(context, pass, nullptr, tape));
+  RETURN_IF_ERROR(layer.Output(context, rows, tape, y));
+  worker::MixerGradients d = layer.AllocateGradients(context, pass);
+  RETURN_IF_ERROR(layer.OutputBackward(context, rows, d_y, tape, d));
+  RETURN_IF_ERROR(layer.MixBackward(context, pass, tape, d));
+  RETURN_IF_ERROR(layer.ProjectBackward(context, rows, x, tape, d, d_x));
+  results["y"] = ToDoubles(y);
+  results["d_x"] = ToDoubles(d_x);
+  return absl::OkStatus();
+}
+
+struct LayerCase {
+  std::string name;
+  LinearAttentionSpec linear;
+};
+
+ModelSpec SpecOf(const LinearAttentionSpec& linear) {
+  ModelSpec spec;
+  spec.vocabulary_size = 5;
+  spec.hidden_size = kHidden;
+  spec.layer_count = 1;
+  spec.layer_pattern = "L";
+  spec.linear = linear;
+  spec.norm_epsilon = 1e-5;
+  return ResolveDefaults(spec);
+}
+
+class LayerGoldenTest : public ::testing::TestWithParam<LayerCase> {
+ protected:
+  void Check(BackendKind backend, DType dtype) {
+    SCOPED_TRACE(DTypeName(dtype));
+    GangCase c = MakeGangCase(SpecOf(GetParam().linear), 1, kTokens);
+    c.backend = backend;
+    c.dtype = dtype;
+    RankFixture rank(c, nullptr, 1 << 20, true);
+    FillParameters(rank.parameters());
+    ASSERT_TRUE(rank.parameters().ZeroGradients().ok());
+    Golden results;
+    const absl::Status status = RunLayer(rank, c.spec, results);
+    ASSERT_TRUE(status.ok()) << status;
+    const std::vector<double> gradients =
+        ToDoubles(rank.parameters().gradients());
+    for (const ParameterInfo& info : rank.parameters().layout().parameters) {
+      if (info.name.rfind(kPrefix, 0) != 0) continue;
+      const auto begin = gradients.begin() + info.offset;
+      results[info.name.substr(kPrefix.size())].assign(begin,
+                                                       begin + info.count);
+    }
+    Compare(results, ReadGolden(GetParam().name));
+  }
+
+  // The same tensors on both sides, the names of the parameters included.
+  static void Compare(const Golden& results, const Golden& golden) {
+    EXPECT_EQ(results.size(), golden.size());
+    for (const auto& [name, expected] : golden) {
+      const auto actual = results.find(name);
+      ASSERT_NE(actual, results.end()) << name;
+      ASSERT_EQ(actual->second.size(), expected.size()) << name;
+      EXPECT_LE(RelativeRms(actual->second, expected), kTolerance) << name;
+    }
+  }
+};
+
+TEST_P(LayerGoldenTest, Reference) {
+  Check(BackendKind::kReference, DType::kF64);
+}
+
+TEST_P(LayerGoldenTest, Cpu) {
+  Check(BackendKind::kCpu, DType::kF32);
+  Check(BackendKind::kCpu, DType::kF64);
+}
+
+std::vector<LayerCase> Cases() {
+  LinearAttentionSpec two;
+  two.heads = 2;
+  two.key_dim = 4;
+  two.value_dim = 4;
+  two.output_gate = false;
+  const auto with = [](LinearAttentionSpec linear, LinearMixer mixer) {
+    linear.mixer = mixer;
+    return linear;
+  };
+  LinearAttentionSpec grouped = two;
+  grouped.key_heads = 1;
+  grouped.output_gate = true;
+  LinearAttentionSpec bare = two;
+  bare.short_convolution = 0;
+  LinearAttentionSpec wide = two;
+  wide.heads = 4;
+  wide.key_heads = 1;
+  wide.key_dim = 6;
+  return {{"deltanet", with(two, LinearMixer::kDeltaNet)},
+          {"gated_deltanet", with(grouped, LinearMixer::kGatedDeltaNet)},
+          {"kda", with(two, LinearMixer::kKda)},
+          {"hgrn2", with(bare, LinearMixer::kHgrn2)},
+          {"mamba2", with(wide, LinearMixer::kMamba2)}};
+}
+
+INSTANTIATE_TEST_SUITE_P(FlashLinearAttention, LayerGoldenTest,
+                         ::testing::ValuesIn(Cases()),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace longspan::testing
