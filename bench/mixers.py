@@ -33,6 +33,9 @@ MIXERS = {
     "lawcat": CONVOLVED,
     "deltanet": GATED,
     "gated_deltanet": GATED,
+    "kda": CONVOLVED,
+    "hgrn2": CONVOLVED,
+    "mamba2": "key_dim: 16, value_dim: 16, " + CONVOLVED,
 }
 
 
