@@ -23,13 +23,16 @@ import pathlib
 
 import torch
 import torch.nn.functional as F
-from fla.layers import delta_net, gated_deltanet, hgrn2, kda, mamba2
+from fla.layers import (
+    delta_net, gated_deltanet, gla, hgrn2, kda, linear_attn, mamba2, simple_gla)
 from fla.modules.layernorm_gated import rms_norm_ref
 from fla.ops.delta_rule.naive import delta_rule_recurrence
 from fla.ops.gated_delta_rule.naive import naive_recurrent_gated_delta_rule
 from fla.ops.gla.naive import naive_recurrent_gla
 from fla.ops.kda.gate import naive_kda_gate
 from fla.ops.kda.naive import naive_recurrent_kda
+from fla.ops.linear_attn.naive import naive_recurrent_linear_attn
+from fla.ops.simple_gla.naive import naive_recurrent_simple_gla
 
 TOKENS, HIDDEN, EPSILON = 20, 8, 1e-5
 
@@ -108,15 +111,27 @@ def gated_linear_attention(q, k, v, gk, **_):
     return naive_recurrent_gla(q, k, v, gk)
 
 
-for module in (delta_net, gated_deltanet, kda):
-    module.ShortConvolution.forward = short_convolution
-    module.FusedRMSNormGated.forward = gated_rms_norm
+def simple_gated_linear_attention(q, k, v, g, **_):
+    return naive_recurrent_simple_gla(q, k, v, g)
+
+
+def plain_linear_attention(q, k, v, normalize=False, **_):
+    return naive_recurrent_linear_attn(q, k, v, normalize=normalize)
+
+
+# Classes that the layers' modules share.
+delta_net.ShortConvolution.forward = short_convolution
+delta_net.FusedRMSNormGated.forward = gated_rms_norm
 delta_net.RMSNorm.forward = rms_norm
 gated_deltanet.causal_conv1d = causal_conv1d
 delta_net.fused_recurrent_delta_rule = delta_rule
 gated_deltanet.chunk_gated_delta_rule = gated_delta_rule
 kda.chunk_kda = kimi_delta_attention
 hgrn2.fused_recurrent_gla = gated_linear_attention
+gla.fused_recurrent_gla = gated_linear_attention
+simple_gla.chunk_simple_gla = simple_gated_linear_attention
+simple_gla.fused_recurrent_simple_gla = simple_gated_linear_attention
+linear_attn.chunk_linear_attn = plain_linear_attention
 hgrn2.rms_norm_linear = rms_norm_linear
 hgrn2.swish = F.silu
 mamba2.RMSNormGated.forward = mamba_norm
@@ -126,6 +141,14 @@ mamba2.ACT2FN = {"silu": F.silu}
 # ---- The layers --------------------------------------------------------------
 
 LAYERS = {
+    "basic": lambda: linear_attn.LinearAttention(
+        hidden_size=HIDDEN, num_heads=2, feature_map="elementwise_product",
+        norm_eps=EPSILON),
+    "simple_gla": lambda: simple_gla.SimpleGatedLinearAttention(
+        hidden_size=HIDDEN, num_heads=2, norm_eps=EPSILON),
+    "gla": lambda: gla.GatedLinearAttention(
+        hidden_size=HIDDEN, num_heads=2, expand_k=1.0, use_short_conv=True,
+        norm_eps=EPSILON),
     "deltanet": lambda: delta_net.DeltaNet(
         hidden_size=HIDDEN, num_heads=2, norm_eps=EPSILON),
     "gated_deltanet": lambda: gated_deltanet.GatedDeltaNet(

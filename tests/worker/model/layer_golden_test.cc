@@ -203,7 +203,14 @@ std::vector<LayerCase> Cases() {
   wide.heads = 4;
   wide.key_heads = 1;
   wide.key_dim = 6;
-  return {{"deltanet", with(two, LinearMixer::kDeltaNet)},
+  LinearAttentionSpec gated = two;
+  gated.output_gate = true;
+  LinearAttentionSpec mapped = bare;
+  mapped.feature_map = FeatureMap::kHadamard;
+  return {{"basic", with(mapped, LinearMixer::kBasic)},
+          {"simple_gla", with(gated, LinearMixer::kSimpleGla)},
+          {"gla", with(gated, LinearMixer::kGla)},
+          {"deltanet", with(two, LinearMixer::kDeltaNet)},
           {"gated_deltanet", with(grouped, LinearMixer::kGatedDeltaNet)},
           {"kda", with(two, LinearMixer::kKda)},
           {"hgrn2", with(bare, LinearMixer::kHgrn2)},
