@@ -77,15 +77,14 @@ class LinearAttentionGradient
   void Check(LinearAttention& op, BackendKind backend) {
     const LinearAttentionProblem problem(GetParam(), DType::kF64);
     CpuStream stream(1);
-    const auto run = [&] {
-      return problem.Run(op, stream, backend, 1, Passes::kOne);
-    };
     const auto loss = [&] {
-      const LinearAttentionResults r = run();
+      const LinearAttentionResults r =
+          problem.RunOutputs(op, stream, backend, 1);
       return Dot(r.o, ToDoubles(problem.d_o())) +
              Dot(r.final_state, ToDoubles(problem.d_final_state()));
     };
-    const LinearAttentionResults gradients = run();
+    const LinearAttentionResults gradients =
+        problem.Run(op, stream, backend, 1, Passes::kOne);
     ExpectGradient(problem.q(), gradients.d_q, loss, "d_q");
     ExpectGradient(problem.k(), gradients.d_k, loss, "d_k");
     ExpectGradient(problem.v(), gradients.d_v, loss, "d_v");

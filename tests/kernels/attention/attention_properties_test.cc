@@ -33,6 +33,28 @@ LinearAttentionCase Linear(int64_t batch, int64_t tokens, int64_t heads,
   return c;
 }
 
+// Every transition, and the delta rule with each of its decays.
+std::vector<LinearAttentionCase> EveryTransition(int64_t batch, int64_t tokens,
+                                                 int64_t heads, int64_t dim) {
+  std::vector<LinearAttentionCase> cases;
+  for (Transition transition : {Transition::kIdentity, Transition::kConstant,
+                                Transition::kScalar, Transition::kVector}) {
+    cases.push_back(Linear(batch, tokens, heads, dim, transition));
+  }
+  for (Transition decay :
+       {Transition::kIdentity, Transition::kScalar, Transition::kVector}) {
+    cases.push_back(Linear(batch, tokens, heads, dim, Transition::kDense));
+    cases.back().dense_decay = decay;
+  }
+  return cases;
+}
+
+std::string NameOf(const LinearAttentionCase& c) {
+  return "transition " + std::to_string(static_cast<int>(c.transition)) +
+         ", decay of the delta rule " +
+         std::to_string(static_cast<int>(c.dense_decay));
+}
+
 SoftmaxAttentionCase Softmax(int64_t tokens, int64_t dim, AttentionMask mask,
                              int64_t window) {
   SoftmaxAttentionCase c;
@@ -64,11 +86,10 @@ TEST(LinearAttentionCausality, ChangingATokenLeavesEarlierOutputsAlone) {
   const auto op = CreateCpuLinearAttention();
   CpuStream stream(1);
   for (DType dtype : {DType::kF32, DType::kF64}) {
-    for (Transition transition : {Transition::kIdentity, Transition::kConstant,
-                                  Transition::kScalar, Transition::kVector}) {
-      const LinearAttentionCase c = Linear(1, kTokens, 2, 16, transition);
+    for (const LinearAttentionCase& c : EveryTransition(1, kTokens, 2, 16)) {
+      SCOPED_TRACE(NameOf(c));
       const auto run = [&](const LinearAttentionProblem& problem) {
-        return problem.Run(*op, stream, BackendKind::kCpu, 1, Passes::kOne).o;
+        return problem.RunOutputs(*op, stream, BackendKind::kCpu, 1).o;
       };
       const std::vector<double> expected =
           run(LinearAttentionProblem(c, dtype));
@@ -138,7 +159,8 @@ TEST(SoftmaxAttentionCausality, ChangingATokenLeavesEarlierOutputsAlone) {
 TEST(LinearAttentionDeterminism, ThreadsChangeNoBit) {
   const auto op = CreateCpuLinearAttention();
   for (const LinearAttentionCase& c :
-       {Linear(1, 200, 1, 16, Transition::kScalar),
+       {Linear(2, 70, 3, 16, Transition::kIdentity),
+        Linear(1, 200, 1, 16, Transition::kScalar),
         Linear(1, 100, 5, 32, Transition::kScalar),
         Linear(3, 70, 3, 16, Transition::kConstant),
         Linear(1, 150, 3, 48, Transition::kVector),
@@ -154,6 +176,8 @@ TEST(LinearAttentionDeterminism, ThreadsChangeNoBit) {
       EXPECT_EQ(actual.o, expected.o);
       EXPECT_EQ(actual.final_state, expected.final_state);
       EXPECT_EQ(actual.summary_state, expected.summary_state);
+      EXPECT_EQ(actual.summary_log_decay, expected.summary_log_decay);
+      EXPECT_EQ(actual.summary_transition, expected.summary_transition);
       EXPECT_EQ(actual.d_summary_state, expected.d_summary_state);
       EXPECT_EQ(actual.d_q, expected.d_q);
       EXPECT_EQ(actual.d_k, expected.d_k);
@@ -168,9 +192,8 @@ TEST(LinearAttentionDeterminism, ThreadsChangeNoBit) {
 // Decoding token by token continues from the state as a longer sequence does.
 TEST(LinearAttentionDecode, ContinuesASequence) {
   CpuStream stream(2);
-  for (Transition transition : {Transition::kIdentity, Transition::kConstant,
-                                Transition::kScalar, Transition::kVector}) {
-    const LinearAttentionCase c = Linear(3, 5, 2, 24, transition);
+  for (const LinearAttentionCase& c : EveryTransition(3, 5, 2, 24)) {
+    SCOPED_TRACE(NameOf(c));
     const LinearAttentionProblem problem(c, DType::kF64);
     const auto whole = problem.Run(*CreateReferenceLinearAttention(), stream,
                                    BackendKind::kReference, 1, Passes::kOne);

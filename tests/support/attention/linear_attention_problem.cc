@@ -198,15 +198,15 @@ LinearAttentionSummary LinearAttentionProblem::SummaryOf(
   return {state, decay, {}};
 }
 
-void LinearAttentionProblem::RunForward(LinearAttention& op, Stream& stream,
+void LinearAttentionProblem::AddSummary(LinearAttention& op, Stream& stream,
                                         BackendKind backend, int threads,
-                                        Passes passes,
                                         LinearAttentionResults& results) const {
   const LinearAttentionCase& c = case_;
   HostTensor state(sum_dtype_, {c.batch, c.heads, c.key_dim, c.value_dim});
   HostTensor decay = SummaryDecays(1);
-  HostTensor workspace = HostTensor::Workspace(LinearAttentionWorkspaceBytes(
-      Stage::kSummarise, shape(), backend, threads));
+  const HostTensor workspace =
+      HostTensor::Workspace(LinearAttentionWorkspaceBytes(
+          Stage::kSummarise, shape(), backend, threads));
   LONGSPAN_CHECK_OK(
       op.Summarise(inputs_, SummaryOf(state.view(), decay.view().Select(0, 0)),
                    workspace.view(), stream));
@@ -214,12 +214,19 @@ void LinearAttentionProblem::RunForward(LinearAttention& op, Stream& stream,
   (c.transition == Transition::kDense ? results.summary_transition
                                       : results.summary_log_decay) =
       decay.ToDoubles();
+}
 
+void LinearAttentionProblem::AddOutputs(LinearAttention& op, Stream& stream,
+                                        BackendKind backend, int threads,
+                                        Passes passes,
+                                        LinearAttentionResults& results) const {
+  const LinearAttentionCase& c = case_;
   HostTensor o(dtype_, {c.batch, c.tokens, c.heads, c.value_dim});
   HostTensor final_state(sum_dtype_,
                          {c.batch, c.heads, c.key_dim, c.value_dim});
-  workspace = HostTensor::Workspace(LinearAttentionWorkspaceBytes(
-      Stage::kOutputs, shape(), backend, threads));
+  const HostTensor workspace =
+      HostTensor::Workspace(LinearAttentionWorkspaceBytes(
+          Stage::kOutputs, shape(), backend, threads));
   const auto run = [&](ChunkTerms terms) {
     LONGSPAN_CHECK_OK(op.Outputs(inputs_, initial_state(), terms,
                                  {o.view(), final_state.view()},
@@ -235,7 +242,7 @@ void LinearAttentionProblem::RunForward(LinearAttention& op, Stream& stream,
   results.final_state = final_state.ToDoubles();
 }
 
-void LinearAttentionProblem::RunBackward(
+void LinearAttentionProblem::AddBackward(
     LinearAttention& op, Stream& stream, BackendKind backend, int threads,
     Passes passes, LinearAttentionResults& results) const {
   const LinearAttentionCase& c = case_;
@@ -276,14 +283,24 @@ void LinearAttentionProblem::RunBackward(
   results.d_initial_state = d_initial.ToDoubles();
 }
 
+LinearAttentionResults LinearAttentionProblem::RunOutputs(LinearAttention& op,
+                                                          Stream& stream,
+                                                          BackendKind backend,
+                                                          int threads) const {
+  LinearAttentionResults results;
+  AddOutputs(op, stream, backend, threads, Passes::kOne, results);
+  return results;
+}
+
 LinearAttentionResults LinearAttentionProblem::Run(LinearAttention& op,
                                                    Stream& stream,
                                                    BackendKind backend,
                                                    int threads,
                                                    Passes passes) const {
   LinearAttentionResults results;
-  RunForward(op, stream, backend, threads, passes, results);
-  RunBackward(op, stream, backend, threads, passes, results);
+  AddSummary(op, stream, backend, threads, results);
+  AddOutputs(op, stream, backend, threads, passes, results);
+  AddBackward(op, stream, backend, threads, passes, results);
   return results;
 }
 

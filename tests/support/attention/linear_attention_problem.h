@@ -72,11 +72,17 @@ class LinearAttentionProblem {
                              BackendKind backend, int threads,
                              Passes passes) const;
 
+  // The outputs and the final state alone, in one pass.
+  LinearAttentionResults RunOutputs(LinearAttention& op, Stream& stream,
+                                    BackendKind backend, int threads) const;
+
  private:
-  void RunForward(LinearAttention& op, Stream& stream, BackendKind backend,
+  void AddSummary(LinearAttention& op, Stream& stream, BackendKind backend,
+                  int threads, LinearAttentionResults& results) const;
+  void AddOutputs(LinearAttention& op, Stream& stream, BackendKind backend,
                   int threads, Passes passes,
                   LinearAttentionResults& results) const;
-  void RunBackward(LinearAttention& op, Stream& stream, BackendKind backend,
+  void AddBackward(LinearAttention& op, Stream& stream, BackendKind backend,
                    int threads, Passes passes,
                    LinearAttentionResults& results) const;
 
