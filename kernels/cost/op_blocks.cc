@@ -30,6 +30,11 @@ int64_t RowSumBlocks(int64_t rows) {
   return std::clamp<int64_t>(CeilDivide(rows, 64), 1, 64);
 }
 
+int64_t RowSumBytes(int64_t rows, int64_t numbers, int64_t element_bytes) {
+  return RoundUpTo64(RowSumBlocks(rows) * numbers *
+                     (static_cast<int64_t>(sizeof(double)) + element_bytes));
+}
+
 int64_t CrossEntropyWorkspaceBytes(int64_t rows, int64_t hidden_size,
                                    int64_t vocabulary, int64_t element_bytes,
                                    BackendKind backend, int threads) {
@@ -56,7 +61,7 @@ int64_t RmsNormBackwardWorkspaceBytes(int64_t rows, int64_t size,
     return RoundUpTo64(PlanCudaNormBackward(rows, size).blocks * size *
                        static_cast<int64_t>(sizeof(float)));
   }
-  return RoundUpTo64(RowSumBlocks(rows) * size * element_bytes);
+  return RowSumBytes(rows, size, element_bytes);
 }
 
 int64_t ShortConvolutionBackwardWorkspaceBytes(
@@ -78,7 +83,7 @@ int64_t FeatureMapBackwardWorkspaceBytes(int64_t rows, int64_t parameters,
                                          int64_t element_bytes,
                                          BackendKind backend) {
   if (backend != BackendKind::kCpu) return 0;
-  return RoundUpTo64(RowSumBlocks(rows) * parameters * element_bytes);
+  return RowSumBytes(rows, parameters, element_bytes);
 }
 
 int64_t SumOfSquaresWorkspaceBytes(int64_t total_elements, BackendKind backend,

@@ -15,6 +15,13 @@ int64_t CrossEntropySlabRows(int64_t rows, int64_t vocabulary,
 // most 64 of them.
 int64_t RowSumBlocks(int64_t rows);
 
+// Rows of such a block that are summed in the operands' type; longer sums are
+// of those, in double.
+inline constexpr int64_t kSumRows = 256;
+
+// Workspace of `numbers` sums over rows (kernels/cpu/row_sums.h).
+int64_t RowSumBytes(int64_t rows, int64_t numbers, int64_t element_bytes);
+
 // Elements per partial sum of SumOfSquares.
 inline constexpr int64_t kSquareBlock = 16384;
 

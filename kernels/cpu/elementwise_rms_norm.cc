@@ -1,14 +1,11 @@
-#include <algorithm>
-
 #include "common/base/status_macros.h"
 #include "kernels/api/elementwise_operands.h"
 #include "kernels/api/operand_check.h"
-#include "kernels/cost/matmul_tiles.h"
-#include "kernels/cost/op_blocks.h"
 #include "kernels/cost/workspace.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/op_kernels.h"
+#include "kernels/cpu/row_sums.h"
 #include "kernels/cpu/work_split.h"
 
 namespace longspan::kernels {
@@ -69,32 +66,19 @@ void Forward(const RmsNormInputs& inputs, TensorView y, TensorView rstd,
             });
 }
 
-// Each block of rows sums its own d_weight; blocks are added in order.
 template <typename T>
 void Backward(const RmsNormInputs& inputs, ConstTensorView rstd,
               ConstTensorView d_y, const RmsNormGradients& gradients,
-              T* partial_sums, ThreadPool& pool) {
-  const int64_t rows = inputs.x.size(0);
-  const int64_t size = inputs.weight.size(0);
-  const int64_t blocks = RowSumBlocks(rows);
+              TensorView workspace, ThreadPool& pool) {
   const auto kernel = RowKernelsOf<T>().rms_norm_backward;
-  pool.ParallelFor(blocks, [&](int64_t block, int) {
-    T* sums = partial_sums + block * size;
-    std::fill_n(sums, size, T{0});
-    const int64_t end = PartBegin(rows, blocks, block + 1);
-    for (int64_t m = PartBegin(rows, blocks, block); m < end; ++m) {
+  const RowSums<T> sums(inputs.x.size(0), inputs.weight.size(0), workspace);
+  sums.Sum(pool, [&](int64_t begin, int64_t end, T* d_weight) {
+    for (int64_t m = begin; m < end; ++m) {
       kernel(RowAt<T>(inputs, m),
-             GradientRowAt<T>(gradients, rstd, d_y, m, sums));
+             GradientRowAt<T>(gradients, rstd, d_y, m, d_weight));
     }
   });
-  T* d_weight = gradients.d_weight.data_as<T>();
-  for (int64_t i = 0; i < size; ++i) {
-    double sum = 0.0;
-    for (int64_t block = 0; block < blocks; ++block) {
-      sum += partial_sums[block * size + i];
-    }
-    d_weight[i] = static_cast<T>(d_weight[i] + sum);
-  }
+  sums.AddTo(0, gradients.d_weight);
 }
 
 }  // namespace
@@ -122,11 +106,9 @@ absl::Status CpuElementwise::RmsNormBackward(
   RETURN_IF_ERROR(check.Workspace(workspace, bytes).status());
   ThreadPool& pool = CpuStream::PoolOf(stream);
   if (d_y.dtype() == DType::kF32) {
-    Backward<float>(inputs, rstd, d_y, gradients,
-                    static_cast<float*>(workspace.data()), pool);
+    Backward<float>(inputs, rstd, d_y, gradients, workspace, pool);
   } else {
-    Backward<double>(inputs, rstd, d_y, gradients,
-                     static_cast<double*>(workspace.data()), pool);
+    Backward<double>(inputs, rstd, d_y, gradients, workspace, pool);
   }
   return absl::OkStatus();
 }

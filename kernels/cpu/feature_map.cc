@@ -5,12 +5,11 @@
 
 #include "common/base/status_macros.h"
 #include "kernels/api/feature_map_operands.h"
-#include "kernels/cost/matmul_tiles.h"
-#include "kernels/cost/op_blocks.h"
 #include "kernels/cost/workspace.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/cpu/feature_map_kernels.h"
+#include "kernels/cpu/row_sums.h"
 #include "kernels/cpu/work_split.h"
 
 namespace longspan::kernels {
@@ -83,7 +82,7 @@ void MapHeads(const FeatureMapInputs& inputs, TensorView y, ThreadPool& pool) {
   });
 }
 
-// The parameters' places in a block's sums: weight, bias and the second pair
+// The parameters' places in a run's sums: weight, bias and the second pair
 // one after the other.
 template <typename T>
 FeatureMapSums<T> SumsAt(const FeatureMapInputs& inputs, T* data) {
@@ -101,38 +100,30 @@ FeatureMapSums<T> SumsAt(const FeatureMapInputs& inputs, T* data) {
   return sums;
 }
 
-// gradient += the sums of all blocks, in order.
+// Adds the sums to the gradients, which lie in the same order.
 template <typename T>
-void AddBlocks(const T* sums, int64_t blocks, int64_t stride,
-               TensorView gradient) {
-  if (gradient.is_null()) return;
-  T* to = gradient.data_as<T>();
-  for (int64_t i = 0; i < gradient.element_count(); ++i) {
-    double sum = 0.0;
-    for (int64_t block = 0; block < blocks; ++block) {
-      sum += sums[block * stride + i];
-    }
-    to[i] = static_cast<T>(to[i] + sum);
+void AddSums(const RowSums<T>& sums, const FeatureMapGradients& d) {
+  int64_t first = 0;
+  for (const TensorView& gradient :
+       {d.d_weight, d.d_bias, d.d_second_weight, d.d_second_bias}) {
+    if (gradient.is_null()) continue;
+    sums.AddTo(first, gradient);
+    first += gradient.element_count();
   }
 }
 
 template <typename T>
 void MapHeadsBackward(const FeatureMapInputs& inputs, ConstTensorView d_y,
-                      const FeatureMapGradients& d, T* partial_sums,
+                      const FeatureMapGradients& d, TensorView workspace,
                       ThreadPool& pool) {
   const FeatureMapRowKernels<T>& kernels = RowKernels<T>();
-  const int64_t total = d_y.size(0) * d_y.size(1);
-  const int64_t blocks = RowSumBlocks(total);
-  const int64_t parameters = FeatureMapParameterCount(inputs);
-  pool.ParallelFor(blocks, [&](int64_t block, int) {
-    T* sums = partial_sums + block * parameters;
-    std::fill_n(sums, parameters, T{0});
+  const RowSums<T> sums(d_y.size(0) * d_y.size(1),
+                        FeatureMapParameterCount(inputs), workspace);
+  sums.Sum(pool, [&](int64_t begin, int64_t end, T* parameters) {
     FeatureMapRows<T> rows = RowsOf<T>(inputs, d_y.size(2));
     const T* d_out[kMaxFeatureLanes] = {};
     T* d_in[kMaxFeatureLanes] = {};
-    const int64_t end = PartBegin(total, blocks, block + 1);
-    for (int64_t row = PartBegin(total, blocks, block); row < end;
-         row += kernels.lanes) {
+    for (int64_t row = begin; row < end; row += kernels.lanes) {
       rows.count =
           static_cast<int>(std::min<int64_t>(kernels.lanes, end - row));
       for (int lane = 0; lane < rows.count; ++lane) {
@@ -140,14 +131,10 @@ void MapHeadsBackward(const FeatureMapInputs& inputs, ConstTensorView d_y,
         d_out[lane] = HeadAt<T>(d_y, row + lane);
         d_in[lane] = HeadAt<T>(d.d_x, row + lane);
       }
-      kernels.map_backward(rows, d_out, d_in, SumsAt(inputs, sums));
+      kernels.map_backward(rows, d_out, d_in, SumsAt(inputs, parameters));
     }
   });
-  const FeatureMapSums<T> first = SumsAt(inputs, partial_sums);
-  AddBlocks<T>(first.weight, blocks, parameters, d.d_weight);
-  AddBlocks<T>(first.bias, blocks, parameters, d.d_bias);
-  AddBlocks<T>(first.second_weight, blocks, parameters, d.d_second_weight);
-  AddBlocks<T>(first.second_bias, blocks, parameters, d.d_second_bias);
+  AddSums(sums, d);
 }
 
 // body(head of wide, head of narrow, Dv) for every head.
@@ -221,11 +208,9 @@ class CpuFeatureMaps : public FeatureMaps {
     RETURN_IF_ERROR(check.Workspace(workspace, bytes).status());
     ThreadPool& pool = CpuStream::PoolOf(stream);
     if (d_y.dtype() == DType::kF32) {
-      MapHeadsBackward(inputs, d_y, gradients,
-                       static_cast<float*>(workspace.data()), pool);
+      MapHeadsBackward<float>(inputs, d_y, gradients, workspace, pool);
     } else {
-      MapHeadsBackward(inputs, d_y, gradients,
-                       static_cast<double*>(workspace.data()), pool);
+      MapHeadsBackward<double>(inputs, d_y, gradients, workspace, pool);
     }
     return absl::OkStatus();
   }
