@@ -33,9 +33,18 @@ struct FeatureTile {
   }
 };
 
+// A NaN stays one.
 template <typename T>
 LONGSPAN_INLINE Vec<T> Positive(Vec<T> x) {
-  return x > Vec<T>{} ? x : Vec<T>{};
+  return x < Vec<T>{} ? Vec<T>{} : x;
+}
+
+// exp of any number, infinite where it overflows: Exp is for x <= 0 and stops
+// growing at kHighest.
+template <typename T>
+LONGSPAN_INLINE Vec<T> ExpOfAny(Vec<T> x) {
+  const Vec<T> root = Exp<T>(x * static_cast<T>(0.5));
+  return root * root;
 }
 
 // ---- Pieces ----------------------------------------------------------------
@@ -199,7 +208,7 @@ void Hedgehog(FeatureMapKind kind, int64_t hidden, FeatureTile<T>& y) {
     Softmax(y, 0, hidden);
     Softmax(y, hidden, 2 * hidden);
   } else {
-    for (int64_t i = 0; i < 2 * hidden; ++i) y[i] = Exp<T>(y[i]);
+    for (int64_t i = 0; i < 2 * hidden; ++i) y[i] = ExpOfAny<T>(y[i]);
   }
 }
 
@@ -261,7 +270,7 @@ void DpfpBackward(const FeatureMapRows<T>& rows, const FeatureTile<T>& x,
   }
   for (int64_t i = 0; i < rows.head_dim; ++i) {
     const Vec<T> d = d_z[i] - d_z[rows.head_dim + i];
-    d_x[i] = x[i] > Vec<T>{} ? d : Vec<T>{};
+    d_x[i] = x[i] <= Vec<T>{} ? Vec<T>{} : d;
   }
 }
 
@@ -390,7 +399,7 @@ void MapTileBackward(const FeatureMapRows<T>& rows, FeatureTile<T>& x,
       return;
     case FeatureMapKind::kRelu:
       for (int64_t i = 0; i < size; ++i) {
-        d_x[i] = x[i] > Vec<T>{} ? d_y[i] : Vec<T>{};
+        d_x[i] = x[i] <= Vec<T>{} ? Vec<T>{} : d_y[i];
       }
       return;
     case FeatureMapKind::kSoftmax:

@@ -293,7 +293,7 @@ Row DpfpBackward(const Row& x, const Row& d_y) {
     }
   }
   Row d_x = BothSignsBackward(1.0, d_z);
-  for (size_t i = 0; i < x.size(); ++i) d_x[i] = x[i] > 0 ? d_x[i] : 0.0;
+  for (size_t i = 0; i < x.size(); ++i) d_x[i] = x[i] <= 0 ? 0.0 : d_x[i];
   return d_x;
 }
 
@@ -349,7 +349,7 @@ Row MapRowBackward(const FeatureMapInputs& inputs, const Row& x, const Row& d_y,
         d_x[i] *= std::exp(std::min(x[i], 0.0));
       return d_x;
     case FeatureMapKind::kRelu:
-      for (size_t i = 0; i < x.size(); ++i) d_x[i] *= x[i] > 0 ? 1.0 : 0.0;
+      for (size_t i = 0; i < x.size(); ++i) d_x[i] = x[i] <= 0 ? 0.0 : d_x[i];
       return d_x;
     case FeatureMapKind::kSoftmax:
       return SoftmaxBackward(Softmax(x), d_y);

@@ -141,6 +141,103 @@ TEST_P(FeatureMapTest, RefusesWhatItCannotMap) {
   EXPECT_THAT(std::string(bare.message()), HasSubstr("weight is missing"));
 }
 
+// In f32 exp(88.5) is finite and exp(89) is not: features must not stop growing
+// between them, or a model that diverges looks as if it did not.
+TEST_P(FeatureMapTest, HedgehogExpOverflowsToInfinity) {
+  float x = 0.0f;
+  float one = 1.0f;
+  float y[2] = {};
+  FeatureMapInputs map = {.kind = FeatureMapKind::kHedgehogExp};
+  map.x = ConstTensorView(&x, DType::kF32, {1, 1, 1});
+  map.weight = ConstTensorView(&one, DType::kF32, {1, 1});
+  const auto features = [&](float value) {
+    x = value;
+    EXPECT_EQ(ops_.feature_maps->Map(map, TensorView(y, DType::kF32, {1, 1, 2}),
+                                     *ops_.stream),
+              absl::OkStatus());
+    return Numbers{y[0], y[1]};
+  };
+  const Numbers high = features(88.5f);
+  EXPECT_NEAR(high[0] / std::exp(88.5), 1, 1e-5);
+  EXPECT_NEAR(high[1] * std::exp(88.5), 1, 1e-5);
+  EXPECT_EQ(features(89.0f)[0], INFINITY);
+  EXPECT_EQ(features(-500.0f)[1], INFINITY);
+}
+
+class FeatureMapNanTest : public ::testing::TestWithParam<OpCase> {
+ protected:
+  // Which of `name`'s numbers that belong to head `head` are NaN.
+  static int64_t CountNans(const Operands& t, const std::string& name,
+                           int64_t head) {
+    const int64_t size = t[name].size(2);
+    const Numbers numbers = t.Values(name);
+    int64_t count = 0;
+    for (int64_t i = 0; i < size; ++i) {
+      count += std::isnan(numbers[head * size + i]) ? 1 : 0;
+    }
+    return count;
+  }
+
+  // Calls body(ops, operands) with every backend and type; the numbers of head
+  // 1 are above 0, where every map has a slope.
+  template <typename Body>
+  void ForEach(const Body& body) {
+    for (const bool cpu : {false, true}) {
+      for (const DType type : {DType::kF32, DType::kF64}) {
+        SCOPED_TRACE(std::string(cpu ? "cpu " : "reference ") +
+                     DTypeName(type));
+        OpSet ops = cpu ? CpuOps(1) : ReferenceOps();
+        Operands operands(GetParam().operands, type);
+        const int64_t size = operands["x"].size(2);
+        for (int64_t i = 0; i < size; ++i) {
+          operands.Set("x", size + i, 1.0 + 0.125 * static_cast<double>(i));
+        }
+        body(ops, operands);
+      }
+    }
+  }
+};
+
+TEST_P(FeatureMapNanTest, ANanOfTheInputStaysVisibleInItsHeadAlone) {
+  ForEach([&](OpSet& ops, Operands& t) {
+    t.Set("x", t["x"].size(2), NAN);
+    ASSERT_EQ(GetParam().forward(ops, t), absl::OkStatus());
+    EXPECT_GT(CountNans(t, "y", 1), 0);
+    EXPECT_EQ(CountNans(t, "y", 0), 0);
+    EXPECT_EQ(CountNans(t, "y", 2), 0);
+  });
+}
+
+TEST_P(FeatureMapNanTest, ANanOfTheGradientStaysVisibleInItsHeadAlone) {
+  ForEach([&](OpSet& ops, Operands& t) {
+    const int64_t size = t["d_y"].size(2);
+    for (int64_t i = 0; i < size; ++i) t.Set("d_y", size + i, NAN);
+    ASSERT_EQ(GetParam().backward(ops, t), absl::OkStatus());
+    EXPECT_EQ(CountNans(t, "d_x", 1), t["x"].size(2));
+    EXPECT_EQ(CountNans(t, "d_x", 0), 0);
+    EXPECT_EQ(CountNans(t, "d_x", 2), 0);
+  });
+}
+
+// With heads enough that one of them shares a vector with the others.
+std::vector<OpCase> MapsOfManyHeads() {
+  std::vector<OpCase> cases;
+  for (const OpCase& op : FeatureMapCases()) {
+    const bool map = op.name.rfind("FeatureMap_", 0) == 0;
+    if (map && op.operands[0].shape[0] * op.operands[0].shape[1] > 2) {
+      cases.push_back(op);
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Maps, FeatureMapNanTest,
+                         ::testing::ValuesIn(MapsOfManyHeads()),
+                         [](const auto& info) {
+                           return info.param.name + "_" +
+                                  std::to_string(info.index);
+                         });
+
 INSTANTIATE_TEST_SUITE_P(Backends, FeatureMapTest, ::testing::Bool(),
                          [](const auto& info) {
                            return std::string(info.param ? "cpu" : "reference");
