@@ -77,7 +77,8 @@ void CheckGradient(OperandCheck& check, const char* name, ConstTensorView d,
                    ConstTensorView parameter) {
   check.That(d.is_null() == parameter.is_null(),
              absl::StrCat(name, " needs to be given iff its parameter is"));
-  if (!parameter.is_null()) check.Like(name, d, parameter);
+  if (parameter.is_null()) return;
+  check.Like(name, d, parameter).Contiguous(name, d);
 }
 
 int64_t CountOf(ConstTensorView view) {

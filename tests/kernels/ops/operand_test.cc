@@ -214,9 +214,114 @@ std::vector<BadCall> ElementwiseCalls() {
   };
 }
 
+// Two heads of four numbers.
+FeatureMapInputs MapOf(FeatureMapKind kind, Memory& m) {
+  FeatureMapInputs inputs;
+  inputs.kind = kind;
+  inputs.x = m.F32({2, 1, 4});
+  return inputs;
+}
+
+// With weights of three rows.
+FeatureMapInputs HadamardOf(Memory& m) {
+  FeatureMapInputs inputs = MapOf(FeatureMapKind::kHadamard, m);
+  inputs.weight = inputs.second_weight = m.F32({3, 4});
+  return inputs;
+}
+
+absl::Status Map(OpSet& ops, const FeatureMapInputs& inputs, TensorView y) {
+  return ops.feature_maps->Map(inputs, y, *ops.stream);
+}
+
+absl::Status MapBackward(OpSet& ops, Memory& m, const FeatureMapInputs& inputs,
+                         ConstTensorView d_y, FeatureMapGradients gradients) {
+  gradients.d_x = m.F32({2, 1, 4});
+  return ops.feature_maps->MapBackward(inputs, d_y, gradients, m.F32({2048}),
+                                       *ops.stream);
+}
+
+std::vector<BadCall> FeatureMapCalls() {
+  using Kind = FeatureMapKind;
+  return {
+      {"MapWeightOfNoMatrix", "FeatureMap: relu has no weight and no bias",
+       [](OpSet& ops, Memory& m) {
+         FeatureMapInputs relu = MapOf(Kind::kRelu, m);
+         relu.weight = m.F32({4, 4});
+         return Map(ops, relu, m.F32({2, 1, 4}));
+       }},
+      {"MapQuadraticBias", "FeatureMap: bias is missing",
+       [](OpSet& ops, Memory& m) {
+         FeatureMapInputs quadratic = MapOf(Kind::kQuadratic, m);
+         quadratic.weight = m.F32({4});
+         return Map(ops, quadratic, m.F32({2, 1, 10}));
+       }},
+      {"MapEpsilon", "FeatureMap: epsilon is -1, needs to be at least 0",
+       [](OpSet& ops, Memory& m) {
+         FeatureMapInputs quadratic = MapOf(Kind::kQuadratic, m);
+         quadratic.weight = quadratic.bias = m.F32({4});
+         quadratic.epsilon = -1.0;
+         return Map(ops, quadratic, m.F32({2, 1, 10}));
+       }},
+      {"MapOneBiasOfTwo", "bias and second_bias need to be both given",
+       [](OpSet& ops, Memory& m) {
+         FeatureMapInputs hadamard = HadamardOf(m);
+         hadamard.bias = m.F32({3});
+         return Map(ops, hadamard, m.F32({2, 1, 3}));
+       }},
+      {"MapSecondWeight", "second_weight is f32[2, 4], needs f32[3, 4]",
+       [](OpSet& ops, Memory& m) {
+         FeatureMapInputs hadamard = HadamardOf(m);
+         hadamard.second_weight = m.F32({2, 4});
+         return Map(ops, hadamard, m.F32({2, 1, 3}));
+       }},
+      {"MapFeatures", "FeatureMap: y is f32[2, 1, 4], needs f32[2, 1, 3]",
+       [](OpSet& ops, Memory& m) {
+         return Map(ops, HadamardOf(m), m.F32({2, 1, 4}));
+       }},
+      {"MapGradientOfNothing", "d_weight needs to be given iff its parameter",
+       [](OpSet& ops, Memory& m) {
+         return MapBackward(ops, m, MapOf(Kind::kRelu, m), m.F32({2, 1, 4}),
+                            {.d_weight = m.F32({4, 4})});
+       }},
+      {"MapGradientMissing", "d_second_weight needs to be given iff its",
+       [](OpSet& ops, Memory& m) {
+         return MapBackward(ops, m, HadamardOf(m), m.F32({2, 1, 3}),
+                            {.d_weight = m.F32({3, 4})});
+       }},
+      {"MapGradientStrided",
+       "d_weight f32[3, 4] is strided, needs to be contiguous",
+       [](OpSet& ops, Memory& m) {
+         const TensorView strided = m.F32({3, 6}).Slice(1, 0, 4);
+         return MapBackward(
+             ops, m, HadamardOf(m), m.F32({2, 1, 3}),
+             {.d_weight = strided, .d_second_weight = m.F32({3, 4})});
+       }},
+      {"AppendOnesWidth",
+       "AppendOnes: wide is f32[2, 1, 4], needs f32[2, 1, 5]",
+       [](OpSet& ops, Memory& m) {
+         return ops.feature_maps->AppendOnes(m.F32({2, 1, 4}), m.F32({2, 1, 4}),
+                                             *ops.stream);
+       }},
+      {"NormaliseType", "Normalise: wide is f64[2, 1, 5], needs type f32",
+       [](OpSet& ops, Memory& m) {
+         return ops.feature_maps->Normalise(m.F64({2, 1, 5}), 0.0,
+                                            m.F32({2, 1, 4}), *ops.stream);
+       }},
+      {"NormaliseGradient",
+       "NormaliseBackward: wide is f32[2, 2, 5], needs f32[2, 1, 5]",
+       [](OpSet& ops, Memory& m) {
+         return ops.feature_maps->NormaliseBackward(
+             m.F32({2, 1, 5}), 0.0, m.F32({2, 1, 4}), m.F32({2, 2, 5}),
+             *ops.stream);
+       }},
+  };
+}
+
 std::vector<BadCall> AllCalls() {
   std::vector<BadCall> calls = DenseCalls();
-  for (const BadCall& call : ElementwiseCalls()) calls.push_back(call);
+  for (const auto& part : {ElementwiseCalls(), FeatureMapCalls()}) {
+    for (const BadCall& call : part) calls.push_back(call);
+  }
   return calls;
 }
 
@@ -245,6 +350,15 @@ TEST(WorkspaceTest, TooSmallIsRefusedWithBothSizes) {
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("workspace is 64 bytes, needs 192 contiguous bytes"));
+  FeatureMapInputs inputs = HadamardOf(m);
+  const absl::Status map =
+      ops.feature_maps->MapBackward(inputs, m.F32({2, 1, 3}),
+                                    {.d_x = m.F32({2, 1, 4}),
+                                     .d_weight = m.F32({3, 4}),
+                                     .d_second_weight = m.F32({3, 4})},
+                                    m.F32({16}), *ops.stream);
+  EXPECT_THAT(std::string(map.message()),
+              HasSubstr("workspace is 64 bytes, needs 320 contiguous bytes"));
 }
 
 }  // namespace
