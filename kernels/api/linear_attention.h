@@ -79,17 +79,18 @@ struct LinearAttentionInputs {
 // Which terms of the outputs (or gradients) a call computes. kIntraChunk needs
 // no state, so it runs while the exchange is in flight, and overwrites the
 // outputs; kInterChunk then adds what flows through states. Both together, in
-// this order, equal kAll up to rounding. With kDense a backend may leave all
-// terms to kInterChunk; kIntraChunk then writes zeros.
+// this order, equal kAll up to rounding. With kDense all terms depend on the
+// entering state, so a backend may leave them to kInterChunk: kIntraChunk then
+// writes zeros, and kInterChunk overwrites them.
 enum class ChunkTerms { kAll, kIntraChunk, kInterChunk };
 
 struct LinearAttentionSummary {
   TensorView state;  // S_ext [B, H, Dk, Dv]
   // A [B, H], or [B, H, Dk] with kVector; -inf when a document starts in the
-  // range. Not with kDense.
+  // range. Null with kDense.
   TensorView log_decay;
-  // kDense only: the matrix M of S -> M S + S_ext; zero when a document starts
-  // in the range. FoldSummaries takes it in place of log_decay.
+  // The matrix M of S -> M S + S_ext; zero when a document starts in the range.
+  // FoldSummaries takes it in place of log_decay. Null but with kDense.
   TensorView transition;
 };
 

@@ -137,7 +137,12 @@ void CheckSummaryDecay(OperandCheck& check, Transition transition,
                        const LinearAttentionSummary& summary,
                        const LinearAttentionSizes& sizes) {
   const DType dtype = AccumulatorOf(sizes.dtype);
-  if (transition == Transition::kDense) {
+  const bool dense = transition == Transition::kDense;
+  check.That(!dense || summary.log_decay.is_null(),
+             "the delta rule has a summary transition, and no log_decay");
+  check.That(dense || summary.transition.is_null(),
+             "only the delta rule has a summary transition");
+  if (dense) {
     CheckOperand(check, "summary transition", summary.transition, dtype,
                  {sizes.batch, sizes.heads, sizes.key_dim, sizes.key_dim});
   } else if (transition == Transition::kVector) {
