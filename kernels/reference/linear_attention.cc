@@ -109,16 +109,25 @@ void WriteLogDecay(const Recurrence& sequence, const Sizes& sizes,
   for (int64_t c = 0; c < sizes.key_dim; ++c) Set(to, total(c), b, h, c);
 }
 
+// Element `b` of dimension 0 and `h` of dimension 2, which stay.
+ConstTensorView OfHead(const ConstTensorView& view, int64_t b, int64_t h) {
+  if (view.is_null()) return view;
+  return view.Slice(0, b, b + 1).Slice(2, h, h + 1);
+}
+
 // What the range does to each unit state, with values of zero.
-void WriteTransition(LinearAttentionInputs inputs, Sizes sizes, int64_t b,
-                     int64_t h, const TensorView& to) {
-  const std::vector<double> zeros(sizes.batch * sizes.tokens * sizes.heads *
-                                  sizes.key_dim);
-  inputs.v =
-      ConstTensorView(zeros.data(), DType::kF64,
-                      {sizes.batch, sizes.tokens, sizes.heads, sizes.key_dim});
+void WriteTransition(const LinearAttentionInputs& inputs, Sizes sizes,
+                     int64_t b, int64_t h, const TensorView& to) {
+  const std::vector<double> zeros(sizes.tokens * sizes.key_dim);
+  LinearAttentionInputs head = inputs;
+  head.q = {};
+  head.k = OfHead(inputs.k, b, h);
+  head.log_gate = OfHead(inputs.log_gate, b, h);
+  head.beta = OfHead(inputs.beta, b, h);
+  head.v = ConstTensorView(zeros.data(), DType::kF64,
+                           {1, sizes.tokens, 1, sizes.key_dim});
   sizes.value_dim = sizes.key_dim;
-  const Recurrence sequence(inputs, sizes, b, h);
+  const Recurrence sequence(head, sizes, 0, 0);
   State state(sizes);
   for (int64_t c = 0; c < sizes.key_dim; ++c) state.at(c, c) = 1.0;
   for (int64_t t = 0; t < sizes.tokens; ++t) sequence.Advance(t, state);

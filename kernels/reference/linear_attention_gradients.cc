@@ -45,7 +45,8 @@ void QueryGradient(const ReferenceState& state, const double* d_o, double scale,
                    double* d_q) {
   for (int64_t c = 0; c < state.rows; ++c) {
     double sum = 0.0;
-    for (int64_t e = 0; e < state.cols; ++e) sum += state.at(c, e) * d_o[e];
+    const double* row = state.row(c);
+    for (int64_t e = 0; e < state.cols; ++e) sum += row[e] * d_o[e];
     d_q[c] = scale * sum;
   }
 }

@@ -39,12 +39,14 @@ void ReferenceState::Store(const TensorView& view, int64_t b, int64_t h) const {
 
 void ReferenceState::AddOuter(double factor, const double* x, const double* y) {
   for (int64_t c = 0; c < rows; ++c) {
-    for (int64_t e = 0; e < cols; ++e) at(c, e) += factor * x[c] * y[e];
+    double* to = row(c);
+    for (int64_t e = 0; e < cols; ++e) to[e] += factor * x[c] * y[e];
   }
 }
 
 void ReferenceState::ScaleRow(int64_t c, double factor) {
-  for (int64_t e = 0; e < cols; ++e) at(c, e) *= factor;
+  double* to = row(c);
+  for (int64_t e = 0; e < cols; ++e) to[e] *= factor;
 }
 
 void ReferenceState::Clear() { std::fill(data.begin(), data.end(), 0.0); }
@@ -101,10 +103,11 @@ void ReferenceRecurrence::ApplyDecay(int64_t t, ReferenceState& state) const {
 std::vector<double> ReferenceRecurrence::Read(
     int64_t t, const ReferenceState& state) const {
   std::vector<double> read(state.cols, 0.0);
+  double* sums = read.data();
   for (int64_t c = 0; c < state.rows; ++c) {
-    for (int64_t e = 0; e < state.cols; ++e) {
-      read[e] += k_.row(t)[c] * state.at(c, e);
-    }
+    const double* row = state.row(c);
+    const double key = k_.row(t)[c];
+    for (int64_t e = 0; e < state.cols; ++e) sums[e] += key * row[e];
   }
   return read;
 }
@@ -150,10 +153,10 @@ void ReferenceRecurrence::AddWriteGradients(
     int64_t t, const std::vector<double>& written,
     const ReferenceState& d_state, ReferenceGradients& gradients) const {
   double* d_k = &gradients.d_k[t * sizes_.key_dim];
+  const double* writes = written.data();
   for (int64_t c = 0; c < d_state.rows; ++c) {
-    for (int64_t e = 0; e < d_state.cols; ++e) {
-      d_k[c] += d_state.at(c, e) * written[e];
-    }
+    const double* row = d_state.row(c);
+    for (int64_t e = 0; e < d_state.cols; ++e) d_k[c] += row[e] * writes[e];
   }
   const std::vector<double> d_written = Read(t, d_state);
   double* d_v = &gradients.d_v[t * sizes_.value_dim];
@@ -168,8 +171,13 @@ void ReferenceRecurrence::AddDeltaGradients(
   const std::vector<double> read = Read(t, decayed);
   for (int64_t e = 0; e < decayed.cols; ++e) {
     gradients.d_beta[t] += d_written[e] * (v_.row(t)[e] - read[e]);
-    for (int64_t c = 0; c < decayed.rows; ++c) {
-      d_k[c] -= *beta_.row(t) * d_written[e] * decayed.at(c, e);
+  }
+  const double beta = *beta_.row(t);
+  const double* d_writes = d_written.data();
+  for (int64_t c = 0; c < decayed.rows; ++c) {
+    const double* row = decayed.row(c);
+    for (int64_t e = 0; e < decayed.cols; ++e) {
+      d_k[c] -= beta * d_writes[e] * row[e];
     }
   }
 }
@@ -182,10 +190,10 @@ void ReferenceRecurrence::AddGateGradients(
   // its gradient, by rows.
   double* d_log_gate = &gradients.d_log_gate[t * gate_width_];
   for (int64_t c = 0; c < decayed.rows; ++c) {
-    for (int64_t e = 0; e < decayed.cols; ++e) {
-      d_log_gate[gate_width_ == 1 ? 0 : c] +=
-          decayed.at(c, e) * d_decayed.at(c, e);
-    }
+    const double* row = decayed.row(c);
+    const double* d_row = d_decayed.row(c);
+    double* to = d_log_gate + (gate_width_ == 1 ? 0 : c);
+    for (int64_t e = 0; e < decayed.cols; ++e) *to += row[e] * d_row[e];
   }
 }
 

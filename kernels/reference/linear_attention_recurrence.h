@@ -19,8 +19,10 @@ struct ReferenceState {
                              const ConstTensorView& view, int64_t b, int64_t h);
   void Store(const TensorView& view, int64_t b, int64_t h) const;
 
-  double& at(int64_t c, int64_t e) { return data[c * cols + e]; }
-  double at(int64_t c, int64_t e) const { return data[c * cols + e]; }
+  double* row(int64_t c) { return data.data() + c * cols; }
+  const double* row(int64_t c) const { return data.data() + c * cols; }
+  double& at(int64_t c, int64_t e) { return row(c)[e]; }
+  double at(int64_t c, int64_t e) const { return row(c)[e]; }
   // += factor * x^T y
   void AddOuter(double factor, const double* x, const double* y);
   void ScaleRow(int64_t c, double factor);

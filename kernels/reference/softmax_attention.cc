@@ -37,17 +37,58 @@ void ForEachQuery(const SoftmaxAttentionInputs& inputs, const Sizes& sizes,
   }
 }
 
-// Scaled scores of the query's keys.
-std::vector<double> Scores(const SoftmaxAttentionInputs& inputs,
-                           const Sizes& sizes, const Query& query) {
-  std::vector<double> scores;
-  for (int64_t j = query.keys.begin; j < query.keys.end; ++j) {
-    double dot = 0.0;
-    for (int64_t c = 0; c < sizes.head_dim; ++c) {
-      dot += Get(inputs.q, query.b, query.i, query.h, c) *
-             Get(inputs.k, query.b, j, query.g, c);
+// The numbers of [B, T, H, D], whatever their type and strides.
+class Rows {
+ public:
+  explicit Rows(const ConstTensorView& view)
+      : tokens_(view.size(1)), heads_(view.size(2)), dim_(view.size(3)) {
+    data_.reserve(view.element_count());
+    for (int64_t b = 0; b < view.size(0); ++b) {
+      for (int64_t t = 0; t < tokens_; ++t) {
+        for (int64_t h = 0; h < heads_; ++h) {
+          for (int64_t c = 0; c < dim_; ++c) {
+            data_.push_back(Get(view, b, t, h, c));
+          }
+        }
+      }
     }
-    scores.push_back(inputs.scale * dot);
+  }
+
+  const double* row(int64_t b, int64_t t, int64_t h) const {
+    return data_.data() + ((b * tokens_ + t) * heads_ + h) * dim_;
+  }
+
+ private:
+  const int64_t tokens_, heads_, dim_;
+  std::vector<double> data_;
+};
+
+struct Operands {
+  explicit Operands(const SoftmaxAttentionInputs& inputs)
+      : q(inputs.q), k(inputs.k), v(inputs.v), scale(inputs.scale) {}
+
+  Rows q, k, v;
+  double scale;
+};
+
+double Dot(int64_t size, const double* a, const double* b) {
+  double sum = 0.0;
+  for (int64_t c = 0; c < size; ++c) sum += a[c] * b[c];
+  return sum;
+}
+
+void AddScaled(int64_t size, double factor, const double* from, double* to) {
+  for (int64_t c = 0; c < size; ++c) to[c] += factor * from[c];
+}
+
+// Scaled scores of the query's keys.
+std::vector<double> Scores(const Operands& operands, const Sizes& sizes,
+                           const Query& query) {
+  std::vector<double> scores;
+  const double* q = operands.q.row(query.b, query.i, query.h);
+  for (int64_t j = query.keys.begin; j < query.keys.end; ++j) {
+    const double* k = operands.k.row(query.b, j, query.g);
+    scores.push_back(operands.scale * Dot(sizes.head_dim, q, k));
   }
   return scores;
 }
@@ -60,42 +101,49 @@ double LogSumExp(const std::vector<double>& scores) {
   return max + std::log(sum);
 }
 
-void WriteOutput(const SoftmaxAttentionInputs& inputs, const Sizes& sizes,
+void WriteOutput(const Operands& operands, const Sizes& sizes,
                  const Query& query, const std::vector<double>& scores,
                  double lse, const TensorView& o) {
+  std::vector<double> sums(sizes.head_dim, 0.0);
+  for (size_t n = 0; n < scores.size(); ++n) {
+    const int64_t j = query.keys.begin + static_cast<int64_t>(n);
+    AddScaled(sizes.head_dim, std::exp(scores[n] - lse),
+              operands.v.row(query.b, j, query.g), sums.data());
+  }
   for (int64_t c = 0; c < sizes.head_dim; ++c) {
-    double sum = 0.0;
-    for (size_t n = 0; n < scores.size(); ++n) {
-      sum += std::exp(scores[n] - lse) *
-             Get(inputs.v, query.b, query.keys.begin + n, query.g, c);
-    }
-    Set(o, sum, query.b, query.i, query.h, c);
+    Set(o, sums[c], query.b, query.i, query.h, c);
   }
 }
 
 // Gradients of all operands in double, added up query by query.
 class GradientSums {
  public:
-  GradientSums(const SoftmaxAttentionInputs& inputs, const Sizes& sizes)
-      : inputs_(inputs),
+  GradientSums(const SoftmaxAttentionInputs& inputs,
+               const SoftmaxAttentionSaved& saved, const ConstTensorView& d_o,
+               const Sizes& sizes)
+      : operands_(inputs),
+        o_(saved.o),
+        d_o_(d_o),
+        lse_(saved.lse),
         sizes_(sizes),
         d_k_(sizes.batch * sizes.key_tokens * sizes.key_heads * sizes.head_dim),
         d_v_(d_k_.size()) {}
 
   // delta = sum_c o_c do_c; d(score) = p (dp - delta).
-  void AddQuery(const Query& query, const SoftmaxAttentionSaved& saved,
-                const ConstTensorView& d_o, const TensorView& d_q) {
-    const std::vector<double> scores = Scores(inputs_, sizes_, query);
-    const double lse = Get(saved.lse, query.b, query.h, query.i);
-    const double delta = Delta(query, saved.o, d_o);
-    std::vector<double> d_query(sizes_.head_dim, 0.0);
+  void AddQuery(const Query& query, const TensorView& d_q) {
+    const int64_t size = sizes_.head_dim;
+    const std::vector<double> scores = Scores(operands_, sizes_, query);
+    const double lse = Get(lse_, query.b, query.h, query.i);
+    const double* d_o = d_o_.row(query.b, query.i, query.h);
+    const double delta = Dot(size, o_.row(query.b, query.i, query.h), d_o);
+    std::vector<double> d_query(size, 0.0);
     for (size_t n = 0; n < scores.size(); ++n) {
-      const int64_t j = query.keys.begin + n;
+      const int64_t j = query.keys.begin + static_cast<int64_t>(n);
       const double p = std::exp(scores[n] - lse);
-      const double d_score = p * (ProbabilityGradient(query, j, d_o) - delta);
-      AddKey(query, j, p, inputs_.scale * d_score, d_o, d_query);
+      const double d_p = Dot(size, d_o, operands_.v.row(query.b, j, query.g));
+      AddKey(query, j, p, operands_.scale * p * (d_p - delta), d_query.data());
     }
-    for (int64_t c = 0; c < sizes_.head_dim; ++c) {
+    for (int64_t c = 0; c < size; ++c) {
       Set(d_q, d_query[c], query.b, query.i, query.h, c);
     }
   }
@@ -120,37 +168,19 @@ class GradientSums {
            c;
   }
 
-  double Delta(const Query& query, const ConstTensorView& o,
-               const ConstTensorView& d_o) const {
-    double sum = 0.0;
-    for (int64_t c = 0; c < sizes_.head_dim; ++c) {
-      sum += Get(o, query.b, query.i, query.h, c) *
-             Get(d_o, query.b, query.i, query.h, c);
-    }
-    return sum;
-  }
-
-  double ProbabilityGradient(const Query& query, int64_t j,
-                             const ConstTensorView& d_o) const {
-    double sum = 0.0;
-    for (int64_t c = 0; c < sizes_.head_dim; ++c) {
-      sum += Get(d_o, query.b, query.i, query.h, c) *
-             Get(inputs_.v, query.b, j, query.g, c);
-    }
-    return sum;
-  }
-
   void AddKey(const Query& query, int64_t j, double p, double d_score,
-              const ConstTensorView& d_o, std::vector<double>& d_query) {
-    for (int64_t c = 0; c < sizes_.head_dim; ++c) {
-      const int64_t at = Index(query.b, j, query.g, c);
-      d_v_[at] += p * Get(d_o, query.b, query.i, query.h, c);
-      d_k_[at] += d_score * Get(inputs_.q, query.b, query.i, query.h, c);
-      d_query[c] += d_score * Get(inputs_.k, query.b, j, query.g, c);
-    }
+              double* d_query) {
+    const int64_t size = sizes_.head_dim;
+    const int64_t at = Index(query.b, j, query.g, 0);
+    AddScaled(size, p, d_o_.row(query.b, query.i, query.h), &d_v_[at]);
+    AddScaled(size, d_score, operands_.q.row(query.b, query.i, query.h),
+              &d_k_[at]);
+    AddScaled(size, d_score, operands_.k.row(query.b, j, query.g), d_query);
   }
 
-  const SoftmaxAttentionInputs& inputs_;
+  const Operands operands_;
+  const Rows o_, d_o_;
+  const ConstTensorView lse_;
   const Sizes& sizes_;
   std::vector<double> d_k_, d_v_;
 };
@@ -161,10 +191,11 @@ class ReferenceSoftmaxAttention : public SoftmaxAttention {
                        TensorView lse, TensorView, Stream&) override {
     ASSIGN_OR_RETURN(const Sizes sizes,
                      CheckSoftmaxForward(inputs, o, lse, kReferenceOperands));
+    const Operands operands(inputs);
     ForEachQuery(inputs, sizes, [&](const Query& query) {
-      const std::vector<double> scores = Scores(inputs, sizes, query);
+      const std::vector<double> scores = Scores(operands, sizes, query);
       const double log_sum = LogSumExp(scores);
-      WriteOutput(inputs, sizes, query, scores, log_sum, o);
+      WriteOutput(operands, sizes, query, scores, log_sum, o);
       Set(lse, log_sum, query.b, query.h, query.i);
     });
     return absl::OkStatus();
@@ -177,9 +208,9 @@ class ReferenceSoftmaxAttention : public SoftmaxAttention {
     ASSIGN_OR_RETURN(const Sizes sizes,
                      CheckSoftmaxBackward(inputs, saved, d_o, gradients,
                                           kReferenceOperands));
-    GradientSums sums(inputs, sizes);
+    GradientSums sums(inputs, saved, d_o, sizes);
     ForEachQuery(inputs, sizes, [&](const Query& query) {
-      sums.AddQuery(query, saved, d_o, gradients.d_q);
+      sums.AddQuery(query, gradients.d_q);
     });
     sums.Write(gradients.d_k, gradients.d_v);
     return absl::OkStatus();

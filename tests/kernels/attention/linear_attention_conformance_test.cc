@@ -147,6 +147,13 @@ void ExpectResults(const LinearAttentionProblem& problem,
 class LinearAttentionConformance
     : public testing::TestWithParam<LinearAttentionCase> {};
 
+// Two passes differ from one in which terms a call takes and not in how a term
+// is computed, so one instruction set runs both.
+std::vector<Passes> PassesOf(InstructionSet set) {
+  if (set != BestInstructionSet()) return {Passes::kOne};
+  return {Passes::kOne, Passes::kTwo};
+}
+
 TEST_P(LinearAttentionConformance, AgreesWithReference) {
   const auto reference = CreateReferenceLinearAttention();
   CpuStream stream(1);
@@ -156,7 +163,7 @@ TEST_P(LinearAttentionConformance, AgreesWithReference) {
         *reference, stream, BackendKind::kReference, 1, Passes::kOne);
     for (InstructionSet set : SupportedSets()) {
       const auto op = CreateCpuLinearAttention(set);
-      for (Passes passes : {Passes::kOne, Passes::kTwo}) {
+      for (Passes passes : PassesOf(set)) {
         SCOPED_TRACE(std::string(DTypeName(dtype)) + " " +
                      InstructionSetName(set) +
                      (passes == Passes::kOne ? " one pass" : " two passes"));
@@ -208,7 +215,9 @@ std::vector<LinearAttentionCase> SmallCases() {
   for (const auto& all :
        {LinearAttentionCases(), VectorGateCases(), DenseCases()}) {
     for (const LinearAttentionCase& c : all) {
-      if (c.tokens <= 130 && c.key_dim <= 32) cases.push_back(c);
+      if (c.tokens <= 130 && c.key_dim <= 32 && c.value_dim <= 32) {
+        cases.push_back(c);
+      }
     }
   }
   return cases;

@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <new>
 
 #include "common/base/check.h"
@@ -20,19 +19,18 @@ std::align_val_t Alignment(size_t bytes) {
   return std::align_val_t{bytes >= kHugePageBytes ? kHugePageBytes : 64};
 }
 
-// Calls fn(element offset) for every element in row-major order.
-void ForEachOffset(const ConstTensorView& view,
-                   const std::function<void(int64_t)>& fn) {
-  std::array<int64_t, kMaxRank> index = {};
-  const int64_t count = view.element_count();
-  for (int64_t n = 0; n < count; ++n) {
-    int64_t offset = 0;
-    for (int i = 0; i < view.rank(); ++i) offset += index[i] * view.stride(i);
-    fn(offset);
-    for (int i = view.rank() - 1; i >= 0; --i) {
-      if (++index[i] < view.size(i)) break;
-      index[i] = 0;
-    }
+// Calls fn(element) for every element of type T in row-major order.
+template <typename T, typename View, typename Fn>
+void ForEach(const View& view, int dim, T* data, const Fn& fn) {
+  if (dim == view.rank()) return fn(*data);
+  const int64_t stride = view.stride(dim);
+  const int64_t size = view.size(dim);
+  if (dim + 1 == view.rank()) {
+    for (int64_t i = 0; i < size; ++i) fn(data[i * stride]);
+    return;
+  }
+  for (int64_t i = 0; i < size; ++i) {
+    ForEach(view, dim + 1, data + i * stride, fn);
   }
 }
 
@@ -71,34 +69,32 @@ std::vector<double> HostTensor::ToDoubles() const {
 }
 
 std::vector<double> ToDoubles(const ConstTensorView& view) {
-  std::vector<double> values;
-  if (view.is_null()) return values;
-  values.reserve(view.element_count());
-  ForEachOffset(view, [&](int64_t offset) {
-    if (view.dtype() == DType::kF64) {
-      values.push_back(view.data_as<double>()[offset]);
-    } else if (view.dtype() == DType::kBF16) {
-      values.push_back(ToFloat(view.data_as<BFloat16>()[offset]));
-    } else {
-      values.push_back(view.data_as<float>()[offset]);
-    }
-  });
+  if (view.is_null()) return {};
+  std::vector<double> values(view.element_count());
+  double* to = values.data();
+  if (view.dtype() == DType::kF64) {
+    ForEach(view, 0, view.data_as<double>(), [&](double x) { *to++ = x; });
+  } else if (view.dtype() == DType::kBF16) {
+    ForEach(view, 0, view.data_as<BFloat16>(),
+            [&](BFloat16 x) { *to++ = ToFloat(x); });
+  } else {
+    ForEach(view, 0, view.data_as<float>(), [&](float x) { *to++ = x; });
+  }
   return values;
 }
 
 void FromDoubles(const std::vector<double>& values, const TensorView& view) {
   LONGSPAN_CHECK_EQ(static_cast<int64_t>(values.size()), view.element_count());
-  size_t n = 0;
-  ForEachOffset(view, [&](int64_t offset) {
-    if (view.dtype() == DType::kF64) {
-      view.data_as<double>()[offset] = values[n++];
-    } else if (view.dtype() == DType::kBF16) {
-      view.data_as<BFloat16>()[offset] =
-          ToBFloat16(static_cast<float>(values[n++]));
-    } else {
-      view.data_as<float>()[offset] = static_cast<float>(values[n++]);
-    }
-  });
+  const double* from = values.data();
+  if (view.dtype() == DType::kF64) {
+    ForEach(view, 0, view.data_as<double>(), [&](double& x) { x = *from++; });
+  } else if (view.dtype() == DType::kBF16) {
+    ForEach(view, 0, view.data_as<BFloat16>(),
+            [&](BFloat16& x) { x = ToBFloat16(static_cast<float>(*from++)); });
+  } else {
+    ForEach(view, 0, view.data_as<float>(),
+            [&](float& x) { x = static_cast<float>(*from++); });
+  }
 }
 
 void FillUniform(uint64_t seed, double low, double high,
