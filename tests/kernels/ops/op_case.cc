@@ -76,6 +76,44 @@ double LoadElement(const TensorView& view, int64_t offset) {
   return static_cast<double>(view.data_as<int64_t>()[offset]);
 }
 
+// fn(offset) of every element in row-major order.
+template <typename Fn>
+void ForEachOffset(const TensorView& view, const Fn& fn, int dim = 0,
+                   int64_t offset = 0) {
+  if (dim == view.rank()) return fn(offset);
+  for (int64_t i = 0; i < view.size(dim); ++i) {
+    ForEachOffset(view, fn, dim + 1, offset + i * view.stride(dim));
+  }
+}
+
+// `count` normal numbers of single precision, so that both types compute from
+// equal numbers. Drawn once: every case is run many times.
+std::vector<double> Normals(uint64_t seed, const std::string& name,
+                            int64_t count) {
+  static auto* drawn =
+      new std::map<std::pair<uint64_t, uint32_t>, std::vector<double>>;
+  std::vector<double>& numbers = (*drawn)[{seed, HashOf(name)}];
+  const RandomKey key{seed, RandomPurpose::kTest, HashOf(name)};
+  for (int64_t i = static_cast<int64_t>(numbers.size()); i < count; ++i) {
+    numbers.push_back(static_cast<float>(RandomNormal(key, i)));
+  }
+  return {numbers.begin(), numbers.begin() + count};
+}
+
+// Of `count` elements in row-major order.
+std::vector<double> ValuesOf(const Operand& operand, uint64_t seed,
+                             int64_t count) {
+  if (operand.values.empty() && operand.role != Role::kOutput) {
+    return Normals(seed, operand.name, count);
+  }
+  std::vector<double> values(count, std::numeric_limits<double>::quiet_NaN());
+  const std::vector<double>& given = operand.values;
+  for (int64_t i = 0; !given.empty() && i < count; ++i) {
+    values[i] = given[i % given.size()];
+  }
+  return values;
+}
+
 char* Align64(void* pointer) {
   auto address = reinterpret_cast<uintptr_t>(pointer);
   return reinterpret_cast<char*>((address + 63) / 64 * 64);
@@ -124,17 +162,12 @@ Operands::Operands(const std::vector<Operand>& operands, DType real_type,
     const int last = buffer.view.rank() - 1;
     buffer.view = buffer.view.Slice(last, 0, operand.shape.back());
     buffers_[operand.name] = buffer;
-    const RandomKey key{seed, RandomPurpose::kTest, HashOf(operand.name)};
-    for (int64_t i = 0; i < buffer.view.element_count(); ++i) {
-      double value = std::numeric_limits<double>::quiet_NaN();
-      if (!operand.values.empty()) {
-        value = operand.values[i % operand.values.size()];
-      } else if (operand.role != Role::kOutput) {
-        // Of single precision, so that both types compute from equal numbers.
-        value = static_cast<float>(RandomNormal(key, i));
-      }
-      Set(operand.name, i, value);
-    }
+    const std::vector<double> values =
+        ValuesOf(operand, seed, buffer.view.element_count());
+    const double* from = values.data();
+    ForEachOffset(buffer.view, [&](int64_t offset) {
+      StoreElement(buffer.view, offset, *from++);
+    });
   }
 }
 
@@ -155,9 +188,10 @@ int64_t Operands::OffsetOf(const TensorView& view, int64_t flat) const {
 std::vector<double> Operands::Values(const std::string& name) const {
   const TensorView view = (*this)[name];
   std::vector<double> values;
-  for (int64_t i = 0; i < view.element_count(); ++i) {
-    values.push_back(LoadElement(view, OffsetOf(view, i)));
-  }
+  values.reserve(view.element_count());
+  ForEachOffset(view, [&](int64_t offset) {
+    values.push_back(LoadElement(view, offset));
+  });
   return values;
 }
 
@@ -175,10 +209,9 @@ bool Operands::GapsUntouched() const {
     const char* begin = reinterpret_cast<const char*>(buffer.memory->data());
     std::vector<char> owned(size, 0);
     const int64_t shift = static_cast<const char*>(buffer.view.data()) - begin;
-    for (int64_t i = 0; i < buffer.view.element_count(); ++i) {
-      const int64_t at = shift + OffsetOf(buffer.view, i) * width;
-      std::fill_n(owned.begin() + at, width, 1);
-    }
+    ForEachOffset(buffer.view, [&](int64_t offset) {
+      std::fill_n(owned.begin() + shift + offset * width, width, 1);
+    });
     for (int64_t i = 0; i < size; ++i) {
       if (!owned[i] && static_cast<unsigned char>(begin[i]) != kGapByte) {
         return false;
