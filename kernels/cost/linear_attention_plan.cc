@@ -30,10 +30,14 @@ int64_t CeilSqrt(int64_t n) {
 
 constexpr int64_t kTileElements = kChunk * kChunk;
 
-// Decays of one head; with a decay per channel, only sums of their logarithms
-// in double.
-int64_t TableElements(LinearAttentionDecay decay, int64_t dk) {
-  return decay == LinearAttentionDecay::kHead ? 8 * kChunk : 2 * dk;
+// Decays of one head; with a decay per channel, only what a summary adds up:
+// sums of their logarithms in double.
+int64_t TableElements(LinearAttentionStage stage, LinearAttentionDecay decay,
+                      int64_t dk) {
+  if (decay == LinearAttentionDecay::kHead) return 8 * kChunk;
+  const bool sums = stage == LinearAttentionStage::kSummarise &&
+                    decay == LinearAttentionDecay::kChannel;
+  return sums ? 2 * dk : 0;
 }
 
 int64_t ForwardElements(LinearAttentionDecay decay, int64_t dk, int64_t dv) {
@@ -101,7 +105,7 @@ LinearAttentionPlan PlanLinearAttention(LinearAttentionStage stage,
     states += (plan.group_blocks + 1) + (plan.groups + 1);
   }
   plan.head_elements =
-      states * plan.state_elements + TableElements(shape.decay, dk);
+      states * plan.state_elements + TableElements(stage, shape.decay, dk);
   const bool backward = stage == LinearAttentionStage::kGradients ||
                         stage == LinearAttentionStage::kSummariseBackward;
   plan.shared_elements = backward ? BackwardElements(shape.decay, dk, dv)

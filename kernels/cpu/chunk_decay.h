@@ -18,10 +18,6 @@
 
 namespace longspan::kernels::LONGSPAN_ISA {
 
-// A gate below this is as good as a reset in either type, and minus infinity
-// would make differences of sums undefined.
-inline constexpr double kLowestLogGate = -1000.0;
-
 template <typename T>
 class ChunkDecay {
  public:
@@ -117,7 +113,6 @@ class ChunkDecay {
   // exp(b_i - b_j) = exp(b_i - b_s) exp(b_s - b_j) with s the token before the
   // strip; inside it, row by row: exp(b_i - b_j) = exp(g_i) exp(b_{i-1} - b_j).
   void FillWeights(const double* sums, int64_t n, T scale) {
-    constexpr int64_t kStrip = 16;
     T* left = toeplitz_;                 // exp(b_s - b_j)
     T* row_factor = toeplitz_ + kChunk;  // scale * exp(b_i - b_s)
     T* gates = totals_;                  // exp(g_i)
@@ -140,7 +135,6 @@ class ChunkDecay {
 
   void FillStrip(int64_t strip, const T* left, const T* row_factor,
                  const T* gates, T scale) {
-    constexpr int64_t kStrip = 16;
     for (int64_t i = strip; i < strip + kStrip; ++i) {
       T* row = weights_ + i * kChunk;
       const T factor = scale * row_factor[i];

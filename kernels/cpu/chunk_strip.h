@@ -150,4 +150,41 @@ class AnchoredKeys {
   const int64_t key_dim_;
 };
 
+// Rows of a chunk that read keys: as they are, and decayed from the starts of
+// their strips.
+template <typename T>
+struct QueryRole {
+  StridedRows<const T> rows;
+  StridedRows<const T> weighted;
+  T scale;    // already part of `weighted`
+  T* scores;  // (chunk, chunk)
+};
+
+// Keys of a chunk: as they are, and decayed up to the ends of their strips.
+template <typename T>
+struct KeyRole {
+  StridedRows<const T> rows;
+  StridedRows<const T> weighted;
+  T* transposed;  // memory of AnchoredKeys
+};
+
+// The lower triangles of the scores of `count` roles, `n` tokens.
+template <typename T>
+void ScoreChunk(const KeyRole<T>& keys, int64_t n, int64_t key_dim,
+                const ChunkGates<T>& gates, const QueryRole<T>* roles,
+                int count) {
+  const AnchoredKeys<T> anchored(keys.transposed, key_dim);
+  const int64_t strips = Strip::CountOf(n);
+  for (int64_t s = 0; s < strips; ++s) {
+    const Strip strip(s, n);
+    for (int i = 0; i < count; ++i) {
+      const QueryRole<T>& role = roles[i];
+      anchored.Scores(role.weighted, strip, role.scores);
+      StripSquare(role.rows, keys.rows, strip, key_dim, gates, role.scale,
+                  role.scores);
+    }
+    if (s + 1 < strips) anchored.Advance(keys.weighted, strip, gates.strip(s));
+  }
+}
+
 }  // namespace longspan::kernels::LONGSPAN_ISA

@@ -22,9 +22,6 @@ namespace {
 using Sizes = LinearAttentionSizes;
 using Stage = LinearAttentionStage;
 
-// A decay of zero, such that 0 * log_decay is still zero.
-constexpr double kLowestLogDecay = -1000.0;
-
 LinearAttentionDecay DecayOf(Transition transition) {
   if (transition == Transition::kDense) return LinearAttentionDecay::kMatrix;
   return transition == Transition::kVector ? LinearAttentionDecay::kChannel
@@ -67,7 +64,7 @@ Field FieldAt(const View& view, int64_t b, int64_t h, int head_dim,
 }
 
 // The delta rule's terms all depend on the entering state: kInterChunk computes
-// them together, where kIntraChunk has left zeros.
+// them together, over the zeros that kIntraChunk has left.
 bool LeavesTermsToStates(const LinearAttentionInputs& inputs,
                          ChunkTerms terms) {
   return inputs.transition == Transition::kDense &&
@@ -145,7 +142,7 @@ class SequenceBuilder {
       const ConstTensorView& view = inputs.log_decay;
       sequence.decay = DecayKind::kConstant;
       sequence.log_decay =
-          std::max(kLowestLogDecay,
+          std::max(kLowestLogGate,
                    static_cast<double>(view.data_as<T>()[h_ * view.stride(0)]));
     } else if (!inputs.log_gate.is_null() &&
                inputs.transition != Transition::kIdentity) {

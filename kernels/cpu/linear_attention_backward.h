@@ -16,8 +16,7 @@
 
 #include <optional>
 
-#include "kernels/cpu/chunk_product.h"
-#include "kernels/cpu/chunk_walk.h"
+#include "kernels/cpu/backward_states.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {
 
@@ -63,41 +62,19 @@ struct BackwardBuffers {
 
 // One head's walks; blocks and chunks are given in order by the caller.
 template <typename T>
-class BackwardPass {
+class BackwardPass : public BackwardStates<T> {
  public:
+  using Base = BackwardStates<T>;
   using Sequence = LinearAttentionSequence<T>;
   using Buffers = BackwardBuffers<T>;
 
   BackwardPass(const Sequence& sequence, const Buffers& buffers,
                const LinearAttentionPlan& plan, T* head_scratch)
-      : s_(sequence),
+      : Base(sequence, plan, head_scratch,
+             head_scratch + plan.state_elements + 8 * kChunk,
+             buffers.d_outputs),
         buffers_(buffers),
-        key_pad_(PadToVector(sequence.key_dim)),
-        value_pad_(PadToVector(sequence.value_dim)),
-        state_size_(key_pad_ * value_pad_),
-        d_state_(head_scratch),
-        decay_(sequence, d_state_ + state_size_, buffers.weights),
-        states_(d_state_ + state_size_ + 8 * kChunk),
-        saved_states_(states_ + (plan.group_blocks + 1) * state_size_) {}
-
-  // ---- states at block starts -------------------------------------------
-
-  void LoadInitialState() {
-    FillZero(saved_states_, state_size_);
-    if (s_.initial_state.data == nullptr) return;
-    PackTransposed(From(s_.initial_state, 0), s_.key_dim, s_.value_dim,
-                   TransposedState(saved_states_));
-  }
-
-  // A group's states are filled block by block: states_[i] is the state at the
-  // start of its block i, and the last one that at its end.
-  void BeginGroup(int64_t group) {
-    Copy(saved_states_ + group * state_size_, states_);
-  }
-  void EndGroup(int64_t group, int64_t blocks) {
-    Copy(states_ + blocks * state_size_,
-         saved_states_ + (group + 1) * state_size_);
-  }
+        decay_(sequence, head_scratch + plan.state_elements, buffers.weights) {}
 
   // Only the block's last chunk reaches its end: a chunk that follows another
   // in the same block starts a document.
@@ -106,35 +83,18 @@ class BackwardPass {
     const PanelMatrix<T> keys = {buffers_.keys_weighted, kChunk, key_pad_};
     T* from = states_ + block_in_group * state_size_;
     decay_.SetChunk(chunk.begin, chunk.end);
-    PackPanels(From(s_.k, chunk.begin), n, s_.key_dim,
+    PackPanels(Base::From(s_.k, chunk.begin), n, s_.key_dim,
                s_.decay == DecayKind::kNone ? nullptr : decay_.to_end(), keys);
-    PackRows(From(s_.v, chunk.begin), n, s_.value_dim,
+    PackRows(Base::From(s_.v, chunk.begin), n, s_.value_dim,
              static_cast<const T*>(nullptr), buffers_.values, value_pad_);
     UpdateState(buffers_.values, value_pad_, keys, n, decay_.total(),
-                HasStateBefore(chunk) ? from : nullptr,
-                TransposedState(from + state_size_));
-  }
-
-  // ---- the gradient of the state ----------------------------------------
-
-  void LoadFinalGradient() {
-    has_d_state_ = s_.d_final_state.data != nullptr;
-    if (!has_d_state_) return;
-    FillZero(d_state_, state_size_);
-    PackPanels(From(s_.d_final_state, 0), s_.key_dim, s_.value_dim,
-               static_cast<const T*>(nullptr), GradientState());
-  }
-
-  void StoreInitialGradient() {
-    if (s_.d_initial_state.data == nullptr) return;
-    if (!has_d_state_) FillZero(d_state_, state_size_);
-    UnpackPanels(GradientState(), To(s_.d_initial_state, 0), s_.key_dim,
-                 s_.value_dim);
+                Base::HasStateBefore(chunk) ? from : nullptr,
+                Base::TransposedState(from + state_size_));
   }
 
   void SummariseChunk(const Chunk& chunk) {
     decay_.SetChunk(chunk.begin, chunk.end);
-    PackOutputGradients(chunk);
+    Base::PackOutputGradients(chunk);
     RetreatState(chunk);
   }
 
@@ -143,16 +103,16 @@ class BackwardPass {
   void ReverseChunk(const Chunk& chunk, int64_t block_in_group) {
     T* state = states_ + block_in_group * state_size_;
     const T* end_state = state + state_size_;
-    const bool has_state = HasStateBefore(chunk);
+    const bool has_state = Base::HasStateBefore(chunk);
     const bool gates = s_.decay == DecayKind::kPerToken;
     decay_.SetChunk(chunk.begin, chunk.end);
-    PackOutputGradients(chunk);
+    Base::PackOutputGradients(chunk);
     if (s_.intra) PackIntra(chunk);
     double before[kChunk] = {};
     if (gates && !s_.intra) RowTerms(chunk, before);
     if (has_d_state_) {
-      TransposePanels(GradientState(),
-                      TransposedState(buffers_.d_state_transposed));
+      TransposePanels(Base::GradientState(),
+                      Base::TransposedState(buffers_.d_state_transposed));
     }
     if (s_.intra || has_state) {
       WriteQueryGradients(chunk, has_state ? state : nullptr);
@@ -170,48 +130,25 @@ class BackwardPass {
   }
 
  private:
-  PanelMatrix<T> TransposedState(T* data) const {
-    return {data, value_pad_, key_pad_};
-  }
-  PanelMatrix<T> GradientState() const {
-    return {d_state_, key_pad_, value_pad_};
-  }
-  static StridedRows<const T> From(const typename Sequence::Operand& operand,
-                                   int64_t token) {
-    return {operand.data + token * operand.stride, operand.stride};
-  }
+  using Base::d_state_;
+  using Base::has_d_state_;
+  using Base::key_pad_;
+  using Base::s_;
+  using Base::state_size_;
+  using Base::states_;
+  using Base::value_pad_;
+
   static StridedRows<const T> FromResult(
       const typename Sequence::Result& result, int64_t token) {
     return {result.data + token * result.stride, result.stride};
   }
-  static StridedRows<T> To(const typename Sequence::Result& result,
-                           int64_t token) {
-    return {result.data + token * result.stride, result.stride};
-  }
-  bool HasStateBefore(const Chunk& chunk) const {
-    if (!s_.inter || chunk.starts_document) return false;
-    return chunk.begin > 0 || s_.initial_state.data != nullptr;
-  }
-
-  void Copy(const T* from, T* to) const {
-    for (int64_t i = 0; i < state_size_; i += kLanes<T>) {
-      Store(to + i, Load(from + i));
-    }
-  }
-
-  void PackOutputGradients(const Chunk& chunk) {
-    PackPanels(From(s_.d_o, chunk.begin), chunk.size(), s_.value_dim,
-               static_cast<const T*>(nullptr),
-               {buffers_.d_outputs, kChunk, value_pad_});
-  }
 
   void RetreatState(const Chunk& chunk) {
-    PackRows(From(s_.q, chunk.begin), chunk.size(), s_.key_dim,
+    PackRows(Base::From(s_.q, chunk.begin), chunk.size(), s_.key_dim,
              decay_.from_start(), buffers_.queries_weighted, key_pad_);
-    UpdateState(buffers_.queries_weighted, key_pad_,
-                {buffers_.d_outputs, kChunk, value_pad_}, chunk.size(),
-                decay_.total(), has_d_state_ ? d_state_ : nullptr,
-                GradientState());
+    UpdateState(buffers_.queries_weighted, key_pad_, Base::OutputGradients(),
+                chunk.size(), decay_.total(), has_d_state_ ? d_state_ : nullptr,
+                Base::GradientState());
     has_d_state_ = true;
   }
 
@@ -219,9 +156,9 @@ class BackwardPass {
     const int64_t n = chunk.size();
     const int64_t cols = PadToVector(n);
     const T* one = nullptr;
-    const auto k = From(s_.k, chunk.begin);
-    const auto q = From(s_.q, chunk.begin);
-    const auto v = From(s_.v, chunk.begin);
+    const auto k = Base::From(s_.k, chunk.begin);
+    const auto q = Base::From(s_.q, chunk.begin);
+    const auto v = Base::From(s_.v, chunk.begin);
     PackTransposed(k, n, s_.key_dim,
                    {buffers_.keys_transposed, key_pad_, cols});
     PackTransposed(v, n, s_.value_dim,
@@ -230,7 +167,7 @@ class BackwardPass {
     PackPanels(q, n, s_.key_dim, one, {buffers_.queries, kChunk, key_pad_});
     MaskedScores(q, {buffers_.keys_transposed, key_pad_, cols}, n, s_.key_dim,
                  decay_, buffers_.scores);
-    MaskedScores(From(s_.d_o, chunk.begin),
+    MaskedScores(Base::From(s_.d_o, chunk.begin),
                  {buffers_.values_transposed, value_pad_, cols}, n,
                  s_.value_dim, decay_, buffers_.d_scores);
   }
@@ -245,8 +182,8 @@ class BackwardPass {
         Tile<T, nv.kValue> tile;
         tile.Clear();
         if (state != nullptr) {
-          RowPointers(From(s_.d_o, chunk.begin), i, n, rows);
-          tile.AddRows(rows, TransposedState(state).Panel(col), width,
+          RowPointers(Base::From(s_.d_o, chunk.begin), i, n, rows);
+          tile.AddRows(rows, Base::TransposedState(state).Panel(col), width,
                        s_.value_dim);
           tile.ScaleRows(decay_.from_start() + i);
         }
@@ -256,7 +193,7 @@ class BackwardPass {
                       kChunk, rows);
           tile.AddRows(rows, keys.Panel(col), width, seen);
         }
-        StridedRows<T> to = To(s_.d_q, chunk.begin + i);
+        StridedRows<T> to = Base::To(s_.d_q, chunk.begin + i);
         to.data += col;
         tile.StoreBlock(to, n - i, s_.key_dim - col, !s_.intra);
       }
@@ -265,16 +202,15 @@ class BackwardPass {
 
   void WriteKeyGradients(const Chunk& chunk) {
     WriteTransposedGradients(
-        chunk, From(s_.v, chunk.begin), s_.value_dim,
-        TransposedState(buffers_.d_state_transposed), buffers_.d_scores,
+        chunk, Base::From(s_.v, chunk.begin), s_.value_dim,
+        Base::TransposedState(buffers_.d_state_transposed), buffers_.d_scores,
         {buffers_.queries, kChunk, key_pad_}, s_.key_dim, s_.d_k);
   }
 
   void WriteValueGradients(const Chunk& chunk) {
-    WriteTransposedGradients(chunk, From(s_.k, chunk.begin), s_.key_dim,
-                             GradientState(), buffers_.scores,
-                             {buffers_.d_outputs, kChunk, value_pad_},
-                             s_.value_dim, s_.d_v);
+    WriteTransposedGradients(chunk, Base::From(s_.k, chunk.begin), s_.key_dim,
+                             Base::GradientState(), buffers_.scores,
+                             Base::OutputGradients(), s_.value_dim, s_.d_v);
   }
 
   // result = to_end o (a state) + scores^T later, where `later` holds the rows
@@ -300,7 +236,7 @@ class BackwardPass {
           tile.AddColumns(scores + j * kChunk + j, kChunk,
                           later.Panel(col) + j * width, width, n - j);
         }
-        StridedRows<T> to = To(result, chunk.begin + j);
+        StridedRows<T> to = Base::To(result, chunk.begin + j);
         to.data += col;
         tile.StoreBlock(to, n - j, cols - col, !s_.intra);
       }
@@ -322,8 +258,8 @@ class BackwardPass {
 
   // terms[i] = q_i . dq_i - k_i . dk_i with what is written so far.
   void RowTerms(const Chunk& chunk, double (&terms)[kChunk]) const {
-    const auto q = From(s_.q, chunk.begin);
-    const auto k = From(s_.k, chunk.begin);
+    const auto q = Base::From(s_.q, chunk.begin);
+    const auto k = Base::From(s_.k, chunk.begin);
     const auto d_q = FromResult(s_.d_q, chunk.begin);
     const auto d_k = FromResult(s_.d_k, chunk.begin);
     for (int64_t i = 0; i < chunk.size(); ++i) {
@@ -359,18 +295,8 @@ class BackwardPass {
     }
   }
 
-  const Sequence& s_;
   const Buffers& buffers_;
-  const int64_t key_pad_;
-  const int64_t value_pad_;
-  const int64_t state_size_;
-  T* const d_state_;  // (key_dim, value_dim) panels
   ChunkDecay<T> decay_;
-  // Transposed states: of the current group of blocks, and at all groups'
-  // starts.
-  T* const states_;
-  T* const saved_states_;
-  bool has_d_state_ = false;  // d_state_ holds the gradient at the chunk's end
 };
 
 // The passes of a group's heads; nothing is allocated.

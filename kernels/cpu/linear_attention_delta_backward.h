@@ -170,20 +170,11 @@ class DeltaBackwardPass : public VectorBackwardPass<T> {
   void WriteScores(const Chunk& chunk, bool outputs) const {
     const auto q = Base::From(s_.q, chunk.begin);
     const auto k = Base::From(s_.k, chunk.begin);
-    const AnchoredKeys<T> anchored(buffers_.keys_transposed, s_.key_dim);
-    const int64_t strips = Strip::CountOf(chunk.size());
-    for (int64_t s = 0; s < strips; ++s) {
-      const Strip strip(s, chunk.size());
-      anchored.Scores(Rows(delta_.key_queries), strip, delta_.key_scores);
-      StripSquare(k, k, strip, s_.key_dim, gates_, T{1}, delta_.key_scores);
-      if (outputs) {
-        anchored.Scores(Base::Queries(), strip, buffers_.scores);
-        StripSquare(q, k, strip, s_.key_dim, gates_, scale_, buffers_.scores);
-      }
-      if (s + 1 < strips) {
-        anchored.Advance(Base::Keys(), strip, gates_.strip(s));
-      }
-    }
+    const QueryRole<T> roles[] = {
+        {k, Rows(delta_.key_queries), T{1}, delta_.key_scores},
+        {q, Base::Queries(), scale_, buffers_.scores}};
+    ScoreChunk({k, Base::Keys(), buffers_.keys_transposed}, chunk.size(),
+               s_.key_dim, gates_, roles, outputs ? 2 : 1);
   }
 
   StripSolve<T> SolveOf(const Chunk& chunk, const Strip& strip) const {

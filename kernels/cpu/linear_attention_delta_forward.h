@@ -57,8 +57,7 @@ class DeltaForwardPass : public VectorForwardPass<T> {
     if (has_state_) Rescale(chunk, buffers_.queries);
     Solve(chunk);
     Base::WriteOutputs(chunk);
-    const bool last = chunk.end == s_.tokens;
-    if (!(last && s_.final_state.data == nullptr)) Base::AdvanceState(chunk);
+    if (Base::NeedsStateAfter(chunk)) Base::AdvanceState(chunk);
   }
 
   void SummariseChunk(const Chunk& chunk) {
@@ -95,21 +94,11 @@ class DeltaForwardPass : public VectorForwardPass<T> {
         k, chunk.size(), s_.key_dim, T{1},
         [&](int64_t i) { return gates_.from(i); }, delta_.key_queries,
         key_pad_);
-    const AnchoredKeys<T> anchored(buffers_.keys_transposed, s_.key_dim);
-    const int64_t strips = Strip::CountOf(chunk.size());
-    for (int64_t s = 0; s < strips; ++s) {
-      const Strip strip(s, chunk.size());
-      anchored.Scores(KeyQueries(), strip, delta_.key_scores);
-      StripSquare(k, k, strip, s_.key_dim, gates_, T{1}, delta_.key_scores);
-      if (outputs) {
-        anchored.Scores(Base::Queries(), strip, buffers_.scores);
-        StripSquare(q, k, strip, s_.key_dim, gates_, static_cast<T>(s_.scale),
-                    buffers_.scores);
-      }
-      if (s + 1 < strips) {
-        anchored.Advance(Base::Keys(), strip, gates_.strip(s));
-      }
-    }
+    const QueryRole<T> roles[] = {
+        {k, KeyQueries(), T{1}, delta_.key_scores},
+        {q, Base::Queries(), static_cast<T>(s_.scale), buffers_.scores}};
+    ScoreChunk({k, Base::Keys(), buffers_.keys_transposed}, chunk.size(),
+               s_.key_dim, gates_, roles, outputs ? 2 : 1);
   }
 
   // U as packed values.

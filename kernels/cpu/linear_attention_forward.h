@@ -11,9 +11,7 @@
 
 #include <optional>
 
-#include "kernels/cpu/chunk_prefetch.h"
-#include "kernels/cpu/chunk_product.h"
-#include "kernels/cpu/chunk_walk.h"
+#include "kernels/cpu/forward_state.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {
 
@@ -37,125 +35,71 @@ struct ForwardBuffers {
 
 // One head's walk; chunks are given in order by the caller.
 template <typename T>
-class ForwardPass {
+class ForwardPass : public ForwardState<T> {
  public:
+  using Base = ForwardState<T>;
   using Sequence = LinearAttentionSequence<T>;
   using Buffers = ForwardBuffers<T>;
 
   ForwardPass(const Sequence& sequence, const Buffers& buffers,
               ChunkPrefetch& prefetch, T* head_scratch)
-      : s_(sequence),
+      : Base(sequence, prefetch, head_scratch, buffers.values),
         buffers_(buffers),
-        prefetch_(prefetch),
-        key_pad_(PadToVector(sequence.key_dim)),
-        value_pad_(PadToVector(sequence.value_dim)),
-        state_(head_scratch),
         decay_(sequence, state_ + key_pad_ * value_pad_, buffers.weights) {}
-
-  void LoadState() {
-    has_state_ = s_.inter && s_.initial_state.data != nullptr;
-    if (!has_state_) return;
-    FillZero(state_, key_pad_ * value_pad_);
-    PackPanels(From(s_.initial_state, 0), s_.key_dim, s_.value_dim,
-               static_cast<const T*>(nullptr), State());
-  }
-
-  void StoreState() const {
-    if (s_.final_state.data == nullptr) return;
-    UnpackPanels(State(), {s_.final_state.data, s_.final_state.stride},
-                 s_.key_dim, s_.value_dim);
-  }
 
   void OutputChunk(const Chunk& chunk) {
     const int64_t n = chunk.size();
     if (chunk.starts_document) has_state_ = false;
     decay_.SetChunk(chunk.begin, chunk.end);
-    PackValues(chunk);
+    Base::PackValues(chunk);
     if (s_.intra) {
       const PanelMatrix<T> keys = {buffers_.keys_transposed, key_pad_,
                                    PadToVector(n)};
-      PackTransposed(From(s_.k, chunk.begin), n, s_.key_dim, keys);
-      MaskedScores(From(s_.q, chunk.begin), keys, n, s_.key_dim, decay_,
+      PackTransposed(Base::From(s_.k, chunk.begin), n, s_.key_dim, keys);
+      MaskedScores(Base::From(s_.q, chunk.begin), keys, n, s_.key_dim, decay_,
                    buffers_.scores);
     }
     if (s_.intra || has_state_) WriteOutputs(chunk);
-    const bool last = chunk.end == s_.tokens;
-    if (s_.inter && !(last && s_.final_state.data == nullptr)) {
-      AdvanceState(chunk);
-    }
+    if (s_.inter && Base::NeedsStateAfter(chunk)) AdvanceState(chunk);
   }
 
   void SummariseChunk(const Chunk& chunk) {
     decay_.SetChunk(chunk.begin, chunk.end);
-    PackValues(chunk);
+    Base::PackValues(chunk);
     AdvanceState(chunk);
   }
 
  private:
-  PanelMatrix<T> State() const { return {state_, key_pad_, value_pad_}; }
-  PanelMatrix<T> Values() const {
-    return {buffers_.values, kChunk, value_pad_};
-  }
-  static StridedRows<const T> From(const typename Sequence::Operand& operand,
-                                   int64_t token) {
-    return {operand.data + token * operand.stride, operand.stride};
-  }
-
-  void PackValues(const Chunk& chunk) const {
-    PackPanels(From(s_.v, chunk.begin), chunk.size(), s_.value_dim,
-               static_cast<const T*>(nullptr), Values());
-  }
+  using Base::has_state_;
+  using Base::key_pad_;
+  using Base::s_;
+  using Base::state_;
+  using Base::value_pad_;
 
   void WriteOutputs(const Chunk& chunk) const {
-    ForEachPanel<T>(value_pad_, [&](auto nv, int64_t col) {
-      for (int64_t i = 0; i < chunk.size(); i += kTileRows) {
-        prefetch_.Step();
-        WriteOutputTile<nv.kValue>(chunk, i, col);
-      }
-    });
-  }
-
-  template <int NV>
-  void WriteOutputTile(const Chunk& chunk, int64_t i, int64_t col) const {
-    const int64_t n = chunk.size();
-    const PanelMatrix<T> values = Values();
-    const int64_t width = values.Width(col);
-    const T* rows[kTileRows];
-    Tile<T, NV> tile;
-    tile.Clear();
-    if (has_state_) {
-      RowPointers(From(s_.q, chunk.begin), i, n, rows);
-      tile.AddRows(rows, State().Panel(col), width, s_.key_dim);
-      tile.ScaleRows(decay_.from_start() + i);
-    }
-    if (s_.intra) {
-      const int64_t seen = i + kTileRows < n ? i + kTileRows : n;
-      RowPointers(StridedRows<const T>{buffers_.scores, kChunk}, i, kChunk,
-                  rows);
-      tile.AddRows(rows, values.Panel(col), width, seen);
-    }
-    const StridedRows<T> to = {
-        s_.o.data + (chunk.begin + i) * s_.o.stride + col, s_.o.stride};
-    tile.StoreBlock(to, n - i, s_.value_dim - col, !s_.intra);
+    const auto q = Base::From(s_.q, chunk.begin);
+    Base::WriteOutputTiles(chunk, buffers_.scores,
+                           [&](auto& tile, int64_t i, int64_t col) {
+                             if (!has_state_) return;
+                             const T* rows[kTileRows];
+                             RowPointers(q, i, chunk.size(), rows);
+                             tile.AddRows(rows, Base::State().Panel(col),
+                                          Base::State().Width(col), s_.key_dim);
+                             tile.ScaleRows(decay_.from_start() + i);
+                           });
   }
 
   void AdvanceState(const Chunk& chunk) {
-    PackRows(From(s_.k, chunk.begin), chunk.size(), s_.key_dim,
+    PackRows(Base::From(s_.k, chunk.begin), chunk.size(), s_.key_dim,
              s_.decay == DecayKind::kNone ? nullptr : decay_.to_end(),
              buffers_.keys_weighted, key_pad_);
-    UpdateState(buffers_.keys_weighted, key_pad_, Values(), chunk.size(),
-                decay_.total(), has_state_ ? state_ : nullptr, State());
+    UpdateState(buffers_.keys_weighted, key_pad_, Base::Values(), chunk.size(),
+                decay_.total(), has_state_ ? state_ : nullptr, Base::State());
     has_state_ = true;
   }
 
-  const Sequence& s_;
   const Buffers& buffers_;
-  ChunkPrefetch& prefetch_;
-  const int64_t key_pad_;
-  const int64_t value_pad_;
-  T* const state_;  // (key_dim, value_dim) panels
   ChunkDecay<T> decay_;
-  bool has_state_ = false;  // state_ holds the state before the chunk
 };
 
 // The passes of a group's heads; nothing is allocated.

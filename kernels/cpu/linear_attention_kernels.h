@@ -14,6 +14,10 @@ namespace longspan::kernels {
 
 enum class DecayKind { kNone, kConstant, kPerToken, kPerChannel };
 
+// A log decay below this is as good as a reset in either type, and minus
+// infinity would make differences and multiples of it undefined.
+inline constexpr double kLowestLogGate = -1000.0;
+
 // The largest key_dim.
 inline constexpr int64_t kMaxKeyDim = 512;
 

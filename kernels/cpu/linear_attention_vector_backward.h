@@ -133,41 +133,19 @@ class StripSquareGradients {
 
 // One head's walks; blocks and chunks are given in order by the caller.
 template <typename T>
-class VectorBackwardPass {
+class VectorBackwardPass : public BackwardStates<T> {
  public:
+  using Base = BackwardStates<T>;
   using Sequence = LinearAttentionSequence<T>;
   using Buffers = VectorBackwardBuffers<T>;
 
   VectorBackwardPass(const Sequence& sequence, const Buffers& buffers,
                      const LinearAttentionPlan& plan, T* head_scratch)
-      : s_(sequence),
+      : Base(sequence, plan, head_scratch, head_scratch + plan.state_elements,
+             buffers.d_outputs),
         buffers_(buffers),
         scale_(static_cast<T>(sequence.scale)),
-        key_pad_(PadToVector(sequence.key_dim)),
-        value_pad_(PadToVector(sequence.value_dim)),
-        state_size_(key_pad_ * value_pad_),
-        d_state_(head_scratch),
-        gates_(sequence, buffers.gates),
-        states_(d_state_ + state_size_),
-        saved_states_(states_ + (plan.group_blocks + 1) * state_size_) {}
-
-  // ---- states at block starts -------------------------------------------
-
-  void LoadInitialState() {
-    FillZero(saved_states_, state_size_);
-    if (s_.initial_state.data == nullptr) return;
-    PackTransposed(From(s_.initial_state, 0), s_.key_dim, s_.value_dim,
-                   TransposedState(saved_states_));
-  }
-
-  // As in BackwardPass.
-  void BeginGroup(int64_t group) {
-    Copy(saved_states_ + group * state_size_, states_);
-  }
-  void EndGroup(int64_t group, int64_t blocks) {
-    Copy(states_ + blocks * state_size_,
-         saved_states_ + (group + 1) * state_size_);
-  }
+        gates_(sequence, buffers.gates) {}
 
   void AdvanceBlock(const Chunk& chunk, int64_t block_in_group) {
     const int64_t n = chunk.size();
@@ -177,33 +155,16 @@ class VectorBackwardPass {
     WeightKeys(chunk);
     RescaleRows(n, AfterStrip(), buffers_.keys, key_pad_);
     PackPanels(Keys(), n, key_pad_, static_cast<const T*>(nullptr), keys);
-    PackRows(From(s_.v, chunk.begin), n, s_.value_dim,
+    PackRows(Base::From(s_.v, chunk.begin), n, s_.value_dim,
              static_cast<const T*>(nullptr), buffers_.values, value_pad_);
     UpdateStateColumns(buffers_.values, value_pad_, keys, n, gates_.total(),
-                       HasStateBefore(chunk) ? from : nullptr,
-                       TransposedState(from + state_size_));
-  }
-
-  // ---- the gradient of the state ----------------------------------------
-
-  void LoadFinalGradient() {
-    has_d_state_ = s_.d_final_state.data != nullptr;
-    if (!has_d_state_) return;
-    FillZero(d_state_, state_size_);
-    PackPanels(From(s_.d_final_state, 0), s_.key_dim, s_.value_dim,
-               static_cast<const T*>(nullptr), GradientState());
-  }
-
-  void StoreInitialGradient() {
-    if (s_.d_initial_state.data == nullptr) return;
-    if (!has_d_state_) FillZero(d_state_, state_size_);
-    UnpackPanels(GradientState(), To(s_.d_initial_state, 0), s_.key_dim,
-                 s_.value_dim);
+                       Base::HasStateBefore(chunk) ? from : nullptr,
+                       Base::TransposedState(from + state_size_));
   }
 
   void SummariseChunk(const Chunk& chunk) {
     gates_.SetChunk(chunk.begin, chunk.end);
-    PackOutputGradients(chunk);
+    Base::PackOutputGradients(chunk);
     WeightQueries(chunk);
     RetreatState(chunk);
   }
@@ -213,9 +174,9 @@ class VectorBackwardPass {
   void ReverseChunk(const Chunk& chunk, int64_t block_in_group) {
     T* state = states_ + block_in_group * state_size_;
     const T* end_state = state + state_size_;
-    const bool has_state = HasStateBefore(chunk);
+    const bool has_state = Base::HasStateBefore(chunk);
     gates_.SetChunk(chunk.begin, chunk.end);
-    PackOutputGradients(chunk);
+    Base::PackOutputGradients(chunk);
     WeightQueries(chunk);
     WeightKeys(chunk);
     if (s_.intra) {
@@ -225,8 +186,8 @@ class VectorBackwardPass {
       KeepGateTerms(chunk);
     }
     if (has_d_state_) {
-      TransposePanels(GradientState(),
-                      TransposedState(buffers_.d_state_transposed));
+      TransposePanels(Base::GradientState(),
+                      Base::TransposedState(buffers_.d_state_transposed));
     }
     if (s_.intra || has_state) {
       WriteQueryGradients(chunk, has_state ? state : nullptr);
@@ -240,35 +201,22 @@ class VectorBackwardPass {
   }
 
  protected:
-  PanelMatrix<T> TransposedState(T* data) const {
-    return {data, value_pad_, key_pad_};
-  }
-  PanelMatrix<T> GradientState() const {
-    return {d_state_, key_pad_, value_pad_};
-  }
+  using Base::d_state_;
+  using Base::has_d_state_;
+  using Base::key_pad_;
+  using Base::s_;
+  using Base::state_size_;
+  using Base::states_;
+  using Base::value_pad_;
+
   PanelMatrix<T> AnchoredKeyPanels() const {
     return {buffers_.anchored_keys, kChunk, key_pad_};
   }
   PanelMatrix<T> AnchoredQueryPanels() const {
     return {buffers_.anchored_queries, kChunk, key_pad_};
   }
-  PanelMatrix<T> OutputGradients() const {
-    return {buffers_.d_outputs, kChunk, value_pad_};
-  }
   StridedRows<const T> Queries() const { return {buffers_.queries, key_pad_}; }
   StridedRows<const T> Keys() const { return {buffers_.keys, key_pad_}; }
-  static StridedRows<const T> From(const typename Sequence::Operand& operand,
-                                   int64_t token) {
-    return {operand.data + token * operand.stride, operand.stride};
-  }
-  static StridedRows<T> To(const typename Sequence::Result& result,
-                           int64_t token) {
-    return {result.data + token * result.stride, result.stride};
-  }
-  bool HasStateBefore(const Chunk& chunk) const {
-    if (!s_.inter || chunk.starts_document) return false;
-    return chunk.begin > 0 || s_.initial_state.data != nullptr;
-  }
   auto BeforeStrip() const {
     return [this](int64_t i) { return gates_.before(i / kStrip); };
   }
@@ -276,30 +224,19 @@ class VectorBackwardPass {
     return [this](int64_t i) { return gates_.after(i / kStrip); };
   }
 
-  void Copy(const T* from, T* to) const {
-    for (int64_t i = 0; i < state_size_; i += kLanes<T>) {
-      Store(to + i, Load(from + i));
-    }
-  }
-
   // ---- packing ----------------------------------------------------------
-
-  void PackOutputGradients(const Chunk& chunk) {
-    PackPanels(From(s_.d_o, chunk.begin), chunk.size(), s_.value_dim,
-               static_cast<const T*>(nullptr), OutputGradients());
-  }
 
   // scale * q decayed from the start of its strip.
   void WeightQueries(const Chunk& chunk) {
     WeightRows(
-        From(s_.q, chunk.begin), chunk.size(), s_.key_dim, scale_,
+        Base::From(s_.q, chunk.begin), chunk.size(), s_.key_dim, scale_,
         [&](int64_t i) { return gates_.from(i); }, buffers_.queries, key_pad_);
   }
 
   // k decayed up to the end of its strip.
   void WeightKeys(const Chunk& chunk) {
     WeightRows(
-        From(s_.k, chunk.begin), chunk.size(), s_.key_dim, T{1},
+        Base::From(s_.k, chunk.begin), chunk.size(), s_.key_dim, T{1},
         [&](int64_t i) { return gates_.to(i); }, buffers_.keys, key_pad_);
   }
 
@@ -319,8 +256,8 @@ class VectorBackwardPass {
     const int64_t n = chunk.size();
     const PanelMatrix<T> values = {buffers_.values_transposed, value_pad_,
                                    PadToVector(n)};
-    PackTransposed(From(s_.v, chunk.begin), n, s_.value_dim, values);
-    LowerProduct(From(s_.d_o, chunk.begin), n, values, buffers_.d_scores);
+    PackTransposed(Base::From(s_.v, chunk.begin), n, s_.value_dim, values);
+    LowerProduct(Base::From(s_.d_o, chunk.begin), n, values, buffers_.d_scores);
   }
 
   // to = rows transposed, for the tiles that touch the lower triangle.
@@ -365,8 +302,8 @@ class VectorBackwardPass {
     Tile<T, NV> tile;
     tile.Clear();
     if (state != nullptr) {
-      RowPointers(From(s_.d_o, chunk.begin), i, chunk.size(), rows);
-      tile.AddRows(rows, TransposedState(state).Panel(col), width,
+      RowPointers(Base::From(s_.d_o, chunk.begin), i, chunk.size(), rows);
+      tile.AddRows(rows, Base::TransposedState(state).Panel(col), width,
                    s_.value_dim);
       tile.ScaleColumns(gates_.before(strip.index) + col);
     }
@@ -377,7 +314,7 @@ class VectorBackwardPass {
     }
     tile.Weight(gates_.from(i) + col, key_pad_);
     tile.ScaleAll(scale_);
-    StridedRows<T> to = To(s_.d_q, chunk.begin + i);
+    StridedRows<T> to = Base::To(s_.d_q, chunk.begin + i);
     to.data += col;
     tile.StoreBlock(to, strip.last - i, s_.key_dim - col, !s_.intra);
   }
@@ -405,10 +342,10 @@ class VectorBackwardPass {
     tile.Clear();
     if (has_d_state_) {
       const T* rows[kTileRows];
-      RowPointers(From(s_.v, chunk.begin), j, chunk.size(), rows);
-      tile.AddRows(rows,
-                   TransposedState(buffers_.d_state_transposed).Panel(col),
-                   width, s_.value_dim);
+      RowPointers(Base::From(s_.v, chunk.begin), j, chunk.size(), rows);
+      tile.AddRows(
+          rows, Base::TransposedState(buffers_.d_state_transposed).Panel(col),
+          width, s_.value_dim);
       tile.ScaleColumns(gates_.after(strip.index) + col);
     }
     if (s_.intra) {
@@ -417,7 +354,7 @@ class VectorBackwardPass {
                       width, chunk.size() - strip.last);
     }
     tile.Weight(gates_.to(j) + col, key_pad_);
-    StridedRows<T> to = To(s_.d_k, chunk.begin + j);
+    StridedRows<T> to = Base::To(s_.d_k, chunk.begin + j);
     to.data += col;
     tile.StoreBlock(to, strip.last - j, s_.key_dim - col, !s_.intra);
   }
@@ -427,9 +364,9 @@ class VectorBackwardPass {
     for (int64_t s = 0; s < strips; ++s) {
       const Strip strip(s, chunk.size());
       StripSquareGradients<T>(strip, gates_, scale_, buffers_.d_scores)
-          .Add(From(s_.q, chunk.begin), From(s_.k, chunk.begin), s_.key_dim,
-               To(s_.d_q, chunk.begin), To(s_.d_k, chunk.begin),
-               buffers_.scores);
+          .Add(Base::From(s_.q, chunk.begin), Base::From(s_.k, chunk.begin),
+               s_.key_dim, Base::To(s_.d_q, chunk.begin),
+               Base::To(s_.d_k, chunk.begin), buffers_.scores);
     }
   }
 
@@ -437,21 +374,22 @@ class VectorBackwardPass {
     const int64_t n = chunk.size();
     RescaleRows(n, AfterStrip(), buffers_.keys, key_pad_);
     ForEachPanel<T>(value_pad_, [&](auto nv, int64_t col) {
-      const int64_t width = OutputGradients().Width(col);
+      const int64_t width = Base::OutputGradients().Width(col);
       for (int64_t j = 0; j < n; j += kTileRows) {
         Tile<T, nv.kValue> tile;
         tile.Clear();
         if (has_d_state_) {
           const T* rows[kTileRows];
           RowPointers(Keys(), j, n, rows);
-          tile.AddRows(rows, GradientState().Panel(col), width, s_.key_dim);
+          tile.AddRows(rows, Base::GradientState().Panel(col), width,
+                       s_.key_dim);
         }
         if (s_.intra) {
           tile.AddColumns(buffers_.scores + j * kChunk + j, kChunk,
-                          OutputGradients().Panel(col) + j * width, width,
+                          Base::OutputGradients().Panel(col) + j * width, width,
                           n - j);
         }
-        StridedRows<T> to = To(s_.d_v, chunk.begin + j);
+        StridedRows<T> to = Base::To(s_.d_v, chunk.begin + j);
         to.data += col;
         tile.StoreBlock(to, n - j, s_.value_dim - col, !s_.intra);
       }
@@ -460,9 +398,9 @@ class VectorBackwardPass {
 
   void RetreatState(const Chunk& chunk) {
     RescaleRows(chunk.size(), BeforeStrip(), buffers_.queries, key_pad_);
-    UpdateStateRows(buffers_.queries, key_pad_, OutputGradients(), chunk.size(),
-                    gates_.total(), has_d_state_ ? d_state_ : nullptr,
-                    GradientState());
+    UpdateStateRows(buffers_.queries, key_pad_, Base::OutputGradients(),
+                    chunk.size(), gates_.total(),
+                    has_d_state_ ? d_state_ : nullptr, Base::GradientState());
     has_d_state_ = true;
   }
 
@@ -490,7 +428,7 @@ class VectorBackwardPass {
   // rowsum(S o dS) of the rows from `col` on; both are transposed.
   Vec<T> StateTerm(const T* end_state, int64_t col) const {
     const int64_t panel = col / kPanelLanes<T> * kPanelLanes<T>;
-    const int64_t width = TransposedState(d_state_).Width(panel);
+    const int64_t width = Base::TransposedState(d_state_).Width(panel);
     const int64_t offset = panel * value_pad_ + (col - panel);
     const T* state = end_state + offset;
     const T* d_state = buffers_.d_state_transposed + offset;
@@ -507,7 +445,7 @@ class VectorBackwardPass {
   // `end_state` null stands for a product of zero.
   void WriteGateGradients(const Chunk& chunk, bool has_state,
                           const T* end_state) const {
-    const auto to = To(s_.d_log_gate, chunk.begin);
+    const auto to = Base::To(s_.d_log_gate, chunk.begin);
     for (int64_t col = 0; col < s_.key_dim; col += kLanes<T>) {
       const int64_t left = s_.key_dim - col;
       Vec<T> sum = {};
@@ -523,19 +461,9 @@ class VectorBackwardPass {
     }
   }
 
-  const Sequence& s_;
   const Buffers& buffers_;
   const T scale_;
-  const int64_t key_pad_;
-  const int64_t value_pad_;
-  const int64_t state_size_;
-  T* const d_state_;  // (key_dim, value_dim) panels
   ChunkGates<T> gates_;
-  // Transposed states: of the current group of blocks, and at all groups'
-  // starts.
-  T* const states_;
-  T* const saved_states_;
-  bool has_d_state_ = false;  // d_state_ holds the gradient at the chunk's end
 };
 
 template <typename T>

@@ -1,0 +1,109 @@
+// What one head's walks backward keep, whatever the transition: states S at
+// block starts, transposed because dO S^T needs their rows as columns, and dS,
+// the gradient of the state at the end of the chunk at work. Included by the
+// passes of linear_attention_*backward.h.
+#pragma once
+
+#include "kernels/cpu/chunk_product.h"
+#include "kernels/cpu/chunk_walk.h"
+
+namespace longspan::kernels::LONGSPAN_ISA {
+
+template <typename T>
+class BackwardStates {
+ public:
+  using Sequence = LinearAttentionSequence<T>;
+
+  // `states` holds plan.group_blocks + 1 states and, behind them, plan.groups +
+  // 1; `d_state` and `d_outputs` one state and kChunk padded rows of values.
+  BackwardStates(const Sequence& sequence, const LinearAttentionPlan& plan,
+                 T* d_state, T* states, T* d_outputs)
+      : s_(sequence),
+        key_pad_(PadToVector(sequence.key_dim)),
+        value_pad_(PadToVector(sequence.value_dim)),
+        state_size_(key_pad_ * value_pad_),
+        d_state_(d_state),
+        states_(states),
+        saved_states_(states + (plan.group_blocks + 1) * state_size_),
+        d_outputs_(d_outputs) {}
+
+  void LoadInitialState() {
+    FillZero(saved_states_, state_size_);
+    if (s_.initial_state.data == nullptr) return;
+    PackTransposed(From(s_.initial_state, 0), s_.key_dim, s_.value_dim,
+                   TransposedState(saved_states_));
+  }
+
+  // A group's states are filled block by block: states_[i] is the state at the
+  // start of its block i, and the last one that at its end.
+  void BeginGroup(int64_t group) {
+    Copy(saved_states_ + group * state_size_, states_);
+  }
+  void EndGroup(int64_t group, int64_t blocks) {
+    Copy(states_ + blocks * state_size_,
+         saved_states_ + (group + 1) * state_size_);
+  }
+
+  void LoadFinalGradient() {
+    has_d_state_ = s_.d_final_state.data != nullptr;
+    if (!has_d_state_) return;
+    FillZero(d_state_, state_size_);
+    PackPanels(From(s_.d_final_state, 0), s_.key_dim, s_.value_dim,
+               static_cast<const T*>(nullptr), GradientState());
+  }
+
+  void StoreInitialGradient() {
+    if (s_.d_initial_state.data == nullptr) return;
+    if (!has_d_state_) FillZero(d_state_, state_size_);
+    UnpackPanels(GradientState(), To(s_.d_initial_state, 0), s_.key_dim,
+                 s_.value_dim);
+  }
+
+ protected:
+  PanelMatrix<T> TransposedState(T* data) const {
+    return {data, value_pad_, key_pad_};
+  }
+  PanelMatrix<T> GradientState() const {
+    return {d_state_, key_pad_, value_pad_};
+  }
+  PanelMatrix<T> OutputGradients() const {
+    return {d_outputs_, kChunk, value_pad_};
+  }
+  static StridedRows<const T> From(const typename Sequence::Operand& operand,
+                                   int64_t token) {
+    return {operand.data + token * operand.stride, operand.stride};
+  }
+  static StridedRows<T> To(const typename Sequence::Result& result,
+                           int64_t token) {
+    return {result.data + token * result.stride, result.stride};
+  }
+  bool HasStateBefore(const Chunk& chunk) const {
+    if (!s_.inter || chunk.starts_document) return false;
+    return chunk.begin > 0 || s_.initial_state.data != nullptr;
+  }
+  void PackOutputGradients(const Chunk& chunk) {
+    PackPanels(From(s_.d_o, chunk.begin), chunk.size(), s_.value_dim,
+               static_cast<const T*>(nullptr), OutputGradients());
+  }
+
+  const Sequence& s_;
+  const int64_t key_pad_;
+  const int64_t value_pad_;
+  const int64_t state_size_;
+  T* const d_state_;  // (key_dim, value_dim) panels
+  // Transposed states of the current group of blocks.
+  T* const states_;
+  bool has_d_state_ = false;  // d_state_ holds the gradient at the chunk's end
+
+ private:
+  void Copy(const T* from, T* to) const {
+    for (int64_t i = 0; i < state_size_; i += kLanes<T>) {
+      Store(to + i, Load(from + i));
+    }
+  }
+
+  T* const saved_states_;  // at all groups' starts, transposed
+  T* const d_outputs_;     // (chunk, value_dim) panels
+};
+
+}  // namespace longspan::kernels::LONGSPAN_ISA
