@@ -130,7 +130,7 @@ OpCase CrossEntropyCase(const HeadShape& s) {
 
 }  // namespace
 
-std::vector<OpCase> DenseCases() {
+std::vector<OpCase> DenseOpCases() {
   std::vector<OpCase> cases;
   for (bool ta : {false, true}) {
     for (bool tb : {false, true}) {

@@ -250,7 +250,7 @@ std::vector<OpCase>* Join(std::initializer_list<std::vector<OpCase>> parts) {
 
 const std::vector<OpCase>& OpCases() {
   static const auto* cases =
-      Join({DenseCases(), ElementwiseCases(), ConvolutionCases(),
+      Join({DenseOpCases(), ElementwiseCases(), ConvolutionCases(),
             OptimizerCases(), SamplingCases()});
   return *cases;
 }

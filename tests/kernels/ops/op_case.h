@@ -111,7 +111,7 @@ const std::vector<OpCase>& OpCases();
 const std::vector<OpCase>& LargeOpCases();
 
 // Parts of the lists, one file each.
-std::vector<OpCase> DenseCases();
+std::vector<OpCase> DenseOpCases();
 std::vector<OpCase> ElementwiseCases();
 std::vector<OpCase> ConvolutionCases();
 std::vector<OpCase> OptimizerCases();
