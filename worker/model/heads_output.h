@@ -19,6 +19,7 @@
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/projection_widths.h"
 #include "kernels/api/tensor_view.h"
+#include "kernels/api/token_gates.h"
 #include "worker/model/linear_weight.h"
 #include "worker/model/mixer.h"
 #include "worker/model/norm.h"
