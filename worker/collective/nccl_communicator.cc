@@ -52,6 +52,7 @@ absl::Status NcclCommunicator::BeginCall(const NcclOperation& operation) {
 
 void NcclCommunicator::EndCall() {
   MutexLock lock(mu_);
+  issued_ = calling_;
   calling_.reset();
   changed_.NotifyAll();
 }
@@ -86,6 +87,7 @@ absl::Status NcclCommunicator::Issue(
 void NcclCommunicator::Watch(const NcclOperation& operation,
                              std::shared_ptr<const kernels::Event> finished) {
   MutexLock lock(mu_);
+  issued_.reset();
   in_flight_.push_back({operation, std::move(finished)});
 }
 
@@ -163,6 +165,7 @@ absl::Status NcclCommunicator::Examine() {
     MutexLock lock(mu_);
     what = !in_flight_.empty() ? in_flight_.front().operation.what
            : calling_          ? calling_->what
+           : issued_           ? issued_->what
                                : "between collectives";
   }
   return NcclStatus(library_, state, comm_, what);

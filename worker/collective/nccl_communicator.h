@@ -90,7 +90,9 @@ class NcclCommunicator {
   bool closing_ GUARDED_BY(mu_) = false;
   bool abort_hangs_ GUARDED_BY(mu_) = false;
   std::optional<NcclOperation> calling_ GUARDED_BY(mu_);  // inside NCCL now
-  std::deque<InFlight> in_flight_ GUARDED_BY(mu_);        // in stream order
+  // In its stream, but not in flight before Watch().
+  std::optional<NcclOperation> issued_ GUARDED_BY(mu_);
+  std::deque<InFlight> in_flight_ GUARDED_BY(mu_);  // in stream order
 
   std::thread watchdog_;  // uses all of the above
 };

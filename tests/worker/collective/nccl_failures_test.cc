@@ -1,6 +1,7 @@
 // What a broken NCCL group does: errors name rank and operation, come in time
 // and stay; nothing hangs, not even the end.
 #include <cstdlib>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -11,8 +12,12 @@
 #include "common/base/status_macros.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/queued_device/queued_device.h"
+#include "tests/support/queued_device/queued_stream.h"
 #include "tests/support/rendezvous_stores.h"
 #include "tests/worker/collective/nccl_world.h"
+#include "worker/collective/nccl_communicator.h"
+#include "worker/collective/nccl_connect.h"
 #include "worker/collective/nccl_library.h"
 
 namespace longspan::worker {
@@ -82,6 +87,40 @@ TEST(NcclFailuresTest, AsynchronousErrorBreaksTheGroup) {
   EXPECT_THAT(Message(statuses[0]), HasSubstr("rank 0: AllReduce of 64 bytes"));
   EXPECT_THAT(Message(statuses[0]), HasSubstr("NCCL: remote process exited"));
   EXPECT_EQ(statuses[1].code(), absl::StatusCode::kUnavailable);
+}
+
+// The watchdog may look after a call and before Watch().
+TEST(NcclFailuresTest, ErrorOfACallThatIsNotWatchedYetNamesIt) {
+  UseFakeNccl("error@0:0");
+  testing::MemoryRendezvousStore store;
+  const auto device = testing::CreateQueuedDevice();
+  testing::QueuedStream stream;
+  std::promise<void> issued;
+  stream.Submit([begin = issued.get_future().share()] {
+    begin.wait();
+    return absl::OkStatus();
+  });
+  NcclGroupOptions options = {.rank = 0, .size = 1};
+  options.backend = device.get();
+  const auto library = LoadNccl();
+  ASSERT_TRUE(library.ok()) << library.status();
+  const auto comm = ConnectNccl(**library, options, store);
+  ASSERT_TRUE(comm.ok()) << comm.status();
+  NcclCommunicator communicator(**library, *comm);
+  std::vector<char> sent(8), received(8);
+  const NcclOperation gather = {"a gather", NcclDeadline(absl::Seconds(20))};
+  const auto call = [&](NcclComm c) {
+    return (*library)->all_gather(sent.data(), received.data(), sent.size(),
+                                  kNcclUint8, c, stream.native_handle());
+  };
+  EXPECT_EQ(communicator.Issue(gather, call), absl::OkStatus());
+  issued.set_value();
+  const absl::Time limit = absl::Now() + absl::Seconds(10);
+  while (communicator.health().ok() && absl::Now() < limit) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  EXPECT_THAT(Message(communicator.health()),
+              HasSubstr("a gather: NCCL: remote process exited"));
 }
 
 TEST(NcclFailuresTest, OthersNoticeARankThatLeaves) {
