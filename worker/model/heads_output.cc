@@ -11,12 +11,6 @@ using kernels::ConstTensorView;
 using kernels::TensorView;
 using Write = LinearWeight::Write;
 
-// [B, n, ...] contiguous as rows [M, everything else].
-TensorView AsRows(TensorView x) {
-  const int64_t rows = x.size(0) * x.size(1);
-  return x.Reshape({rows, x.element_count() / rows});
-}
-
 }  // namespace
 
 HeadsOutput::HeadsOutput(const ModelSpec& spec, const std::string& prefix,

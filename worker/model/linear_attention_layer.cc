@@ -34,10 +34,6 @@ LinearWeight OutputProjection(const LinearAttentionSpec& spec, int layer,
   return LinearWeight(parameters.Compute(name), parameters.Gradient(name));
 }
 
-// [B, n, C] contiguous as rows [M, C].
-TensorView AsRows(TensorView x) {
-  return x.Reshape({x.size(0) * x.size(1), x.size(2)});
-}
 // [B, n, H, D] contiguous as [M, H, D].
 TensorView AsHeads(TensorView o) {
   return o.Reshape({o.size(0) * o.size(1), o.size(2), o.size(3)});

@@ -6,6 +6,7 @@
 #include "common/model_spec/linear_layer_names.h"
 #include "kernels/cost/workspace.h"
 #include "worker/model/head_sharing.h"
+#include "worker/model/row_range.h"
 
 namespace longspan::worker {
 namespace {
@@ -15,12 +16,6 @@ using kernels::TensorView;
 
 // Rotary base of retention's positions.
 constexpr double kRotaryBase = 10000.0;
-
-// [B, n, ...] contiguous as rows [M, everything else].
-TensorView AsRows(TensorView x) {
-  const int64_t rows = x.size(0) * x.size(1);
-  return x.Reshape({rows, x.element_count() / rows});
-}
 
 // The first and the second half of the columns of a view [..., C].
 TensorView Half(TensorView x, int index) {

@@ -4,7 +4,16 @@
 
 #include <cstdint>
 
+#include "kernels/api/tensor_view.h"
+
 namespace longspan::worker {
+
+// [B, n, ...] contiguous as rows [M, everything else].
+inline kernels::TensorView AsRows(const kernels::TensorView& x) {
+  int64_t columns = 1;  // known for n = 0, too
+  for (int i = 2; i < x.rank(); ++i) columns *= x.size(i);
+  return x.Reshape({x.size(0) * x.size(1), columns});
+}
 
 struct RowRange {
   int64_t begin = 0;

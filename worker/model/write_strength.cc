@@ -5,11 +5,6 @@ namespace {
 
 using kernels::TensorView;
 
-// [B, n, C] contiguous as rows [M, C].
-TensorView AsRows(TensorView x) {
-  return x.Reshape({x.size(0) * x.size(1), x.size(2)});
-}
-
 }  // namespace
 
 TensorView WriteStrength::Allocate(const char* name, const RankContext& context,
