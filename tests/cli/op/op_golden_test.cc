@@ -3,14 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
-#include <fstream>
-#include <map>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "tests/cli/op/op_files.h"
+#include "tests/support/golden.h"
 
 namespace longspan::cli {
 namespace {
@@ -25,8 +22,8 @@ OwnedTensor Values(const std::string& name, int64_t seed, double low,
   for (int64_t size : shape) count *= size;
   std::vector<double> values(count);
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t unit = (31 * i * i + 7919 * i + 104729 * seed) % 10007;
-    values[i] = low + (high - low) * unit / 10007;
+    const int64_t numerator = GoldenNumerator(seed, i);
+    values[i] = low + (high - low) * numerator / kGoldenDenominator;
   }
   return F32Tensor(name, shape, values);
 }
@@ -61,24 +58,11 @@ std::vector<OwnedTensor> TensorsOf(const GoldenCase& c) {
   return tensors;
 }
 
-std::map<std::string, std::vector<double>> Golden(const std::string& name) {
-  const char* root = std::getenv("LONGSPAN_SOURCE_DIR");
-  std::ifstream file(std::string(root == nullptr ? "." : root) +
-                     "/tests/golden/linear_attention_" + name + ".txt");
-  std::map<std::string, std::vector<double>> golden;
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
-    std::string tensor;
-    words >> tensor;
-    for (double x = 0.0; words >> x;) golden[tensor].push_back(x);
-  }
-  return golden;
-}
-
 class OpGoldenTest : public testing::TestWithParam<GoldenCase> {};
 
 TEST_P(OpGoldenTest, LinearAttention) {
-  const auto golden = Golden(GetParam().name);
+  const auto golden =
+      ReadGolden(std::string("linear_attention_") + GetParam().name);
   ASSERT_GE(golden.size(), 4u);
   const std::vector<std::vector<std::string>> places = {
       {"--backend", "reference", "--dtype", "f64"},

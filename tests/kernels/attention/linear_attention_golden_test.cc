@@ -3,10 +3,6 @@
 // (tests/golden/linear_attention.py). They are float32, so they are compared at
 // 1e-5.
 #include <cmath>
-#include <cstdlib>
-#include <fstream>
-#include <map>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -15,38 +11,21 @@
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/reference/reference_ops.h"
 #include "tests/support/attention/linear_attention_problem.h"
+#include "tests/support/golden.h"
 
 namespace longspan::kernels {
 namespace {
 
 constexpr double kTolerance = 1e-5;
 
-using Golden = std::map<std::string, std::vector<double>>;
-
-// Lines of a name and its numbers.
-Golden ReadGolden(const std::string& name) {
-  const char* root = std::getenv("LONGSPAN_SOURCE_DIR");
-  const std::string path = std::string(root == nullptr ? "." : root) +
-                           "/tests/golden/linear_attention_" + name + ".txt";
-  std::ifstream file(path);
-  EXPECT_TRUE(file.is_open()) << path;
-  Golden golden;
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
-    std::string tensor;
-    words >> tensor;
-    for (double x = 0.0; words >> x;) golden[tensor].push_back(x);
-  }
-  return golden;
-}
-
 // `values` of the generator.
 void Fill(int64_t seed, double low, double high, const TensorView& view) {
   if (view.is_null()) return;
   std::vector<double> values(view.element_count());
   for (int64_t i = 0; i < view.element_count(); ++i) {
-    const int64_t unit = (31 * i * i + 7919 * i + 104729 * seed) % 10007;
-    values[i] = static_cast<float>(low + (high - low) * unit / 10007);
+    const int64_t numerator = GoldenNumerator(seed, i);
+    values[i] =
+        static_cast<float>(low + (high - low) * numerator / kGoldenDenominator);
   }
   FromDoubles(values, view);
 }
@@ -104,7 +83,8 @@ class LinearAttentionGolden : public testing::TestWithParam<GoldenCase> {
     CpuStream stream(1);
     const LinearAttentionResults results =
         problem.Run(op, stream, backend, 1, Passes::kOne);
-    const Golden golden = ReadGolden(GetParam().name);
+    const Golden golden =
+        ReadGolden(std::string("linear_attention_") + GetParam().name);
     ExpectGolden(golden, "o", results.o);
     ExpectGolden(golden, "d_q", results.d_q);
     ExpectGolden(golden, "d_k", results.d_k);

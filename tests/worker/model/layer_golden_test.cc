@@ -3,16 +3,13 @@
 // autograd (tests/golden/linear_layers.py). They are float32, so they are
 // compared at 1e-5.
 #include <cmath>
-#include <cstdlib>
-#include <fstream>
-#include <map>
 #include <numeric>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "common/base/status_macros.h"
 #include "gtest/gtest.h"
+#include "tests/support/golden.h"
 #include "tests/support/model_gang/model_gang.h"
 #include "worker/model/linear_attention_layer.h"
 
@@ -29,31 +26,13 @@ constexpr int64_t kHidden = 8;
 constexpr double kTolerance = 1e-5;
 const std::string kPrefix = "model.layers.0.attn.";
 
-using Golden = std::map<std::string, std::vector<double>>;
-
-// Lines of a name and its numbers.
-Golden ReadGolden(const std::string& name) {
-  const char* root = std::getenv("LONGSPAN_SOURCE_DIR");
-  const std::string path = std::string(root == nullptr ? "." : root) +
-                           "/tests/golden/linear_layer_" + name + ".txt";
-  std::ifstream file(path);
-  EXPECT_TRUE(file.is_open()) << path;
-  Golden golden;
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
-    std::string tensor;
-    words >> tensor;
-    for (double x = 0.0; words >> x;) golden[tensor].push_back(x);
-  }
-  return golden;
-}
-
 // `values` and `seed_of` of the generator.
 std::vector<double> Values(int64_t seed, int64_t count, double factor) {
   std::vector<double> values(count);
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t unit = (31 * i * i + 7919 * i + 104729 * seed) % 10007;
-    values[i] = factor * static_cast<float>(unit / 10007.0 - 0.5);
+    const double numerator = GoldenNumerator(seed, i);
+    values[i] =
+        factor * static_cast<float>(numerator / kGoldenDenominator - 0.5);
   }
   return values;
 }
@@ -160,7 +139,8 @@ class LayerGoldenTest : public ::testing::TestWithParam<LayerCase> {
       results[info.name.substr(kPrefix.size())].assign(begin,
                                                        begin + info.count);
     }
-    Compare(results, ReadGolden(GetParam().name));
+    Compare(results,
+            ReadGolden(std::string("linear_layer_") + GetParam().name));
   }
 
   // The same tensors on both sides, the names of the parameters included.
