@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/op/describe_op.h"
+#include "cli/op/flag_value.h"
 #include "cli/op/op_table.h"
 
 namespace longspan::cli {
@@ -21,6 +22,15 @@ constexpr char kFooter[] =
     "  longspan op linear_attention --in x.safetensors --out y.safetensors \\\n"
     "      --backend reference --dtype f64\n";
 
+// CLI11's own checks let hexadecimal numbers, nan and inf pass.
+CLI::Validator NumberOf(FlagKind kind) {
+  return CLI::Validator(
+      [kind](std::string& text) {
+        return std::string(CheckNumber(kind, text).message());
+      },
+      kind == FlagKind::kInteger ? "INTEGER" : "NUMBER");
+}
+
 void AddFlag(CLI::App* command, const OpFlag& flag, OpOptions& options) {
   const std::string name = "--" + flag.name;
   const auto keep = [&options, key = flag.name](const std::string& value) {
@@ -33,9 +43,8 @@ void AddFlag(CLI::App* command, const OpFlag& flag, OpOptions& options) {
   }
   CLI::Option* option =
       command->add_option_function<std::string>(name, keep, flag.meaning);
-  if (flag.kind == FlagKind::kNumber) option->check(CLI::Number);
-  if (flag.kind == FlagKind::kInteger) {
-    option->check(CLI::TypeValidator<int64_t>("INTEGER"));
+  if (flag.kind == FlagKind::kNumber || flag.kind == FlagKind::kInteger) {
+    option->check(NumberOf(flag.kind));
   }
   if (flag.kind == FlagKind::kChoice) {
     option->check(CLI::IsMember(flag.choices));

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "cli/op/flag_value.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 
@@ -92,12 +93,18 @@ kernels::Documents OpCall::documents() const {
 
 double OpCall::number(const std::string& flag, double otherwise) const {
   const auto value = flags_.find(flag);
-  return value == flags_.end() ? otherwise : std::stod(value->second);
+  if (value == flags_.end()) return otherwise;
+  const absl::StatusOr<double> number = ParseNumber(value->second);
+  LONGSPAN_CHECK_OK(number);
+  return *number;
 }
 
 int64_t OpCall::integer(const std::string& flag, int64_t otherwise) const {
   const auto value = flags_.find(flag);
-  return value == flags_.end() ? otherwise : std::stoll(value->second);
+  if (value == flags_.end()) return otherwise;
+  const absl::StatusOr<int64_t> number = ParseInteger(value->second);
+  LONGSPAN_CHECK_OK(number);
+  return *number;
 }
 
 std::string OpCall::text(const std::string& flag,

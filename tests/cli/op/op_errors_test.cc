@@ -135,13 +135,29 @@ TEST_F(OpErrorsTest, Documents) {
 
 TEST_F(OpErrorsTest, Flags) {
   const std::pair<const char*, const char*> kMistakes[] = {
-      {"--scale=big", "--scale: Failed parsing big"},
+      {"--scale=big", "--scale: 'big' is not a finite decimal number"},
+      {"--scale=nan", "--scale: 'nan' is not a finite decimal number"},
+      {"--scale=1e999", "--scale: '1e999' is not a finite decimal number"},
+      {"--scale=0x4", "--scale: '0x4' is not a finite decimal number"},
       {"--transition=diagonal", "--transition: diagonal not in"},
       {"--windows=3", "--windows=3"}};
   for (const auto& [flag, message] : kMistakes) {
     const CommandOutput output = RunOpOn("linear_attention", Good(), {flag});
     EXPECT_EQ(output.code, 2);
     EXPECT_THAT(output.err, HasSubstr(message));
+  }
+}
+
+TEST_F(OpErrorsTest, WholeNumbers) {
+  for (const std::string value :
+       {"0x4", "9223372036854775808", "1.5", "four"}) {
+    const CommandOutput output =
+        RunOpOn("softmax_attention", tensors_, {"--query-offset=" + value});
+    EXPECT_EQ(output.code, 2) << value;
+    EXPECT_THAT(output.err, HasSubstr("--query-offset: '" + value +
+                                      "' is not a decimal whole number from "
+                                      "-9223372036854775808 to "
+                                      "9223372036854775807"));
   }
 }
 
