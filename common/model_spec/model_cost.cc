@@ -1,6 +1,7 @@
 #include "common/model_spec/model_cost.h"
 
 #include <algorithm>
+#include <string>
 
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/parameter_layout.h"
@@ -20,6 +21,22 @@ double LinearAttentionFlops(const LinearAttentionSpec& linear) {
   return linear.heads * flops;
 }
 
+// The learned matrices of a feature map, per token: every head of q and of k
+// goes through them, whatever it shares them with.
+double FeatureMapFlops(const LinearAttentionSpec& linear) {
+  double flops = 0;
+  const LinearLayerForm form = FormOf(linear);
+  for (const MapParameter& map :
+       MapParameters(form.feature_map, linear.key_dim)) {
+    if (map.columns > 0) flops += 2.0 * map.count();
+  }
+  return 2.0 * linear.key_heads * flops;
+}
+
+bool IsOfFeatureMap(const std::string& name) {
+  return name.find(".feature_map") != std::string::npos;
+}
+
 // Scores and values over the keys that a token sees on average.
 double SoftmaxAttentionFlops(const SoftmaxAttentionSpec& softmax,
                              int64_t context_tokens) {
@@ -35,15 +52,18 @@ double ForwardFlopsPerToken(const ModelSpec& spec, int64_t context_tokens) {
   for (const ParameterInfo& info : LayoutParameters(spec).parameters) {
     const bool is_matrix = info.shape.size() == 2;
     const bool is_table = info.name == "model.embeddings.weight";
-    if (is_matrix && !is_table) flops += 2.0 * info.count;
+    if (is_matrix && !is_table && !IsOfFeatureMap(info.name)) {
+      flops += 2.0 * info.count;
+    }
   }
   if (spec.tie_embeddings) {
     flops += 2.0 * spec.vocabulary_size * spec.hidden_size;
   }
   for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
-    flops += LayerKindAt(spec, layer) == LayerKind::kLinear
-                 ? LinearAttentionFlops(spec.linear)
-                 : SoftmaxAttentionFlops(spec.softmax, context_tokens);
+    flops +=
+        LayerKindAt(spec, layer) == LayerKind::kLinear
+            ? LinearAttentionFlops(spec.linear) + FeatureMapFlops(spec.linear)
+            : SoftmaxAttentionFlops(spec.softmax, context_tokens);
   }
   return flops;
 }

@@ -6,6 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/model_spec/linear_layer_form.h"
+#include "kernels/cost/cuda_linear_attention_plan.h"
+#include "kernels/cost/cuda_op_plan.h"
+#include "kernels/cost/cuda_softmax_attention_plan.h"
 
 namespace longspan {
 namespace {
@@ -121,6 +124,11 @@ void CheckForm(const LinearAttentionSpec& linear, Checker& check) {
                              std::string(FeatureMapName(form.feature_map)),
                              " makes ", form.features, " features; at most ",
                              kMaxHeadDim, " per head"));
+  check.Require(!form.rotary || form.features % 2 == 0, "linear.key_dim",
+                absl::StrCat("is ", linear.key_dim, ", which the map ",
+                             std::string(FeatureMapName(form.feature_map)),
+                             " makes ", form.features, " features; ", mixer,
+                             " rotates pairs and needs an even number"));
   check.Require(form.columns <= kMaxHeadDim || linear.value_dim > kMaxHeadDim,
                 "linear.value_dim",
                 absl::StrCat("is ", linear.value_dim,
@@ -174,11 +182,6 @@ void CheckLinear(const LinearAttentionSpec& linear, Checker& check) {
   if (linear.short_convolution != 0) {
     check.InRange(linear.short_convolution, 2, 8, "linear.short_convolution");
   }
-  check.Require(
-      linear.mixer != LinearMixer::kRetention || linear.key_dim % 2 == 0,
-      "linear.key_dim",
-      absl::StrCat("is ", linear.key_dim,
-                   "; retention rotates pairs and needs an even number"));
   CheckForm(linear, check);
 }
 
@@ -320,34 +323,70 @@ std::string_view FeatureMapName(FeatureMap map) {
   return "unknown";
 }
 
+namespace {
+
+// What the backend cuda lacks of a model.
+class CudaGaps {
+ public:
+  std::vector<SpecMistake> Of(const ModelSpec& spec) {
+    AtMost(spec.hidden_size, kernels::kCudaNormSize, "hidden_size",
+           "norms of rows of");
+    if (spec.layer_pattern.find('L') != std::string::npos) {
+      CheckLinear(spec.linear);
+    }
+    if (spec.layer_pattern.find('N') != std::string::npos) {
+      AtMost(spec.softmax.head_dim, kernels::kCudaAttentionMaxHeadDim,
+             "softmax.head_dim", "softmax attention with heads of");
+    }
+    return std::move(missing_);
+  }
+
+ private:
+  void CheckLinear(const LinearAttentionSpec& linear) {
+    const LinearLayerForm form = FormOf(linear);
+    const std::string mixer =
+        absl::StrCat(" (", std::string(LinearMixerName(linear.mixer)), ")");
+    Require(!form.delta, "linear.mixer", absl::StrCat("the delta rule", mixer));
+    Require(form.delta || form.decay != StateDecay::kPerChannel, "linear.mixer",
+            absl::StrCat("a gate per channel", mixer));
+    Require(!form.state_space, "linear.mixer",
+            absl::StrCat("time steps", mixer));
+    Require(linear.key_heads == linear.heads, "linear.key_heads",
+            "fewer heads of q and k than of v");
+    const bool maps = form.feature_map == FeatureMap::kIdentity ||
+                      form.feature_map == FeatureMap::kSilu;
+    Require(maps, "linear.feature_map",
+            absl::StrCat("the feature map ",
+                         std::string(FeatureMapName(form.feature_map))));
+    Require(!form.normalised, "linear.normaliser",
+            "the normaliser of linear attention");
+    constexpr char kHeads[] = "linear attention with heads of";
+    AtMost(linear.key_dim, kernels::kCudaMaxHeadDim, "linear.key_dim", kHeads);
+    AtMost(linear.value_dim, kernels::kCudaMaxHeadDim, "linear.value_dim",
+           kHeads);
+  }
+
+  void AtMost(int64_t size, int64_t limit, const char* field,
+              const char* what) {
+    Require(size <= limit, field,
+            absl::StrCat(what, " ", size, " (at most ", limit, ")"));
+  }
+
+  void Require(bool has, const char* field, const std::string& what) {
+    check_.Require(has, field,
+                   absl::StrCat("needs ", what,
+                                ", which the backend cuda does not have yet; "
+                                "the backend cpu has it"));
+  }
+
+  std::vector<SpecMistake> missing_;
+  Checker check_{&missing_};
+};
+
+}  // namespace
+
 std::vector<SpecMistake> MissingOnCuda(const ModelSpec& spec) {
-  if (spec.layer_pattern.find('L') == std::string::npos) return {};
-  std::vector<SpecMistake> missing;
-  Checker check(&missing);
-  const LinearLayerForm form = FormOf(spec.linear);
-  const auto require = [&](bool has, const char* field, std::string what) {
-    check.Require(has, field,
-                  absl::StrCat("needs ", what,
-                               ", which the backend cuda does not have yet; "
-                               "the backend cpu has it"));
-  };
-  const std::string mixer =
-      absl::StrCat(" (", std::string(LinearMixerName(spec.linear.mixer)), ")");
-  require(!form.delta, "linear.mixer", absl::StrCat("the delta rule", mixer));
-  require(form.delta || form.decay != StateDecay::kPerChannel, "linear.mixer",
-          absl::StrCat("a gate per channel", mixer));
-  require(form.delta || !form.state_space, "linear.mixer",
-          absl::StrCat("time steps", mixer));
-  require(spec.linear.key_heads == spec.linear.heads, "linear.key_heads",
-          "fewer heads of q and k than of v");
-  const bool maps = form.feature_map == FeatureMap::kIdentity ||
-                    form.feature_map == FeatureMap::kSilu;
-  require(maps, "linear.feature_map",
-          absl::StrCat("the feature map ",
-                       std::string(FeatureMapName(form.feature_map))));
-  require(!form.normalised, "linear.normaliser",
-          "the normaliser of linear attention");
-  return missing;
+  return CudaGaps().Of(spec);
 }
 
 namespace {

@@ -72,6 +72,19 @@ TEST(ModelSpecTest, RetentionNeedsPairs) {
   spec.linear.mixer = LinearMixer::kRetention;
   spec.linear.key_dim = 15;
   EXPECT_THAT(PathsOf(Validate(spec)), ElementsAre("linear.key_dim"));
+  // What is rotated are the features: 1 + 4 + 10 of four, 1 + 5 + 15 of five,
+  // 1 + 3 + 6 of three.
+  spec.linear.feature_map = FeatureMap::kTaylor;
+  spec.linear.key_dim = 4;
+  const auto mistakes = Validate(spec);
+  ASSERT_THAT(PathsOf(mistakes), ElementsAre("linear.key_dim"));
+  EXPECT_EQ(mistakes[0].message,
+            "is 4, which the map taylor makes 15 features; retention rotates "
+            "pairs and needs an even number");
+  spec.linear.key_dim = 5;
+  EXPECT_THAT(PathsOf(Validate(spec)), ElementsAre("linear.key_dim"));
+  spec.linear.key_dim = 3;
+  EXPECT_TRUE(Validate(spec).empty());
 }
 
 ModelSpec WithMixer(LinearMixer mixer) {
@@ -164,6 +177,30 @@ TEST(ModelSpecTest, CudaRefusesWhatItHasNot) {
   EXPECT_TRUE(MissingOnCuda(softmax).empty());
 }
 
+TEST(ModelSpecTest, CudaRefusesSizesBeyondItsKernels) {
+  ModelSpec spec = WithMixer(LinearMixer::kSimpleGla);
+  spec.layer_pattern = "LN";
+  spec.hidden_size = 8192;
+  spec.linear.key_dim = 256;
+  spec.linear.value_dim = 256;
+  spec.softmax.head_dim = 256;
+  EXPECT_TRUE(MissingOnCuda(spec).empty());
+  spec.hidden_size = 8193;
+  spec.linear.key_dim = 257;
+  spec.linear.value_dim = 258;
+  spec.softmax.head_dim = 260;
+  const auto missing = MissingOnCuda(spec);
+  ASSERT_THAT(PathsOf(missing),
+              ElementsAre("hidden_size", "linear.key_dim", "linear.value_dim",
+                          "softmax.head_dim"));
+  EXPECT_EQ(missing[0].message,
+            "needs norms of rows of 8193 (at most 8192), which the backend "
+            "cuda does not have yet; the backend cpu has it");
+  spec.layer_pattern = "N";
+  EXPECT_THAT(PathsOf(MissingOnCuda(spec)),
+              ElementsAre("hidden_size", "softmax.head_dim"));
+}
+
 TEST(ModelSpecTest, SoftmaxLayersMakeThePattern) {
   ModelSpec spec;
   spec.layer_count = 5;
@@ -232,24 +269,55 @@ TEST(ModelSpecTest, StatesOfEveryLayer) {
   EXPECT_EQ(KeyValueRows(spec, capacity), 200);
 }
 
-TEST(ModelSpecTest, OperationsOfASmallModel) {
+ModelSpec SmallModel(const std::string& pattern, LinearMixer mixer) {
   ModelSpec spec;
   spec.vocabulary_size = 10;
   spec.hidden_size = 8;
   spec.layer_count = 1;
-  spec.layer_pattern = "N";
+  spec.layer_pattern = pattern;
+  spec.linear.mixer = mixer;
+  spec.linear.heads = 2;
   spec.softmax.heads = 2;
   spec.softmax.head_dim = 4;
   spec.mlp.intermediate_size = 16;
-  spec = ResolveDefaults(spec);
+  return ResolveDefaults(spec);
+}
+
+TEST(ModelSpecTest, OperationsOfASoftmaxModel) {
+  const ModelSpec spec = SmallModel("N", LinearMixer::kSimpleGla);
   // Projections 4 * 8 * 8, MLP 3 * 8 * 16, head 10 * 8; scores and values of
   // 50 keys: 2 heads * 4 * 4 * 50.
   EXPECT_EQ(ForwardFlopsPerToken(spec, 100),
             2 * (256 + 384 + 80) + 2 * 4 * 4 * 50);
   EXPECT_EQ(TrainFlopsPerToken(spec, 100), 3 * ForwardFlopsPerToken(spec, 100));
-  spec.layer_pattern = "L";
-  EXPECT_EQ(ForwardFlopsPerToken(spec, 100),
-            ForwardFlopsPerToken(spec, 100000));
+}
+
+// Of every linear model below: MLP 3 * 8 * 16 = 384 and head 10 * 8 = 80
+// weights, two operations each.
+TEST(ModelSpecTest, OperationsOfASimpleGlaModel) {
+  const ModelSpec spec = SmallModel("L", LinearMixer::kSimpleGla);
+  // Weights: q, k, v, output gate and o 5 * 64, gate 2 * 8: 336. A head of 4
+  // keys and values: 64 * (4 + 4) in the chunk, 4 * 4 * 4 for the state: 576.
+  EXPECT_EQ(ForwardFlopsPerToken(spec, 100), 2 * (336 + 464) + 2 * 576);
+  EXPECT_EQ(ForwardFlopsPerToken(spec, 100000), 2752);
+}
+
+TEST(ModelSpecTest, OperationsOfADeltaNetModel) {
+  const ModelSpec spec = SmallModel("L", LinearMixer::kDeltaNet);
+  // Weights: q, k, v, output gate and o 5 * 64, beta 2 * 8: 336. A head: 576
+  // as above, k k^T and the system for k and v 64 * (2 * 4 + 4) = 768, what
+  // the state knows of k 2 * 4 * 4 = 32: 1376.
+  EXPECT_EQ(ForwardFlopsPerToken(spec, 100), 2 * (336 + 464) + 2 * 1376);
+  EXPECT_EQ(ForwardFlopsPerToken(spec, 100000), 4352);
+}
+
+TEST(ModelSpecTest, OperationsOfAHedgehogModel) {
+  const ModelSpec spec = SmallModel("L", LinearMixer::kHedgehog);
+  // Weights: q, k, v and o 4 * 64 = 256. The maps' 4 * 4 for q and for k of
+  // each of the two heads: 64. A head has 8 features and 4 + 1 columns:
+  // 64 * (8 + 5) + 4 * 8 * 5 = 992.
+  EXPECT_EQ(ForwardFlopsPerToken(spec, 100), 2 * (256 + 64 + 464) + 2 * 992);
+  EXPECT_EQ(ForwardFlopsPerToken(spec, 100000), 3552);
 }
 
 }  // namespace
