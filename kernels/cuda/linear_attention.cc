@@ -11,7 +11,6 @@
 #include "kernels/api/operand_check.h"
 #include "kernels/cost/cuda_linear_attention_plan.h"
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/cuda_stream.h"
 #include "kernels/cuda/linear_attention_call.h"
 #include "kernels/cuda/linear_attention_kernels.h"
@@ -140,9 +139,7 @@ class CudaLinearAttention : public LinearAttention {
         "FoldSummaries", kByRank[std::max(0, log_decays.rank() - 3)]));
     const FoldParams params =
         FoldOfRanks(states, log_decays, initial_state, reverse, state);
-    return LaunchStatus(
-        LaunchFold(params, CudaStream::Of(stream).native_handle()),
-        "FoldKernel", LaunchShape());
+    return LaunchFold(params, CudaStream::Of(stream).native_handle());
   }
 
   absl::Status Decode(const LinearAttentionInputs& inputs,
@@ -156,9 +153,7 @@ class CudaLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(
         CheckBlocks("Decode", sizes, 2 * sizes.batch * sizes.heads));
     const DecodeParams params = DecodeOf(inputs, sizes, slots, state_pool, o);
-    return LaunchStatus(
-        LaunchDecode(params, CudaStream::Of(stream).native_handle()),
-        "DecodeKernel", LaunchShape());
+    return LaunchDecode(params, CudaStream::Of(stream).native_handle());
   }
 
  private:

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "kernels/api/operand_check.h"
-#include "kernels/cuda/cuda_status.h"
+#include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/linear_attention_kernels.h"
 
 namespace longspan::kernels::cuda {
@@ -221,16 +222,11 @@ StateSlots LinearAttentionCall::SlotsAt(int64_t offset) const {
           sizes_.value_dim,     1};
 }
 
-absl::Status LinearAttentionCall::Launched(int code, const char* kernel) const {
-  // The grid fits (Check), so what the launch refused is the block's memory.
-  if (code == kLaunchInvalidValue) {
-    return absl::UnimplementedError(absl::StrCat(
-        kernel, ": head sizes ", sizes_.key_dim, " and ", sizes_.value_dim,
-        " of ", DTypeName(sizes_.dtype), " need more shared memory than this ",
-        "GPU gives a block (compute capability 9.0: 227 KiB, 8.0: 163 KiB); ",
-        "use head sizes up to 128 or the cpu backend"));
-  }
-  return LaunchStatus(code, kernel, LaunchShape());
+absl::Status LinearAttentionCall::Launched(const absl::Status& status) const {
+  if (status.code() != absl::StatusCode::kUnimplemented) return status;
+  return absl::UnimplementedError(absl::StrCat(
+      "head sizes ", sizes_.key_dim, " and ", sizes_.value_dim, " of ",
+      DTypeName(sizes_.dtype), ": ", std::string(status.message())));
 }
 
 SummaryRole LinearAttentionCall::StateSummary(const StateSlots& states,
@@ -324,7 +320,7 @@ absl::Status LinearAttentionCall::Tables() {
   SetGates(inputs_, params);
   params.document_starts = inputs_.documents.device_starts;
   params.document_count = inputs_.documents.count;
-  return Launched(LaunchTables(params, stream_), "TableKernel");
+  return Launched(LaunchTables(params, stream_));
 }
 
 absl::Status LinearAttentionCall::SegmentDecays(const TensorView& total) {
@@ -338,7 +334,7 @@ absl::Status LinearAttentionCall::SegmentDecays(const TensorView& total) {
     params.total_stride_b = total.stride(0);
     params.total_stride_h = total.stride(1);
   }
-  return Launched(LaunchSegmentDecays(params, stream_), "SegmentDecayKernel");
+  return Launched(LaunchSegmentDecays(params, stream_));
 }
 
 absl::Status LinearAttentionCall::Summaries(
@@ -353,8 +349,7 @@ absl::Status LinearAttentionCall::Summaries(
       static_cast<int>(LinearZTiles(sizes_.key_dim, sizes_.value_dim));
   params.f32 = sizes_.dtype == DType::kF32;
   return Launched(
-      LaunchSummary(LinearTileFor(sizes_.key_dim, general_), params, stream_),
-      "SummaryKernel");
+      LaunchSummary(LinearTileFor(sizes_.key_dim, general_), params, stream_));
 }
 
 absl::Status LinearAttentionCall::Fold(const StateSlots& states,
@@ -376,7 +371,7 @@ absl::Status LinearAttentionCall::Fold(const StateSlots& states,
   params.z_dim = sizes_.value_dim;
   params.reverse = reverse;
   params.exclusive = exclusive;
-  return Launched(LaunchFold(params, stream_), "FoldKernel");
+  return Launched(LaunchFold(params, stream_));
 }
 
 absl::Status LinearAttentionCall::Scan(std::initializer_list<ScanRole> roles,
@@ -390,8 +385,7 @@ absl::Status LinearAttentionCall::Scan(std::initializer_list<ScanRole> roles,
   params.f32 = sizes_.dtype == DType::kF32;
   params.inter = inter;
   return Launched(
-      LaunchScan(LinearTileFor(first.y_dim, general_), params, stream_),
-      "ScanKernel");
+      LaunchScan(LinearTileFor(first.y_dim, general_), params, stream_));
 }
 
 absl::Status LinearAttentionCall::ScanGradients(const GradientRoles& roles,
@@ -429,7 +423,7 @@ absl::Status LinearAttentionCall::GateGradient(const TensorView& d_log_gate,
   params.stride_b = d_log_gate.stride(0);
   params.stride_t = d_log_gate.stride(1);
   params.stride_h = d_log_gate.stride(2);
-  return Launched(LaunchGateGradient(params, stream_), "GateGradientKernel");
+  return Launched(LaunchGateGradient(params, stream_));
 }
 
 }  // namespace longspan::kernels::cuda

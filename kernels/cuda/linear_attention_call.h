@@ -90,7 +90,8 @@ class LinearAttentionCall {
  private:
   float* Floats(int64_t offset) const;
   StateSlots SlotsAt(int64_t offset) const;
-  absl::Status Launched(int code, const char* kernel) const;
+  // With the head sizes, where the device lacks what they need.
+  absl::Status Launched(const absl::Status& status) const;
 
   const LinearAttentionInputs& inputs_;
   const LinearAttentionSizes sizes_;

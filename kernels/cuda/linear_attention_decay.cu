@@ -1,4 +1,5 @@
 // Decays inside chunks and over segments, and the gates' gradients.
+#include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/linear_attention_kernels.h"
 #include "kernels/cuda/linear_attention_tile.cuh"
 
@@ -279,38 +280,40 @@ int64_t Blocks(int64_t items, int64_t per_block) {
 
 }  // namespace
 
-int LaunchTables(const TableParams& params, void* stream) {
+absl::Status LaunchTables(const TableParams& params, void* stream) {
   const LinearGrid& grid = params.grid;
   const int64_t warps = grid.batch * grid.heads * grid.chunks;
-  return LaunchKernel(TableKernel,
-                      LaunchShape{Blocks(warps, kBlockWarps), kBlockThreads, 0},
-                      stream, params);
+  const LaunchShape shape = {Blocks(warps, kBlockWarps), kBlockThreads, 0};
+  return LaunchStatus(LaunchKernel(TableKernel, shape, stream, params),
+                      "TableKernel", shape);
 }
 
-int LaunchSegmentDecays(const SegmentDecayParams& params, void* stream) {
+absl::Status LaunchSegmentDecays(const SegmentDecayParams& params,
+                                 void* stream) {
   const LinearGrid& grid = params.grid;
   const int64_t sequences = grid.batch * grid.heads;
-  const int error =
-      LaunchKernel(SegmentDecayKernel,
-                   LaunchShape{Blocks(sequences * grid.segments, kBlockWarps),
-                               kBlockThreads, 0},
-                   stream, params);
+  const LaunchShape shape = {Blocks(sequences * grid.segments, kBlockWarps),
+                             kBlockThreads, 0};
+  const absl::Status launched =
+      LaunchStatus(LaunchKernel(SegmentDecayKernel, shape, stream, params),
+                   "SegmentDecayKernel", shape);
   const bool sums = params.entering_log2 != nullptr ||
                     params.following_log2 != nullptr || params.total != nullptr;
-  if (error != 0 || !sums) return error;
-  return LaunchKernel(
-      DecaySumKernel,
-      LaunchShape{Blocks(sequences, kBlockThreads), kBlockThreads, 0}, stream,
-      params);
+  if (!launched.ok() || !sums) return launched;
+  const LaunchShape sum_shape = {Blocks(sequences, kBlockThreads),
+                                 kBlockThreads, 0};
+  return LaunchStatus(LaunchKernel(DecaySumKernel, sum_shape, stream, params),
+                      "DecaySumKernel", sum_shape);
 }
 
-int LaunchGateGradient(const GateGradientParams& params, void* stream) {
+absl::Status LaunchGateGradient(const GateGradientParams& params,
+                                void* stream) {
   const LinearGrid& grid = params.grid;
-  return LaunchKernel(
-      GateGradientKernel,
-      LaunchShape{grid.batch * grid.heads * grid.segments, kBlockThreads,
-                  kBlockWarps * static_cast<int>(sizeof(float))},
-      stream, params);
+  const LaunchShape shape = {grid.batch * grid.heads * grid.segments,
+                             kBlockThreads,
+                             kBlockWarps * static_cast<int>(sizeof(float))};
+  return LaunchStatus(LaunchKernel(GateGradientKernel, shape, stream, params),
+                      "GateGradientKernel", shape);
 }
 
 }  // namespace longspan::kernels::cuda

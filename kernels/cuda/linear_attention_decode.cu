@@ -1,4 +1,5 @@
 // Decoding: bound by the bytes of the states, each read and written once.
+#include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/linear_attention_kernels.h"
 #include "kernels/cuda/linear_attention_tile.cuh"
 
@@ -229,14 +230,14 @@ LONGSPAN_KERNEL(kMaxWarps* kWarpThreads, 1) DecodeKernel(const DecodeParams p) {
 
 }  // namespace
 
-int LaunchDecode(const DecodeParams& params, void* stream) {
+absl::Status LaunchDecode(const DecodeParams& params, void* stream) {
   const int64_t tiles = (params.value_dim + kTileColumns - 1) / kTileColumns;
   const int warps =
       params.key_dim <= kMaxKeyDim / 2 ? kMaxWarps / 2 : kMaxWarps;
-  return LaunchKernel(DecodeKernel,
-                      LaunchShape{params.batch * params.heads * tiles,
-                                  warps * kWarpThreads, DecodeLayout::kBytes},
-                      stream, params);
+  const LaunchShape shape = {params.batch * params.heads * tiles,
+                             warps * kWarpThreads, DecodeLayout::kBytes};
+  return LaunchStatus(LaunchKernel(DecodeKernel, shape, stream, params),
+                      "DecodeKernel", shape);
 }
 
 }  // namespace longspan::kernels::cuda

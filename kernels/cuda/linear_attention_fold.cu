@@ -1,4 +1,5 @@
 // Composition of summaries: of the segments of a range, and of ranks.
+#include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/linear_attention_kernels.h"
 
@@ -69,13 +70,12 @@ LONGSPAN_KERNEL(kThreads, 1) FoldKernel(const FoldParams p) {
 
 }  // namespace
 
-int LaunchFold(const FoldParams& params, void* stream) {
+absl::Status LaunchFold(const FoldParams& params, void* stream) {
   const int64_t elements =
       params.batch * params.heads * params.y_dim * params.z_dim;
-  return LaunchKernel(
-      FoldKernel,
-      LaunchShape{(elements + kThreads - 1) / kThreads, kThreads, 0}, stream,
-      params);
+  const LaunchShape shape = {(elements + kThreads - 1) / kThreads, kThreads, 0};
+  return LaunchStatus(LaunchKernel(FoldKernel, shape, stream, params),
+                      "FoldKernel", shape);
 }
 
 }  // namespace longspan::kernels::cuda

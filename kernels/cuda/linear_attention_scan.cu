@@ -1,4 +1,5 @@
 // The scan kernel: outputs, and the gradients of q, k and v.
+#include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/linear_attention_kernels.h"
 #include "kernels/cuda/linear_attention_scan.cuh"
 
@@ -95,18 +96,18 @@ ScanKernel(const ScanParams p) {
 }
 
 template <class Tile>
-int Launch(const ScanParams& params, void* stream) {
+absl::Status Launch(const ScanParams& params, void* stream) {
   const int64_t blocks =
       LinearBlocks(params.grid, params.role_count, params.z_tiles);
-  return LaunchKernel(
-      ScanKernel<Tile>,
-      LaunchShape{blocks, Tile::kThreads, ScanLayout<Tile>::kBytes}, stream,
-      params);
+  const LaunchShape shape = {blocks, Tile::kThreads, ScanLayout<Tile>::kBytes};
+  return LaunchStatus(LaunchKernel(ScanKernel<Tile>, shape, stream, params),
+                      "ScanKernel", shape);
 }
 
 }  // namespace
 
-int LaunchScan(LinearTileKind kind, const ScanParams& params, void* stream) {
+absl::Status LaunchScan(LinearTileKind kind, const ScanParams& params,
+                        void* stream) {
   return WithLinearTile(
       kind, [&](auto tile) { return Launch<decltype(tile)>(params, stream); });
 }

@@ -1,4 +1,5 @@
 // What each segment adds to the state, from Y and Z alone.
+#include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/linear_attention_kernels.h"
 #include "kernels/cuda/linear_attention_tile.cuh"
 
@@ -107,19 +108,19 @@ SummaryKernel(const SummaryParams p) {
 }
 
 template <class Tile>
-int Launch(const SummaryParams& params, void* stream) {
+absl::Status Launch(const SummaryParams& params, void* stream) {
   const int64_t blocks =
       LinearBlocks(params.grid, params.role_count, params.z_tiles);
-  return LaunchKernel(
-      SummaryKernel<Tile>,
-      LaunchShape{blocks, Tile::kThreads, SummaryLayout<Tile>::kBytes}, stream,
-      params);
+  const LaunchShape shape = {blocks, Tile::kThreads,
+                             SummaryLayout<Tile>::kBytes};
+  return LaunchStatus(LaunchKernel(SummaryKernel<Tile>, shape, stream, params),
+                      "SummaryKernel", shape);
 }
 
 }  // namespace
 
-int LaunchSummary(LinearTileKind kind, const SummaryParams& params,
-                  void* stream) {
+absl::Status LaunchSummary(LinearTileKind kind, const SummaryParams& params,
+                           void* stream) {
   return WithLinearTile(
       kind, [&](auto tile) { return Launch<decltype(tile)>(params, stream); });
 }

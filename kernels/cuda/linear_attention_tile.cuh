@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "kernels/cost/cuda_linear_attention_plan.h"
 #include "kernels/cuda/device/device.h"
 #include "kernels/cuda/linear_attention_params.h"
@@ -38,7 +39,7 @@ struct LinearTile {
 
 // launch(tile) with the tile that the plan chose: host code.
 template <class Launch>
-int WithLinearTile(LinearTileKind kind, const Launch& launch) {
+absl::Status WithLinearTile(LinearTileKind kind, const Launch& launch) {
   switch (kind) {
     case LinearTileKind::kY64:
       return launch(LinearTile<64, 4, false>());
@@ -53,7 +54,7 @@ int WithLinearTile(LinearTileKind kind, const Launch& launch) {
     case LinearTileKind::kGeneral256:
       return launch(LinearTile<256, 8, true>());
   }
-  return kLaunchInvalidValue;
+  return absl::InternalError("linear attention has no such tile");
 }
 
 // Operands of one product step, all planes.
