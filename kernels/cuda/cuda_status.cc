@@ -74,12 +74,12 @@ absl::Status LaunchStatus(int code, const char* kernel,
                 std::to_string(shape.shared_bytes) + " B of shared memory");
 }
 
-absl::Status CheckGrid(const char* op, const LaunchShape& shape) {
-  if (shape.blocks <= kMaxGridBlocks) return absl::OkStatus();
+absl::Status CheckGrid(const char* op, int64_t blocks, const char* pieces) {
+  if (blocks <= kMaxGridBlocks) return absl::OkStatus();
   return absl::UnimplementedError(
-      std::string(op) + ": needs " + std::to_string(shape.blocks) +
+      std::string(op) + ": needs " + std::to_string(blocks) +
       " blocks, a grid has up to " + std::to_string(kMaxGridBlocks) +
-      "; split the call by its rows");
+      "; split the call by its " + pieces);
 }
 
 }  // namespace longspan::kernels::cuda

@@ -7,6 +7,7 @@
 //                        fails too, and the process has to end
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -44,6 +45,7 @@ absl::Status LaunchStatus(int code, const char* kernel,
                           const LaunchShape& shape);
 
 // kUnimplemented, in a sentence, for a grid beyond the device's limit.
-absl::Status CheckGrid(const char* op, const LaunchShape& shape);
+// `pieces` is what a smaller call would have fewer of.
+absl::Status CheckGrid(const char* op, int64_t blocks, const char* pieces);
 
 }  // namespace longspan::kernels::cuda

@@ -11,6 +11,7 @@
 #include "kernels/api/operand_check.h"
 #include "kernels/cost/cuda_linear_attention_plan.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/cuda_stream.h"
 #include "kernels/cuda/linear_attention_call.h"
 #include "kernels/cuda/linear_attention_kernels.h"
@@ -151,7 +152,7 @@ class CudaLinearAttention : public LinearAttention {
     RETURN_IF_ERROR(CheckHeadDims("Decode", sizes));
     // A block per 128 columns of a state; two of them at most.
     RETURN_IF_ERROR(
-        CheckBlocks("Decode", sizes, 2 * sizes.batch * sizes.heads));
+        CheckGrid("Decode", 2 * sizes.batch * sizes.heads, "batch or heads"));
     const DecodeParams params = DecodeOf(inputs, sizes, slots, state_pool, o);
     return LaunchDecode(params, CudaStream::Of(stream).native_handle());
   }

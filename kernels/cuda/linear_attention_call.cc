@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "kernels/api/operand_check.h"
-#include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/linear_attention_kernels.h"
 
 namespace longspan::kernels::cuda {
@@ -83,15 +83,6 @@ absl::Status CheckTransition(const char* op, Transition transition) {
   return absl::UnimplementedError(
       absl::StrCat(op, ": the cuda backend has no kernels for ", name,
                    "; the cpu backend has them"));
-}
-
-absl::Status CheckBlocks(const char* op, const LinearAttentionSizes& sizes,
-                         int64_t blocks) {
-  if (blocks <= kMaxGridBlocks) return absl::OkStatus();
-  return absl::UnimplementedError(absl::StrCat(
-      op, ": ", sizes.batch * sizes.heads, " heads of ", sizes.tokens,
-      " tokens need ", blocks, " blocks, a grid has up to ", kMaxGridBlocks,
-      "; split the call by batch or heads"));
 }
 
 FoldParams FoldOfRanks(const ConstTensorView& states,
@@ -199,7 +190,7 @@ absl::Status LinearAttentionCall::Check(const char* op) const {
   const int64_t blocks =
       std::max(sequences * plan_.chunks / 4 + 1,
                sequences * plan_.segments * 3 * LinearZTiles(1, 256));
-  RETURN_IF_ERROR(CheckBlocks(op, sizes_, blocks));
+  RETURN_IF_ERROR(CheckGrid(op, blocks, "batch or heads"));
   return check.status();
 }
 

@@ -21,10 +21,6 @@ absl::Status CheckTransition(const char* op, Transition transition);
 // Refuses what the kernels have no tile for.
 absl::Status CheckHeadDims(const char* op, const LinearAttentionSizes& sizes);
 
-// Refuses grids beyond the device's limit.
-absl::Status CheckBlocks(const char* op, const LinearAttentionSizes& sizes,
-                         int64_t blocks);
-
 FoldParams FoldOfRanks(const ConstTensorView& states,
                        const ConstTensorView& log_decays,
                        const ConstTensorView& initial_state, bool reverse,

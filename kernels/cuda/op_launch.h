@@ -16,7 +16,7 @@ template <typename Params>
 absl::Status Launch(const char* op, void (*kernel)(Params),
                     const LaunchShape& shape, Stream& stream,
                     const Params& params) {
-  const absl::Status fits = CheckGrid(op, shape);
+  const absl::Status fits = CheckGrid(op, shape.blocks, "rows");
   if (!fits.ok()) return fits;
   void* native = NativeStream(stream);
   return LaunchStatus(LaunchKernel(kernel, shape, native, params), op, shape);

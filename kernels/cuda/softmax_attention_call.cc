@@ -9,7 +9,7 @@
 #include "kernels/api/operand_check.h"
 #include "kernels/api/softmax_attention_operands.h"
 #include "kernels/cost/workspace.h"
-#include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/cuda_status.h"
 
 namespace longspan::kernels::cuda {
 namespace {
@@ -55,13 +55,6 @@ absl::Status CheckSupported(const char* op,
                                    "; split the queries or the keys"));
   }
   return absl::OkStatus();
-}
-
-absl::Status CheckBlocks(const char* op, const CudaAttentionGrid& grid) {
-  if (grid.blocks <= kMaxGridBlocks) return absl::OkStatus();
-  return Refuse(
-      op, absl::StrCat(grid.blocks, " blocks are more than ", kMaxGridBlocks,
-                       "; split the batch or the heads"));
 }
 
 absl::Status CheckWorkspace(const char* op, const TensorView& workspace,
@@ -166,7 +159,7 @@ absl::StatusOr<SoftmaxForwardCall> PrepareForward(
   call.plan = splits > 0 ? PlanCudaAttentionForwardSplit(shape, splits)
               : vectors  ? PlanCudaAttentionForward(shape)
                          : PlanCudaAttentionForwardByElements(shape);
-  RETURN_IF_ERROR(CheckBlocks(kOp, call.plan.grid));
+  RETURN_IF_ERROR(CheckGrid(kOp, call.plan.grid.blocks, "batch or heads"));
   RETURN_IF_ERROR(CheckWorkspace(kOp, workspace, call.plan.workspace_bytes));
   call.params =
       ForwardParams(inputs, sizes, call.plan, vectors, o, lse, workspace);
@@ -198,8 +191,8 @@ absl::StatusOr<SoftmaxBackwardCall> PrepareSoftmaxBackward(
   RETURN_IF_ERROR(CheckSupported(kOp, inputs, sizes));
   SoftmaxBackwardCall call;
   call.plan = PlanCudaAttentionBackward(ShapeOf(sizes));
-  RETURN_IF_ERROR(CheckBlocks(kOp, call.plan.by_key));
-  RETURN_IF_ERROR(CheckBlocks(kOp, call.plan.by_query));
+  RETURN_IF_ERROR(CheckGrid(kOp, call.plan.by_key.blocks, "batch or heads"));
+  RETURN_IF_ERROR(CheckGrid(kOp, call.plan.by_query.blocks, "batch or heads"));
   RETURN_IF_ERROR(CheckWorkspace(kOp, workspace, call.plan.workspace_bytes));
   const bool vectors = HasVectors(inputs.q) && HasVectors(inputs.k) &&
                        HasVectors(inputs.v) && HasVectors(d_o) &&

@@ -178,8 +178,8 @@ std::vector<Refusal> LinearLimits() {
              WithDocuments(Linear(Transition::kIdentity, {1, 4, 1, 8}, 8)));
        }},
       {"DecodeGrid",
-       "Decode: 3000000000 heads of 1 tokens need 6000000000 blocks, a grid "
-       "has up to 2147483647; split the call by batch or heads",
+       "Decode: needs 6000000000 blocks, a grid has up to 2147483647; split "
+       "the call by its batch or heads",
        [](Backend& cuda, Stream& stream) {
          constexpr int64_t kBatch = 3000000000;
          return cuda.linear_attention().Decode(
@@ -225,8 +225,8 @@ std::vector<Refusal> SoftmaxRefusals() {
                         Bf16({1, int64_t{1} << 31, 1, 8}), 1.0);
        }},
       {"SoftmaxGrid",
-       "SoftmaxAttention on cuda: 3000000000 blocks are more than 2147483647; "
-       "split the batch or the heads",
+       "SoftmaxAttention: needs 3000000000 blocks, a grid has up to "
+       "2147483647; split the call by its batch or heads",
        [](Backend& cuda, Stream& stream) {
          const TensorView x = Bf16({3000000000, 1, 1, 8});
          return Softmax(cuda, stream, x, x, 1.0);
