@@ -123,6 +123,7 @@ class BarTest(unittest.TestCase):
     def test_bars_that_are_met(self):
         rows = [row(), row(direction="forward", ours=80.0, torch_ms=11.0),
                 row(dim=64, ours=60.0), row("vector", ours=50.0),
+                row(dim=64, direction="forward", ours=70.0),
                 row("dense", ours=10.0, torch_ms=30.0),
                 row("softmax", group="softmax", ours=10.0, torch_ms=10.0)]
         self.assertEqual(attention.missed_bars(
@@ -147,8 +148,8 @@ class BarTest(unittest.TestCase):
 
 
 class LastLineTest(unittest.TestCase):
-    def parse(self, rows):
-        line = attention.last_line(rows)
+    def parse(self, rows, lengths=()):
+        line = attention.last_line(rows, lengths)
         return bench_run().LAST_LINE.match(line), line
 
     def test_smallest_ratio_of_linear_forward_and_backward(self):
@@ -166,6 +167,37 @@ class LastLineTest(unittest.TestCase):
         self.assertIsNotNone(match, line)
         self.assertEqual(line, "attention: ours 44.0 GFLOP/s, peer 100.0 "
                                "GFLOP/s, ratio 0.44")
+
+    def test_softmax_alone(self):
+        match, line = self.parse([row("softmax", group="softmax",
+                                      torch_ms=11.0)])
+        self.assertEqual(line, "attention: ours 10.00 ms, peer 11.00 ms, "
+                               "ratio 1.10")
+        self.assertEqual(match[5], "1.10")
+
+    def test_lengths_alone_have_no_peer(self):
+        match, line = self.parse([], [length(8192, 100.0, 205.0),
+                                      length(16384, 100.0, 210.0)])
+        self.assertEqual(line, "attention: ours 210.0 ns/token, no peer")
+        self.assertEqual((match[2], match[3], match[4]),
+                         ("210.0", "ns/token", None))
+
+
+class FlagsTest(unittest.TestCase):
+    def command(self, *words):
+        run = bench_run()
+        run.build = lambda *targets: None
+        arguments, flags = run.parser().parse_known_args(words)
+        return run.command_of(arguments.name, arguments, flags)
+
+    def test_attention_is_given_what_was_said(self):
+        command = self.command("attention", "--seconds=0.2", "--cases=softmax")
+        self.assertEqual(command[3:], ["--seconds=0.2", "--cases=softmax"])
+
+    def test_others_have_their_own_defaults(self):
+        self.assertEqual(self.command("train")[2:], [])
+        self.assertEqual(self.command("decode", "--rounds=2")[2:],
+                         ["--rounds=2"])
 
 
 if __name__ == "__main__":
