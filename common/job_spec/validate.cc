@@ -11,6 +11,7 @@
 #include "common/job_spec/check_ranges.h"
 #include "common/job_spec/check_uri.h"
 #include "common/job_spec/model_spec_from_proto.h"
+#include "common/job_spec/sequence_parallel_from_proto.h"
 #include "longspan/v1/job.pb.h"
 
 namespace longspan {
@@ -28,6 +29,7 @@ class Validator {
     CheckResources(spec.resources());
     CheckEnvironment(spec);
     CheckPrecision(spec);
+    CheckMethod(spec);
     switch (spec.kind_case()) {
       case v1::JobSpec::kTrain:
         return CheckTrain(spec.train(), spec.resources());
@@ -89,6 +91,18 @@ class Validator {
     if (spec.has_generate()) {
       check("generate.precision", spec.generate().precision());
     }
+  }
+
+  // A number on the wire need not be one of the schema's.
+  void CheckMethod(const v1::JobSpec& spec) {
+    const auto check = [&](const std::string& path,
+                           v1::SequenceParallel method) {
+      const auto known = SequenceParallelFromProto(method);
+      if (!known.ok()) Report(path, std::string(known.status().message()));
+    };
+    check("train.sequence_parallel", spec.train().sequence_parallel());
+    check("evaluate.sequence_parallel", spec.evaluate().sequence_parallel());
+    check("generate.sequence_parallel", spec.generate().sequence_parallel());
   }
 
   void CheckEnvironment(const v1::JobSpec& spec) {

@@ -43,25 +43,25 @@ class Planner {
   int64_t unit() const { return shape_.element_bytes; }
   int64_t wide() const { return AccumulatorBytes(shape_.element_bytes); }
 
-  // AllGather of `count` sums per rank.
-  void AddGather(TransferKind kind, TransferDirection direction, int layer,
-                 int64_t count) {
-    const int64_t moved = (ranks_ - 1) * count;
-    Add(kind, direction, layer, 1, moved, moved, wide());
-  }
-
   void PlanStates(int layer) {
     const LinearAttentionSpec& linear = spec_.linear;
-    const int64_t heads = shape_.batch * linear.heads;
     const LinearLayerForm form = FormOf(linear);
-    const int64_t state = heads * form.features * form.columns;
-    const int64_t decay =
-        RangeDecayTravels(form) ? shape_.batch * RangeDecayCount(linear) : 0;
-    AddGather(TransferKind::kStateExchange, TransferDirection::kForward, layer,
-              state + decay);
-    if (!shape_.backward) return;
-    AddGather(TransferKind::kStateExchange, TransferDirection::kBackward, layer,
-              state);
+    StateExchangeShape state;
+    state.heads = shape_.batch * linear.heads;
+    state.state = state.heads * form.features * form.columns;
+    state.decay = shape_.batch * RangeDecayCount(linear);
+    state.decay_travels = RangeDecayTravels(form);
+    AddStates(TransferDirection::kForward, layer, state);
+    if (shape_.backward) AddStates(TransferDirection::kBackward, layer, state);
+  }
+
+  void AddStates(TransferDirection direction, int layer,
+                 const StateExchangeShape& state) {
+    const StateMoves moves = PlanStateMoves(
+        shape_.method, state, rank_, ranks_,
+        direction == TransferDirection::kForward, shape_.carries_state);
+    Add(TransferKind::kStateExchange, direction, layer, moves.calls, moves.sent,
+        moves.received, wide());
   }
 
   void PlanKeyValues(int layer) {

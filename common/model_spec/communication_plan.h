@@ -1,10 +1,11 @@
 // What a step moves between ranks: exact payload bytes per layer, direction
 // and purpose, as the transport counts them.
 //
-//   linear layer     LASP-2: one AllGather of the memory state per direction;
-//                    forward also carries the decay of the range when it
-//                    depends on the tokens: one number per head
-//                    (simple_gla) or per row of the state (gla, lawcat)
+//   linear layer     memory states, as the method has it
+//                    (state_exchange_plan.h); with LASP-2 forward also carries
+//                    the decay of the range when it depends on the tokens: one
+//                    number per head (simple_gla), per row of the state (gla,
+//                    lawcat) or a matrix (deltanet)
 //   softmax layer    LASP-2H: one AllGather of keys and values forward (kept
 //                    for backward), one ReduceScatter of their gradients
 //   convolution      K - 1 border tokens to the right, their gradients back
@@ -20,6 +21,7 @@
 
 #include "absl/types/span.h"
 #include "common/model_spec/model_spec.h"
+#include "common/model_spec/state_exchange_plan.h"
 #include "common/model_spec/token_range.h"
 
 namespace longspan {
@@ -49,6 +51,7 @@ struct CommunicationShape {
   int64_t element_bytes = 4;
   bool backward = true;        // a training step; false: forward only
   bool carries_state = false;  // the leaving state is wanted on every rank
+  SequenceParallel method = SequenceParallel::kLasp2;
 };
 
 // The transfers of one step on `rank`; empty for a single rank.

@@ -214,6 +214,14 @@ class Planner {
     return convolves() && (ranks_ > 1 || shape_.carries_state);
   }
 
+  int64_t ExchangeCount(bool forward) const {
+    const StateExchangeShape shape = {shape_.batch * spec_.linear.heads,
+                                      MemoryCount(), DecayCount(),
+                                      RangeDecayTravels(form_)};
+    return StateExchangeScratch(shape_.method, shape, static_cast<int>(ranks_),
+                                forward);
+  }
+
   std::vector<Buffer> LinearTape() const {
     BufferList list = BlockTape();
     list.Add("packed", rows_ * widths_.stride());
@@ -227,7 +235,8 @@ class Planner {
         .AddWide("beta", rows_ * widths_.beta);
     if (ranks_ > 1) {
       list.AddWide("entering", MemoryCount());
-      list.AddWide("decays", ranks_ * DecayCount());
+      const int64_t known = KeepsAllDecays(shape_.method) ? ranks_ : 1;
+      list.AddWide("decays", known * DecayCount());
     }
     list.Add("sums", rows_ * widths_.sums).Add("o", rows_ * widths_.value);
     if (form_.output != OutputStage::kPlain) {
@@ -244,11 +253,8 @@ class Planner {
   std::vector<Buffer> LinearMix() const {
     BufferList list = List();
     if (convolves()) list.Add("halo_staging", HaloStagingCount());
-    if (ranks_ > 1) {
-      const int64_t travelling = RangeDecayTravels(form_) ? DecayCount() : 0;
-      list.AddWide("gathered", ranks_ * (MemoryCount() + travelling));
-    }
     if (shape_.carries_state) list.AddWide("leaving", MemoryCount());
+    if (ranks_ > 1) list.AddWide("exchange", ExchangeCount(true));
     int64_t workspace = AttentionWorkspace(LinearAttentionStage::kOutputs);
     if (ranks_ > 1) {
       workspace = std::max(
@@ -297,8 +303,8 @@ class Planner {
     BufferList list = List();
     list.AddBytes("workspace", LinearBackwardWorkspace());
     if (ranks_ > 1) {
-      list.AddWide("gathered", ranks_ * MemoryCount());
       list.AddWide("d_leaving", MemoryCount());
+      list.AddWide("exchange", ExchangeCount(false));
     }
     if (convolves() && ranks_ > 1) {
       list.Add("d_halo", HaloCount()).Add("halo_staging", HaloStagingCount());

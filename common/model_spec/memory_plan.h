@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/model_spec/model_spec.h"
+#include "common/model_spec/state_exchange_plan.h"
 #include "common/model_spec/token_range.h"
 #include "kernels/cost/backend_kind.h"
 
@@ -31,6 +32,7 @@ struct RunShape {
   int64_t element_bytes = 4;
   kernels::BackendKind backend = kernels::BackendKind::kCpu;
   int threads = 1;
+  SequenceParallel method = SequenceParallel::kLasp2;
   // Whether a state is carried from piece to piece (evaluate and generate
   // over long texts), and the longest text it must look back upon.
   bool carries_state = false;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/job_spec/model_spec_from_proto.h"
+#include "common/job_spec/sequence_parallel_from_proto.h"
 #include "coordinator/ops/core.h"
 #include "coordinator/ops/plan_to_wire.h"
 #include "coordinator/plan/job_plan.h"
@@ -108,12 +109,18 @@ int64_t LargestDevice(Core& core, const std::string& backend)
   return largest;
 }
 
+// A validated spec's method.
+SequenceParallel MethodOf(v1::SequenceParallel method) {
+  return SequenceParallelFromProto(method).value_or(SequenceParallel::kLasp2);
+}
+
 void RequestTrain(const v1::TrainSpec& train, PlanRequest& request) {
   request.mode = RunMode::kTrain;
   request.model = ResolveDefaults(ModelSpecFromProto(train.model()));
   request.tokens = train.sequence_length();
   request.batch = train.batch_size();
   request.element_bytes = BytesOf(train.precision());
+  request.method = MethodOf(train.sequence_parallel());
   request.tokens_path = "train.sequence_length";
 }
 
@@ -121,6 +128,7 @@ void RequestEvaluate(const v1::EvaluateSpec& evaluate, PlanRequest& request) {
   request.mode = RunMode::kEvaluate;
   request.tokens = evaluate.piece_length();
   request.element_bytes = BytesOf(evaluate.precision());
+  request.method = MethodOf(evaluate.sequence_parallel());
   request.carries_state = true;
   request.context_tokens =
       std::max(request.tokens, evaluate.data().end() - evaluate.data().begin());
@@ -150,6 +158,7 @@ void RequestGenerate(const v1::GenerateSpec& generate, PlanRequest& request) {
   // A prompt shorter than the gang is computed whole by every rank.
   request.tokens = std::max<int64_t>(request.tokens, request.ranks);
   request.element_bytes = BytesOf(generate.precision());
+  request.method = MethodOf(generate.sequence_parallel());
   request.carries_state = true;
   request.context_tokens =
       std::max(request.tokens, prompt) + generate.max_new_tokens();

@@ -19,6 +19,7 @@ CommunicationShape CommunicationOf(const PlanRequest& request,
   shape.element_bytes = request.element_bytes;
   shape.backward = request.mode == RunMode::kTrain;
   shape.carries_state = request.carries_state;
+  shape.method = request.method;
   return shape;
 }
 
@@ -33,6 +34,7 @@ RunShape MemoryShapeOf(const PlanRequest& request,
   shape.backend = request.backend == "cuda" ? kernels::BackendKind::kCuda
                                             : kernels::BackendKind::kCpu;
   shape.threads = std::max(request.threads, 1);
+  shape.method = request.method;
   shape.carries_state = request.carries_state;
   shape.context_tokens = request.context_tokens;
   return shape;
@@ -113,6 +115,11 @@ void ExplainLayout(const PlanRequest& request, JobPlan& plan) {
       absl::StrCat(request.tokens, " tokens over ", request.ranks,
                    " ranks: contiguous ranges, the first ",
                    request.tokens % request.ranks, " longer by one"));
+  if (request.model && request.ranks > 1) {
+    plan.reasons.push_back(absl::StrCat(
+        "sequence_parallel ", std::string(SequenceParallelName(request.method)),
+        ": of linear layers; softmax layers gather keys and values"));
+  }
   if (!request.model) {
     plan.reasons.push_back(
         "memory and traffic are unknown: the model is given by URI, which "

@@ -18,10 +18,11 @@ class EqualityTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.cluster.stop()
 
-    def losses(self, ranks):
+    def losses(self, ranks, method="lasp2"):
         # 103 tokens: no number of ranks, and no chunk, divides them.
-        job = self.cluster.submit(e2e.train_job(ranks=ranks, steps=50,
-                                                length=103))
+        job = self.cluster.submit(e2e.train_job(
+            ranks=ranks, steps=50, length=103,
+            more=f"  sequence_parallel: {method}\n"))
         self.cluster.wait(job)
         log = self.cluster.command("logs", job)[1]
         return {int(step): float(loss)
@@ -30,11 +31,13 @@ class EqualityTest(unittest.TestCase):
     def test_losses_do_not_depend_on_the_ranks(self):
         one = self.losses(1)
         self.assertEqual(sorted(one), list(range(1, 51)))
-        for ranks in (2, 3, 4):
-            other = self.losses(ranks)
+        for ranks, method in ((2, "lasp2"), (3, "lasp2"), (4, "lasp2"),
+                              (3, "lasp1"), (2, "lasp1_serial"),
+                              (4, "all_scan")):
+            other = self.losses(ranks, method)
             for step, loss in one.items():
                 self.assertLess(abs(other[step] - loss) / loss, 1e-5,
-                                f"{ranks} ranks, step {step}")
+                                f"{ranks} ranks, {method}, step {step}")
 
     def test_greedy_tokens_do_not_depend_on_the_ranks(self):
         job = self.cluster.submit(e2e.train_job(ranks=2, steps=60))
@@ -67,9 +70,11 @@ class EqualityTest(unittest.TestCase):
 
     def test_bytes_are_those_of_the_plan(self):
         steps, ranks = 10, 3
-        for length in (64, 103, 512):
+        for length, method in ((64, "lasp2"), (103, "lasp2"), (512, "lasp2"),
+                               (103, "all_scan")):
             text = e2e.train_job(ranks=ranks, steps=steps, length=length,
-                                 pattern="LNL")
+                                 pattern="LNL",
+                                 more=f"  sequence_parallel: {method}\n")
             plan = self.cluster.plan(text)
             job = self.cluster.submit(text)
             self.cluster.wait(job)

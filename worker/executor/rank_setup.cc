@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/job_spec/sequence_parallel_from_proto.h"
 #include "common/model_spec/token_range.h"
 #include "kernels/select/backend_registry.h"
 #include "longspan/internal/executor.pb.h"
@@ -59,15 +60,6 @@ absl::StatusOr<kernels::BackendKind> KindOf(const std::string& name) {
   if (name == "cuda") return kernels::BackendKind::kCuda;
   return absl::InvalidArgumentError(
       absl::StrCat("resources.backend '", name, "'; one of cpu, cuda"));
-}
-
-absl::Status CheckMethod(v1::SequenceParallel method) {
-  if (method == v1::LASP2 || method == v1::SEQUENCE_PARALLEL_UNSPECIFIED) {
-    return absl::OkStatus();
-  }
-  return absl::UnimplementedError(absl::StrCat("sequence_parallel ",
-                                               static_cast<int>(method),
-                                               "; this worker knows lasp2"));
 }
 
 // The planner's token ranges are what the worker will compute: both cut with
@@ -166,7 +158,6 @@ absl::StatusOr<RankSetup> SetUpRank(const internal::ExecutorAssignment& message,
   const v1::Assignment& assignment = message.assignment();
   const v1::JobSpec& spec = assignment.spec();
   const RunSettings settings = SettingsOf(spec);
-  RETURN_IF_ERROR(CheckMethod(settings.method));
   RETURN_IF_ERROR(CheckPlan(assignment));
   ASSIGN_OR_RETURN(
       const Mesh mesh,
@@ -178,6 +169,7 @@ absl::StatusOr<RankSetup> SetUpRank(const internal::ExecutorAssignment& message,
   ASSIGN_OR_RETURN(context.dtype,
                    TypeOf(settings.precision, context.backend_kind));
   context.threads = std::max(message.threads(), 1);
+  ASSIGN_OR_RETURN(context.method, SequenceParallelFromProto(settings.method));
   RETURN_IF_ERROR(CheckVisibleGpus(context.backend_kind));
   ASSIGN_OR_RETURN(setup.backend, kernels::CreateBackend(context.backend_kind));
   ASSIGN_OR_RETURN(setup.stream, setup.backend->CreateStream(context.threads));

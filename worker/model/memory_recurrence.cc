@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <memory>
 #include <numeric>
 #include <utility>
 
@@ -81,7 +82,7 @@ TensorView MemoryRecurrence::AllocateDecays(const RankContext& context,
   const auto allocate = [&](std::initializer_list<int64_t> shape) {
     return context.arena->Allocate("decays", context.accumulator(), shape);
   };
-  const int64_t ranks = context.ranks();
+  const int64_t ranks = KeepsAllDecays(context.method) ? context.ranks() : 1;
   const int64_t batch = pass.shard->batch();
   const int64_t features = form_.features;
   switch (DecayKind(form_)) {
@@ -92,6 +93,18 @@ TensorView MemoryRecurrence::AllocateDecays(const RankContext& context,
     default:
       return allocate({ranks, batch, heads_});
   }
+}
+
+TensorView MemoryRecurrence::AllocateExchange(const RankContext& context,
+                                              const LayerPass& pass,
+                                              Direction direction) const {
+  const MemoryShape m = Memory(pass);
+  const StateExchangeShape shape = {m.batch * m.heads, m.state_count(),
+                                    m.decay_count(), travels()};
+  return context.arena->Allocate(
+      "exchange", context.accumulator(),
+      {StateExchangeScratch(context.method, shape, context.ranks(),
+                            direction == Direction::kForward)});
 }
 
 MemoryRecurrence::Inputs MemoryRecurrence::InputsOf(const LayerPass& pass,
@@ -166,67 +179,58 @@ absl::Status MemoryRecurrence::RunInGang(const RankContext& context,
                                          const Tape& tape) const {
   kernels::LinearAttention& op = context.backend->linear_attention();
   kernels::Stream& stream = *context.stream;
-  const MemoryShape m = Memory(pass);
-  const TensorView gathered = context.arena->Allocate(
-      "gathered", context.accumulator(),
-      {context.ranks(), SummaryBuffer::RowCount(m, travels())});
+  const TensorView entering = state == nullptr ? TensorView() : state->memory;
+  const StateExchangeOperands operands = {
+      .decays = tape.decays,
+      .decays_travel = travels(),
+      .initial = entering,
+      .state = tape.entering,
+      .leaving = state == nullptr ? TensorView()
+                                  : AllocateState("leaving", context, pass),
+      .scratch = AllocateExchange(context, pass, Direction::kForward)};
   const TensorView workspace = context.arena->AllocateWorkspace(
       "workspace", ForwardWorkspaceBytes(context, pass));
-  const TensorView entering = state == nullptr ? TensorView() : state->memory;
   const bool first = context.rank() == 0;
 
-  // What this range does to an incoming state, on its way to all ranks.
-  StateExchange exchange(context, layer_, m, gathered);
-  const TensorView own_decay =
-      travels() ? exchange.own_decay() : tape.decays.Select(0, context.rank());
-  kernels::LinearAttentionSummary summary = {.state = exchange.own_state()};
-  (form_.delta ? summary.transition : summary.log_decay) = own_decay;
+  // What this range does to an incoming state, on its way to the other ranks.
+  const std::unique_ptr<StateExchange> exchange = CreateStateExchange(
+      context, layer_, Direction::kForward, Memory(pass), operands);
+  RETURN_IF_ERROR(exchange->ReceiveFirst());
+  kernels::LinearAttentionSummary summary = {.state = exchange->own_state()};
+  (form_.delta ? summary.transition : summary.log_decay) =
+      exchange->own_decay();
   RETURN_IF_ERROR(op.Summarise(inputs, summary, workspace, stream));
-  RETURN_IF_ERROR(exchange.Start(Direction::kForward));
+  RETURN_IF_ERROR(exchange->Start());
 
   // Meanwhile, everything that needs no other rank.
+  RETURN_IF_ERROR(KnowDecays(context, pass, tape));
   RETURN_IF_ERROR(op.Outputs(inputs, first ? entering : TensorView(),
                              first ? ChunkTerms::kAll : ChunkTerms::kIntraChunk,
                              {OutputOf(tape), TensorView()}, workspace,
                              stream));
 
   // The state that enters this rank, and what it adds.
-  RETURN_IF_ERROR(exchange.Wait());
-  RETURN_IF_ERROR(KeepDecays(context, pass, exchange, tape));
-  RETURN_IF_ERROR(exchange.FoldBefore(tape.decays, entering, tape.entering));
+  RETURN_IF_ERROR(exchange->Finish());
   if (!first) {
     RETURN_IF_ERROR(op.Outputs(inputs, tape.entering, ChunkTerms::kInterChunk,
                                {OutputOf(tape), TensorView()}, workspace,
                                stream));
   }
-  return state == nullptr ? absl::OkStatus()
-                          : LeaveState(context, pass, exchange, tape, *state);
+  if (state == nullptr) return absl::OkStatus();
+  return context.backend->elementwise().Copy(operands.leaving, state->memory,
+                                             stream);
 }
 
-// The decays of all ranks: those that travelled, or those that every rank
-// knows.
-absl::Status MemoryRecurrence::KeepDecays(const RankContext& context,
+// The decays of all ranks, where they do not depend on the tokens.
+absl::Status MemoryRecurrence::KnowDecays(const RankContext& context,
                                           const LayerPass& pass,
-                                          const StateExchange& exchange,
                                           const Tape& tape) const {
-  if (travels()) return exchange.KeepDecays(tape.decays);
+  if (travels() || !KeepsAllDecays(context.method)) return absl::OkStatus();
   std::vector<double> decays(tape.decays.element_count());
   FillConstantDecays(*pass.shard, log_decays_,
                      TensorView(decays.data(), kernels::DType::kF64,
                                 {tape.decays.element_count()}));
   return context.transfer().UploadNumbers(decays, tape.decays);
-}
-
-// The state that leaves the last rank, on every rank.
-absl::Status MemoryRecurrence::LeaveState(const RankContext& context,
-                                          const LayerPass& pass,
-                                          StateExchange& exchange,
-                                          const Tape& tape,
-                                          LayerState& state) const {
-  const TensorView leaving = AllocateState("leaving", context, pass);
-  RETURN_IF_ERROR(exchange.FoldAll(tape.decays, state.memory, leaving));
-  return context.backend->elementwise().Copy(leaving, state.memory,
-                                             *context.stream);
 }
 
 // ---- Backward --------------------------------------------------------------
@@ -261,17 +265,19 @@ absl::Status MemoryRecurrence::BackwardInGang(
     TensorView workspace) const {
   kernels::LinearAttention& op = context.backend->linear_attention();
   kernels::Stream& stream = *context.stream;
-  const MemoryShape m = Memory(pass);
-  const TensorView gathered = context.arena->Allocate(
-      "gathered", context.accumulator(), {context.ranks(), m.state_count()});
-  const TensorView d_leaving = AllocateState("d_leaving", context, pass);
+  const StateExchangeOperands operands = {
+      .decays = tape.decays,
+      .state = AllocateState("d_leaving", context, pass),
+      .scratch = AllocateExchange(context, pass, Direction::kBackward)};
   const bool last = context.rank() == context.ranks() - 1;
 
   // What this range's outputs want of the state that entered it.
-  StateExchange exchange(context, layer_, m, gathered);
-  RETURN_IF_ERROR(op.SummariseBackward(inputs, d_o, exchange.own_state(),
+  const std::unique_ptr<StateExchange> exchange = CreateStateExchange(
+      context, layer_, Direction::kBackward, Memory(pass), operands);
+  RETURN_IF_ERROR(exchange->ReceiveFirst());
+  RETURN_IF_ERROR(op.SummariseBackward(inputs, d_o, exchange->own_state(),
                                        workspace, stream));
-  RETURN_IF_ERROR(exchange.Start(Direction::kBackward));
+  RETURN_IF_ERROR(exchange->Start());
 
   // Meanwhile, everything that needs no other rank.
   RETURN_IF_ERROR(
@@ -280,10 +286,9 @@ absl::Status MemoryRecurrence::BackwardInGang(
                    workspace, stream));
 
   // What later ranks want of the state that leaves this one.
-  RETURN_IF_ERROR(exchange.Wait());
+  RETURN_IF_ERROR(exchange->Finish());
   if (last) return absl::OkStatus();
-  RETURN_IF_ERROR(exchange.FoldAfter(tape.decays, d_leaving));
-  return op.Gradients(inputs, tape.entering, {d_o, d_leaving},
+  return op.Gradients(inputs, tape.entering, {d_o, operands.state},
                       ChunkTerms::kInterChunk, d_inputs, workspace, stream);
 }
 

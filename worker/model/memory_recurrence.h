@@ -1,5 +1,5 @@
 // The recurrence that every linear attention layer runs on, under sequence
-// parallelism (LASP-2):
+// parallelism:
 //
 //     S_t = a_t S_{t-1} + k_t^T v_t,   o_t = scale * q_t S_t
 //
@@ -8,11 +8,11 @@
 // (common/model_spec/linear_layer_form.h). With the delta rule v_t is
 // beta_t (v_t - k_t a_t S_{t-1}), and what a range does to a state is a matrix.
 //
-// With several ranks the local summary is gathered while the intra-chunk part
+// With several ranks the local summary is on its way while the intra-chunk part
 // of o is computed; then the state that enters the rank adds its part
-// (state_exchange.h). Backward is the mirror image. Rank 0 knows its entering
-// state at once, the last rank that no gradient enters from the right: they
-// take one pass instead of two.
+// (state_exchange.h, by the job's method). Backward is the mirror image. Rank 0
+// knows its entering state at once, the last rank that no gradient enters from
+// the right: they take one pass instead of two.
 //
 // State: S [B, H, F, Dv (+ 1)].
 #pragma once
@@ -71,12 +71,8 @@ class MemoryRecurrence {
   absl::Status Decode(const RankContext& context, const LayerPass& pass,
                       LayerState* state, const Inputs& inputs,
                       const Tape& tape) const;
-  absl::Status KeepDecays(const RankContext& context, const LayerPass& pass,
-                          const StateExchange& exchange,
+  absl::Status KnowDecays(const RankContext& context, const LayerPass& pass,
                           const Tape& tape) const;
-  absl::Status LeaveState(const RankContext& context, const LayerPass& pass,
-                          StateExchange& exchange, const Tape& tape,
-                          LayerState& state) const;
   absl::Status BackwardInGang(const RankContext& context, const LayerPass& pass,
                               const Inputs& inputs, const Tape& tape,
                               kernels::ConstTensorView d_o,
@@ -86,12 +82,15 @@ class MemoryRecurrence {
   // Whether the decay of a range depends on its tokens and has to travel.
   bool travels() const { return RangeDecayTravels(form_); }
   MemoryShape Memory(const LayerPass& pass) const;
-  // [ranks, B, H (, F (, F))].
+  // [ranks or 1, B, H (, F (, F))] (StateExchangeOperands).
   kernels::TensorView AllocateDecays(const RankContext& context,
                                      const LayerPass& pass) const;
   kernels::TensorView AllocateState(const char* name,
                                     const RankContext& context,
                                     const LayerPass& pass) const;
+  kernels::TensorView AllocateExchange(const RankContext& context,
+                                       const LayerPass& pass,
+                                       Direction direction) const;
   Inputs InputsOf(const LayerPass& pass, const QkvViews& qkv,
                   const Tape& tape) const;
   int64_t WorkspaceBytes(const RankContext& context, const LayerPass& pass,

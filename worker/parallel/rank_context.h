@@ -3,6 +3,7 @@
 // outlive every call. One thread per rank uses it.
 #pragma once
 
+#include "common/model_spec/state_exchange_plan.h"
 #include "kernels/api/backend.h"
 #include "kernels/api/stream.h"
 #include "kernels/api/tensor_view.h"
@@ -24,6 +25,7 @@ struct RankContext {
   // As the stream was created; decide workspace sizes.
   kernels::BackendKind backend_kind = kernels::BackendKind::kCpu;
   int threads = 1;
+  SequenceParallel method = SequenceParallel::kLasp2;
 
   int rank() const { return group == nullptr ? 0 : group->rank(); }
   int ranks() const { return group == nullptr ? 1 : group->size(); }

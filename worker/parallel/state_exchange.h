@@ -1,16 +1,17 @@
-// LASP-2: the exchange of memory states between ranks, one AllGather per layer
-// and direction (arXiv 2502.07563, with the corrections of docs/math.md).
+// The exchange of memory states between the ranks of a linear layer, for one
+// pass in one direction (docs/math.md):
 //
-//   forward   every rank summarises its range, (A_r, S_ext,r);
-//             AllGather; S_in,r = fold over j < r, from the entering state
-//   backward  every rank sends dS_ext,r = sum_t (q_t e^{b_t})^T do_t;
-//             AllGather; dS_r = fold over j > r from the right
+//   forward   every rank summarises its range, (A_r, S_ext,r), and gets S_in,r,
+//             the state that enters it: the ranges before it, folded from the
+//             state that enters the piece
+//   backward  every rank brings dS_ext,r = sum_t (q_t e^{b_t})^T do_t and gets
+//             dS_r, the gradient of the state that leaves it: the ranges after
+//             it, folded from the right, from zero
 //
-// The decays A of the forward pass are kept and used again in backward, where
-// only dS_ext travels. Start and Finish are apart so that intra-chunk work runs
-// while bytes move.
-//
-// One object per layer and pass, on the stack. Buffers come from the caller.
+// Which bytes go where is the method's (common/model_spec/state_exchange_plan.h
+// has the table). The decays A of the forward pass are kept for backward, where
+// only states travel. Start and Finish are apart so that work that needs no
+// other rank runs while bytes move.
 #pragma once
 
 #include <memory>
@@ -19,54 +20,46 @@
 #include "kernels/api/tensor_view.h"
 #include "worker/parallel/memory_state.h"
 #include "worker/parallel/rank_context.h"
-#include "worker/parallel/sequence_shard.h"
 
 namespace longspan::worker {
 
+struct StateExchangeOperands {
+  // [ranks, B, H (, Dk (, Dk))] with KeepsAllDecays, else of this rank alone,
+  // [1, ...]. Forward writes those that travel (`decays_travel`); the others
+  // must be there when Finish is called.
+  kernels::TensorView decays;
+  bool decays_travel = false;
+  // Forward: the state that enters the piece, contiguous; null: zero.
+  kernels::ConstTensorView initial;
+  // The result, [B, H, Dk, Dv]: S_in,r or dS_r.
+  kernels::TensorView state;
+  // Forward: the state that leaves the piece, on every rank; may be null.
+  kernels::TensorView leaving;
+  // StateExchangeScratch() elements, untouched until Finish.
+  kernels::TensorView scratch;
+};
+
+// One object per layer and pass. Memory is the caller's.
 class StateExchange {
  public:
-  // `buffer` [ranks, RowCount(shape, decays travel)] scratch until the end of
-  // the pass; the caller writes this rank's summary into own_state() (and
-  // own_decay()) before Start.
-  StateExchange(const RankContext& context, int layer, const MemoryShape& shape,
-                kernels::TensorView buffer);
+  virtual ~StateExchange() = default;
 
-  kernels::TensorView own_state() const { return summaries_.State(rank_); }
-  kernels::TensorView own_decay() const { return summaries_.Decay(rank_); }
+  // Where the caller writes this rank's summary before Start; the decay in
+  // forward only.
+  virtual kernels::TensorView own_state() const = 0;
+  virtual kernels::TensorView own_decay() const = 0;
 
-  absl::Status Start(Direction direction);
-
-  absl::Status Wait();
-
-  // Forward, with decays that travelled: keeps those of all ranks in `decays`
-  // [ranks, B, H], [ranks, B, H, Dk] for a decay per row, or [ranks, B, H, Dk,
-  // Dk] for matrices.
-  absl::Status KeepDecays(kernels::TensorView decays) const;
-
-  // S_in of this rank: the ranks before it, starting from `entering` (may be
-  // null: zero). `state` must not be the memory of `entering`.
-  absl::Status FoldBefore(kernels::ConstTensorView decays,
-                          kernels::ConstTensorView entering,
-                          kernels::TensorView state);
-  // The state that leaves the last rank, likewise.
-  absl::Status FoldAll(kernels::ConstTensorView decays,
-                       kernels::ConstTensorView entering,
-                       kernels::TensorView state);
-  // dS of the state that leaves this rank: the ranks after it, from the right,
-  // starting from zero.
-  absl::Status FoldAfter(kernels::ConstTensorView decays,
-                         kernels::TensorView d_state);
-
- private:
-  absl::Status Fold(kernels::ConstTensorView decays, int begin, int end,
-                    kernels::ConstTensorView initial, bool reverse,
-                    kernels::TensorView state);
-
-  const RankContext& context_;
-  const int layer_;
-  const int rank_;
-  SummaryBuffer summaries_;
-  std::unique_ptr<Work> work_;
+  // Called before any work of the pass: where a method that receives before it
+  // computes waits.
+  virtual absl::Status ReceiveFirst() = 0;
+  virtual absl::Status Start() = 0;
+  // Writes the results.
+  virtual absl::Status Finish() = 0;
 };
+
+// By context.method. More than one rank.
+std::unique_ptr<StateExchange> CreateStateExchange(
+    const RankContext& context, int layer, Direction direction,
+    const MemoryShape& shape, const StateExchangeOperands& operands);
 
 }  // namespace longspan::worker

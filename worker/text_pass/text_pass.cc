@@ -65,6 +65,7 @@ int64_t TextPass::PlannedArenaBytes(RunMode mode,
                           .element_bytes = context_.element_bytes(),
                           .backend = context_.backend_kind,
                           .threads = context_.threads,
+                          .method = context_.method,
                           .carries_state = true,
                           .context_tokens = options_.context_tokens};
   return PlanMemory(model_.spec(), shape).arena_bytes;

@@ -53,7 +53,8 @@ int64_t TrainJob::ArenaBytes() const {
                     .rank = context_.rank(),
                     .element_bytes = context_.element_bytes(),
                     .backend = context_.backend_kind,
-                    .threads = context_.threads};
+                    .threads = context_.threads,
+                    .method = context_.method};
   const int64_t train = PlanMemory(env_.model, shape).arena_bytes;
   if (env_.validation == nullptr) return train;
   shape.mode = RunMode::kEvaluate;

@@ -64,6 +64,14 @@ TEST(ValidateSpecTest, CudaRefusesMixersThatItLacks) {
                   "train.model.linear.normaliser"));
 }
 
+// Open enums carry any number over the wire.
+TEST(ValidateSpecTest, AnUnknownMethodIsRefused) {
+  EXPECT_THAT(Mistakes(Train("steps: 1 sequence_parallel: ALL_SCAN")),
+              IsEmpty());
+  EXPECT_THAT(Mistakes(Train("steps: 1 sequence_parallel: 99")),
+              ElementsAre("train.sequence_parallel"));
+}
+
 TEST(ValidateSpecTest, WarmupFitsTheSteps) {
   EXPECT_THAT(Mistakes(Train("steps: 5 schedule { warmup_steps: 6 }")),
               ElementsAre("train.schedule.warmup_steps"));

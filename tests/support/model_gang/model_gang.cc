@@ -115,6 +115,7 @@ RunShape ShapeOf(const GangCase& c, RunMode mode,
   shape.element_bytes = kernels::BytesPerElement(c.dtype);
   shape.backend = c.backend;
   shape.threads = 1;
+  shape.method = c.method;
   return shape;
 }
 
@@ -131,6 +132,7 @@ RankFixture::RankFixture(const GangCase& c, worker::ProcessGroup* group,
   context_.dtype = c.dtype;
   context_.backend_kind = c.backend;
   context_.threads = 1;
+  context_.method = c.method;
   parameters_ =
       ValueOrDie(worker::Parameters::Create(context_, c.spec, with_gradients));
   LONGSPAN_CHECK_OK(parameters_->Initialize(c.seed));

@@ -29,6 +29,7 @@ struct GangCase {
   std::vector<int64_t> document_starts;
   kernels::DType dtype = kernels::DType::kF64;
   kernels::BackendKind backend = kernels::BackendKind::kCpu;
+  SequenceParallel method = SequenceParallel::kLasp2;
   // Empty: SplitTokens.
   std::vector<TokenRange> ranges;
   std::vector<int32_t> ids;      // [batch * tokens], batch-major

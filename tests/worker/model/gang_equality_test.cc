@@ -51,6 +51,30 @@ TEST_P(GangEqualityTest, AnyNumberOfRanks) {
   }
 }
 
+// All methods of exchanging states give the same numbers.
+TEST_P(GangEqualityTest, AnyMethod) {
+  GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+  GangCase batch = MakeGangCase(GetParam().spec, 2, 29);
+  const GangResult one = TrainOnce(c, 1);
+  const GangResult one_batch = TrainOnce(batch, 1);
+  c.document_starts = {0, 23, 25, 47, 49};
+  const GangResult one_packed = TrainOnce(c, 1);
+  for (SequenceParallel method :
+       {SequenceParallel::kLasp1, SequenceParallel::kLasp1Serial,
+        SequenceParallel::kAllScan}) {
+    SCOPED_TRACE(SequenceParallelName(method));
+    c.method = batch.method = method;
+    for (int ranks : {2, 3, 7}) {
+      SCOPED_TRACE(ranks);
+      c.document_starts = {};
+      ExpectSame(TrainOnce(c, ranks), one, 1e-10);
+    }
+    ExpectSame(TrainOnce(batch, 4), one_batch, 1e-10);
+    c.document_starts = {0, 23, 25, 47, 49};
+    ExpectSame(TrainOnce(c, 3), one_packed, 1e-10);
+  }
+}
+
 TEST_P(GangEqualityTest, RangesLongerThanAChunk) {
   const GangCase c = MakeGangCase(GetParam().spec, 1, 331);
   ExpectSame(TrainOnce(c, 3), TrainOnce(c, 1), 1e-10);

@@ -76,19 +76,25 @@ struct Gang {
   int64_t tokens;
   int ranks;
   int64_t batch;
+  SequenceParallel method = SequenceParallel::kLasp2;
 };
 
 TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
   for (const Gang& gang :
-       {Gang{9, 3, 2}, Gang{9, 5, 1}, Gang{71, 2, 2}, Gang{71, 5, 1}}) {
+       {Gang{9, 3, 2}, Gang{9, 5, 1}, Gang{71, 2, 2}, Gang{71, 5, 1},
+        Gang{71, 3, 2, SequenceParallel::kLasp1},
+        Gang{71, 3, 2, SequenceParallel::kAllScan}}) {
     SCOPED_TRACE(::testing::Message()
                  << gang.tokens << " tokens, " << gang.ranks << " ranks, batch "
                  << gang.batch);
-    const GangCase c = MakeGangCase(GetParam().spec, gang.batch, gang.tokens);
+    GangCase c = MakeGangCase(GetParam().spec, gang.batch, gang.tokens);
+    c.method = gang.method;
     const GangResult result = TrainOnce(c, gang.ranks);
     for (int rank = 0; rank < gang.ranks; ++rank) {
       const auto plan = PlanCommunication(
-          c.spec, {gang.batch, RangesOf(c, gang.ranks), 8, true, false}, rank);
+          c.spec,
+          {gang.batch, RangesOf(c, gang.ranks), 8, true, false, gang.method},
+          rank);
       EXPECT_THAT(Counted(result.ranks[rank].counters),
                   ::testing::UnorderedElementsAreArray(Planned(plan)));
     }
@@ -116,27 +122,28 @@ std::multiset<std::string> NamesOf(const MemoryPlan& plan) {
 }
 
 TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
-  for (int ranks : {1, 3}) {
-    for (int64_t batch : {1, 2}) {
-      // One block of rows, so that no buffer comes in two sizes.
-      const GangCase c = MakeGangCase(GetParam().spec, batch, 120);
-      const GangResult result = TrainOnce(c, ranks);
-      for (const RankReport& rank : result.ranks) {
-        EXPECT_EQ(rank.arena_high_water, rank.plan.arena_bytes);
-        const std::multiset<std::string> planned = NamesOf(rank.plan);
-        for (const auto& allocation : rank.allocations) {
-          const std::string line =
-              allocation.name + " " + std::to_string(allocation.bytes);
-          EXPECT_TRUE(planned.contains(line)) << line << " is not planned";
-        }
-        std::set<std::string> allocated;
-        for (const auto& allocation : rank.allocations) {
-          allocated.insert(allocation.name + " " +
-                           std::to_string(allocation.bytes));
-        }
-        for (const std::string& line : planned) {
-          EXPECT_TRUE(allocated.contains(line)) << line << " is not used";
-        }
+  for (const Gang& gang :
+       {Gang{120, 1, 1}, Gang{120, 1, 2}, Gang{120, 3, 1}, Gang{120, 3, 2},
+        Gang{120, 3, 2, SequenceParallel::kAllScan}}) {
+    // One block of rows, so that no buffer comes in two sizes.
+    GangCase c = MakeGangCase(GetParam().spec, gang.batch, gang.tokens);
+    c.method = gang.method;
+    const GangResult result = TrainOnce(c, gang.ranks);
+    for (const RankReport& rank : result.ranks) {
+      EXPECT_EQ(rank.arena_high_water, rank.plan.arena_bytes);
+      const std::multiset<std::string> planned = NamesOf(rank.plan);
+      for (const auto& allocation : rank.allocations) {
+        const std::string line =
+            allocation.name + " " + std::to_string(allocation.bytes);
+        EXPECT_TRUE(planned.contains(line)) << line << " is not planned";
+      }
+      std::set<std::string> allocated;
+      for (const auto& allocation : rank.allocations) {
+        allocated.insert(allocation.name + " " +
+                         std::to_string(allocation.bytes));
+      }
+      for (const std::string& line : planned) {
+        EXPECT_TRUE(allocated.contains(line)) << line << " is not used";
       }
     }
   }

@@ -11,7 +11,8 @@ namespace longspan::testing {
 
 class ParallelRank {
  public:
-  explicit ParallelRank(worker::ProcessGroup* group) {
+  explicit ParallelRank(worker::ProcessGroup* group,
+                        SequenceParallel method = SequenceParallel::kLasp2) {
     auto backend = kernels::CreateBackend(kernels::BackendKind::kReference);
     LONGSPAN_CHECK_OK(backend);
     backend_ = *std::move(backend);
@@ -21,6 +22,7 @@ class ParallelRank {
     context_.backend = backend_.get();
     context_.stream = stream_.get();
     context_.group = group;
+    context_.method = method;
     context_.dtype = kernels::DType::kF64;
     context_.backend_kind = kernels::BackendKind::kReference;
   }

@@ -14,36 +14,53 @@
 namespace longspan::testing {
 namespace {
 
+using kernels::ConstTensorView;
 using kernels::DType;
 using kernels::TensorView;
 using worker::Direction;
 using worker::MemoryShape;
 using worker::MemorySummary;
 
-constexpr MemoryShape kShape = {1, 1, 2, 3};
-constexpr int64_t kState = 6;
+// Three heads, so that All-Scan has three blocks.
+constexpr MemoryShape kShape = {1, 3, 2, 3};
+constexpr int64_t kHead = 6;
+constexpr int64_t kState = 3 * kHead;
 
-// What rank r brings.
-MemorySummary SummaryOf(int rank) {
+constexpr SequenceParallel kMethods[] = {
+    SequenceParallel::kLasp2, SequenceParallel::kLasp1,
+    SequenceParallel::kLasp1Serial, SequenceParallel::kAllScan};
+
+// What rank r brings for a head.
+MemorySummary SummaryOf(int rank, int64_t head) {
   MemorySummary summary;
-  summary.log_decay = -0.1 * (rank + 1);
-  for (int64_t i = 0; i < kState; ++i) {
-    summary.state.push_back(std::sin(7.0 * rank + i));
+  summary.log_decay = -0.1 * (rank + 1) - 0.3 * static_cast<double>(head);
+  for (int64_t i = 0; i < kHead; ++i) {
+    summary.state.push_back(std::sin(7.0 * rank + 3.0 * head + i));
   }
   return summary;
 }
 
-// A state carried through ranks [begin, end).
-std::vector<double> Carry(std::vector<double> state, int begin, int end) {
-  MemorySummary all = {0.0, std::move(state)};
-  for (int r = begin; r < end; ++r) all = Compose(SummaryOf(r), all);
-  return all.state;
+TensorView State(std::vector<double>& values) {
+  return TensorView(values.data(), DType::kF64, {1, 3, 2, 3});
 }
 
-std::vector<double> Reverse(int begin, int end) {
-  MemorySummary all = {0.0, std::vector<double>(kState)};
-  for (int r = end; r-- > begin;) all = Compose(SummaryOf(r), all);
-  return all.state;
+// Every head's state carried through the summaries of `ranks`, in their order.
+std::vector<double> Carry(const std::vector<double>& state,
+                          const std::vector<int>& ranks) {
+  std::vector<double> carried;
+  for (int64_t h = 0; h < 3; ++h) {
+    MemorySummary all = {
+        0.0, {state.begin() + h * kHead, state.begin() + (h + 1) * kHead}};
+    for (int r : ranks) all = Compose(SummaryOf(r, h), all);
+    carried.insert(carried.end(), all.state.begin(), all.state.end());
+  }
+  return carried;
+}
+
+std::vector<int> Ranks(int begin, int end) {
+  std::vector<int> ranks;
+  for (int r = begin; r < end; ++r) ranks.push_back(r);
+  return ranks;
 }
 
 void ExpectNear(const std::vector<double>& a, const std::vector<double>& b) {
@@ -51,69 +68,139 @@ void ExpectNear(const std::vector<double>& a, const std::vector<double>& b) {
   for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-13);
 }
 
-absl::Status ExchangeForward(worker::ProcessGroup& group) {
-  const ParallelRank rank(&group);
-  const int ranks = group.size();
-  std::vector<double> rows(ranks * (kState + 1));
-  worker::StateExchange exchange(
-      rank.context(), 5, kShape,
-      TensorView(rows.data(), DType::kF64, {ranks, kState + 1}));
-  const MemorySummary own = SummaryOf(group.rank());
-  std::copy(own.state.begin(), own.state.end(),
-            exchange.own_state().data_as<double>());
-  exchange.own_decay().data_as<double>()[0] = own.log_decay;
-  RETURN_IF_ERROR(exchange.Start(Direction::kForward));
-  RETURN_IF_ERROR(exchange.Wait());
+// One rank's two passes, and the counters against the plan.
+class Exchanged {
+ public:
+  Exchanged(worker::ProcessGroup& group, SequenceParallel method, bool leaves)
+      : rank_(&group, method),
+        group_(group),
+        leaves_(leaves),
+        decays_(3 * (KeepsAllDecays(method) ? group.size() : 1)),
+        scratch_(2 * group.size() * (kState + 3)) {}
 
-  std::vector<double> decays(ranks), entering = {1, 2, 3, 4, 5, 6};
-  const TensorView decay_view(decays.data(), DType::kF64, {ranks, 1, 1});
-  RETURN_IF_ERROR(exchange.KeepDecays(decay_view));
-  std::vector<double> state(kState);
-  const TensorView out(state.data(), DType::kF64, {1, 1, 2, 3});
-  const TensorView in(entering.data(), DType::kF64, {1, 1, 2, 3});
-  RETURN_IF_ERROR(exchange.FoldBefore(decay_view, in, out));
-  ExpectNear(state, Carry(entering, 0, group.rank()));
-  RETURN_IF_ERROR(exchange.FoldBefore(decay_view, TensorView(), out));
-  ExpectNear(state, Carry(std::vector<double>(kState), 0, group.rank()));
-  RETURN_IF_ERROR(exchange.FoldAll(decay_view, in, out));
-  ExpectNear(state, Carry(entering, 0, ranks));
-  RETURN_IF_ERROR(exchange.FoldAfter(decay_view, out));
-  ExpectNear(state, Reverse(group.rank() + 1, ranks));
+  absl::Status Forward() {
+    for (int64_t i = 0; i < kState; ++i) entering_[i] = 0.5 * i - 1.0;
+    worker::StateExchangeOperands operands = Operands(true);
+    operands.initial = State(entering_);
+    if (leaves_) operands.leaving = State(leaving_);
+    RETURN_IF_ERROR(Run(Direction::kForward, operands));
+    ExpectNear(state_, Carry(entering_, Ranks(0, group_.rank())));
+    if (leaves_) {
+      ExpectNear(leaving_, Carry(entering_, Ranks(0, group_.size())));
+    }
+    return absl::OkStatus();
+  }
 
-  const auto counters = group.counters();
-  EXPECT_EQ(counters.size(), 1u);
-  const auto& counts =
-      counters.at({worker::Traffic::kStateExchange, Direction::kForward, 5});
-  EXPECT_EQ(counts.launches, 1);
-  EXPECT_EQ(counts.bytes_sent, (ranks - 1) * (kState + 1) * 8);
-  return absl::OkStatus();
-}
+  absl::Status Backward() {
+    RETURN_IF_ERROR(Run(Direction::kBackward, Operands(false)));
+    std::vector<int> after = Ranks(group_.rank() + 1, group_.size());
+    std::reverse(after.begin(), after.end());
+    ExpectNear(state_, Carry(std::vector<double>(kState), after));
+    return absl::OkStatus();
+  }
 
-TEST(StateExchangeTest, EveryRankGetsTheStateThatEntersIt) {
-  for (int ranks : {2, 3, 5, 8}) {
-    const absl::Status status = RunThreadWorld(ranks, ExchangeForward);
-    EXPECT_TRUE(status.ok()) << status;
+  void ExpectPlannedMoves() {
+    const auto counters = group_.counters();
+    EXPECT_EQ(counters.size(), 2u);
+    for (const Direction direction :
+         {Direction::kForward, Direction::kBackward}) {
+      const auto& counts =
+          counters.at({worker::Traffic::kStateExchange, direction, 5});
+      const StateMoves moves = PlanStateMoves(
+          rank_.context().method, {3, kState, 3, true}, group_.rank(),
+          group_.size(), direction == Direction::kForward, leaves_);
+      EXPECT_EQ(counts.launches, moves.calls);
+      EXPECT_EQ(counts.bytes_sent, 8 * moves.sent);
+      EXPECT_EQ(counts.bytes_received, 8 * moves.received);
+    }
+  }
+
+ private:
+  worker::StateExchangeOperands Operands(bool forward) {
+    const int64_t rows = static_cast<int64_t>(decays_.size()) / 3;
+    const int64_t scratch = StateExchangeScratch(
+        rank_.context().method, {3, kState, 3, true}, group_.size(), forward);
+    EXPECT_LE(scratch, static_cast<int64_t>(scratch_.size()));
+    return {.decays = TensorView(decays_.data(), DType::kF64, {rows, 1, 3}),
+            .decays_travel = forward,
+            .state = State(state_),
+            .scratch = TensorView(scratch_.data(), DType::kF64, {scratch})};
+  }
+
+  absl::Status Run(Direction direction,
+                   const worker::StateExchangeOperands& operands) {
+    const auto exchange = worker::CreateStateExchange(
+        rank_.context(), 5, direction, kShape, operands);
+    RETURN_IF_ERROR(exchange->ReceiveFirst());
+    for (int64_t h = 0; h < 3; ++h) {
+      const MemorySummary own = SummaryOf(group_.rank(), h);
+      std::copy(own.state.begin(), own.state.end(),
+                exchange->own_state().data_as<double>() + h * kHead);
+      if (direction == Direction::kForward) {
+        exchange->own_decay().data_as<double>()[h] = own.log_decay;
+      }
+    }
+    RETURN_IF_ERROR(exchange->Start());
+    return exchange->Finish();
+  }
+
+  const ParallelRank rank_;
+  worker::ProcessGroup& group_;
+  const bool leaves_;
+  std::vector<double> decays_, scratch_;
+  std::vector<double> entering_ = std::vector<double>(kState);
+  std::vector<double> state_ = entering_, leaving_ = entering_;
+};
+
+TEST(StateExchangeTest, EveryRankGetsTheStatesOfItsBorders) {
+  for (const SequenceParallel method : kMethods) {
+    for (int ranks : {2, 3, 5, 8}) {
+      for (bool leaves : {false, true}) {
+        SCOPED_TRACE(::testing::Message() << SequenceParallelName(method) << " "
+                                          << ranks << " " << leaves);
+        const absl::Status status = RunThreadWorld(
+            ranks, [&](worker::ProcessGroup& group) -> absl::Status {
+              Exchanged exchanged(group, method, leaves);
+              RETURN_IF_ERROR(exchanged.Forward());
+              RETURN_IF_ERROR(exchanged.Backward());
+              exchanged.ExpectPlannedMoves();
+              return absl::OkStatus();
+            });
+        EXPECT_TRUE(status.ok()) << status;
+      }
+    }
   }
 }
 
-// Work between Start and Wait does not wait for other ranks: rank 1 starts
-// only after rank 0 has done its own.
+// Where work between Start and Finish waits for nobody: rank 1 starts only
+// after rank 0 has done its own. With lasp1_serial rank 1 waits before it
+// works, and rank 0 works before it sends.
 TEST(StateExchangeTest, WorkRunsWhileTheExchangeIsOpen) {
-  std::atomic<bool> rank0_worked = false;
-  const absl::Status status =
-      RunThreadWorld(2, [&](worker::ProcessGroup& group) -> absl::Status {
-        const ParallelRank rank(&group);
-        std::vector<double> rows(2 * kState);
-        worker::StateExchange exchange(
-            rank.context(), 0, kShape,
-            TensorView(rows.data(), DType::kF64, {2, kState}));
-        while (group.rank() == 1 && !rank0_worked) std::this_thread::yield();
-        RETURN_IF_ERROR(exchange.Start(Direction::kForward));
-        if (group.rank() == 0) rank0_worked = true;
-        return exchange.Wait();
-      });
-  EXPECT_TRUE(status.ok()) << status;
-  EXPECT_TRUE(rank0_worked);
+  for (const SequenceParallel method :
+       {SequenceParallel::kLasp2, SequenceParallel::kLasp1,
+        SequenceParallel::kAllScan}) {
+    SCOPED_TRACE(SequenceParallelName(method));
+    std::atomic<bool> last_worked = false;
+    const absl::Status status =
+        RunThreadWorld(2, [&](worker::ProcessGroup& group) -> absl::Status {
+          const ParallelRank rank(&group, method);
+          std::vector<double> decays(6), state(kState), scratch(2 * kState);
+          const int64_t rows = KeepsAllDecays(method) ? 2 : 1;
+          const auto exchange = worker::CreateStateExchange(
+              rank.context(), 0, Direction::kForward, kShape,
+              {.decays = TensorView(decays.data(), DType::kF64, {rows, 1, 3}),
+               .state = State(state),
+               .scratch =
+                   TensorView(scratch.data(), DType::kF64, {2 * kState})});
+          RETURN_IF_ERROR(exchange->ReceiveFirst());
+          while (group.rank() == 0 && !last_worked) std::this_thread::yield();
+          RETURN_IF_ERROR(exchange->Start());
+          if (group.rank() == 1) last_worked = true;
+          return exchange->Finish();
+        });
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_TRUE(last_worked);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,27 @@
+#include "common/job_spec/sequence_parallel_from_proto.h"
+
+#include "absl/strings/str_cat.h"
+#include "longspan/v1/job.pb.h"
+
+namespace longspan {
+
+absl::StatusOr<SequenceParallel> SequenceParallelFromProto(
+    v1::SequenceParallel from) {
+  switch (from) {
+    case v1::SEQUENCE_PARALLEL_UNSPECIFIED:
+    case v1::LASP2:
+      return SequenceParallel::kLasp2;
+    case v1::LASP1:
+      return SequenceParallel::kLasp1;
+    case v1::LASP1_SERIAL:
+      return SequenceParallel::kLasp1Serial;
+    case v1::ALL_SCAN:
+      return SequenceParallel::kAllScan;
+    default:
+      return absl::UnimplementedError(absl::StrCat(
+          "sequence_parallel ", static_cast<int>(from),
+          "; this build knows lasp2, lasp1, lasp1_serial and all_scan"));
+  }
+}
+
+}  // namespace longspan

@@ -1,0 +1,66 @@
+#include "common/model_spec/state_exchange_plan.h"
+
+#include <algorithm>
+
+namespace longspan {
+namespace {
+
+StateMoves GatherMoves(const StateExchangeShape& shape, int ranks,
+                       bool forward) {
+  const int64_t row = shape.state + (forward ? shape.travelling() : 0);
+  return {1, (ranks - 1) * row, (ranks - 1) * row};
+}
+
+// `place` counts from where the chain begins.
+StateMoves ChainMoves(int64_t blocks, int64_t state, int place, int ranks) {
+  const bool first = place == 0;
+  const bool last = place == ranks - 1;
+  return {first || last ? blocks : blocks + 1, last ? 0 : state,
+          first ? 0 : state};
+}
+
+}  // namespace
+
+std::string_view SequenceParallelName(SequenceParallel method) {
+  switch (method) {
+    case SequenceParallel::kLasp2:
+      return "lasp2";
+    case SequenceParallel::kLasp1:
+      return "lasp1";
+    case SequenceParallel::kLasp1Serial:
+      return "lasp1_serial";
+    case SequenceParallel::kAllScan:
+      return "all_scan";
+  }
+  return "unknown";
+}
+
+int64_t StateBlocks(SequenceParallel method, int64_t heads) {
+  if (method != SequenceParallel::kAllScan) return 1;
+  return std::min(kAllScanBlocks, heads);
+}
+
+int64_t StateExchangeScratch(SequenceParallel method,
+                             const StateExchangeShape& shape, int ranks,
+                             bool forward) {
+  if (method != SequenceParallel::kLasp2) return 2 * shape.state;
+  return ranks * (shape.state + (forward ? shape.travelling() : 0));
+}
+
+StateMoves PlanStateMoves(SequenceParallel method,
+                          const StateExchangeShape& shape, int rank, int ranks,
+                          bool forward, bool leaves) {
+  if (method == SequenceParallel::kLasp2) {
+    return GatherMoves(shape, ranks, forward);
+  }
+  StateMoves moves = ChainMoves(StateBlocks(method, shape.heads), shape.state,
+                                forward ? rank : ranks - 1 - rank, ranks);
+  if (!forward || !leaves) return moves;
+  const bool last = rank == ranks - 1;
+  ++moves.calls;
+  moves.sent += last ? (ranks - 1) * shape.state : 0;
+  moves.received += last ? 0 : shape.state;
+  return moves;
+}
+
+}  // namespace longspan

@@ -1,0 +1,70 @@
+// What the exchange of one linear layer's memory states between ranks costs,
+// by method: memory, messages and payload. Workers allocate by these functions
+// and tests compare the transport's counters with them.
+//
+//     S = B H Dk Dv, a state; x = what its range's decay adds to it, 0 where
+//     every rank knows the decays; W ranks
+//
+//     method        forward, sent by a rank     backward    calls    scratch
+//     lasp2         (W - 1)(S + x)              (W - 1) S   1        W (S + x)
+//     lasp1         S, last rank 0              S, first 0  1 or 2   2 S
+//     lasp1_serial  as lasp1
+//     all_scan      as lasp1                    as lasp1    K, K+1   2 S
+//
+// lasp2 (arXiv 2502.07563) gathers all summaries. The others pass the state
+// itself from rank to rank, so that W does not multiply the bytes: lasp1
+// (arXiv 2404.02882) whole, all_scan (ZeCO, arXiv 2507.01004) in K blocks of
+// heads, so that a rank sends its first block on before its last one came. A
+// middle rank of the chain takes its next block in the call that sends the one
+// before. Ranks summarise their ranges and compute what needs no state before
+// they wait; lasp1_serial waits first, as LASP-1 was released.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace longspan {
+
+// `sequence_parallel` of a job.
+enum class SequenceParallel { kLasp2, kLasp1, kLasp1Serial, kAllScan };
+
+std::string_view SequenceParallelName(SequenceParallel method);  // "lasp2"
+
+// Elements of one layer's summary.
+struct StateExchangeShape {
+  int64_t heads = 1;  // B * H, over the batch
+  int64_t state = 0;  // S
+  int64_t decay = 0;  // of a range, whoever knows it
+  bool decay_travels = false;
+
+  int64_t travelling() const { return decay_travels ? decay : 0; }
+};
+
+// Whether a rank needs every rank's decay, or only its own.
+inline bool KeepsAllDecays(SequenceParallel method) {
+  return method == SequenceParallel::kLasp2;
+}
+
+// Blocks of heads that a chain sends one by one.
+inline constexpr int64_t kAllScanBlocks = 8;
+int64_t StateBlocks(SequenceParallel method, int64_t heads);
+
+// Elements of scratch of a pass. Decays travel forward only.
+int64_t StateExchangeScratch(SequenceParallel method,
+                             const StateExchangeShape& shape, int ranks,
+                             bool forward);
+
+// Of one rank and pass.
+struct StateMoves {
+  int64_t calls = 0;
+  int64_t sent = 0;      // elements
+  int64_t received = 0;  // elements
+};
+
+// `leaves`: the state that leaves the last rank is wanted on every rank
+// (forward only).
+StateMoves PlanStateMoves(SequenceParallel method,
+                          const StateExchangeShape& shape, int rank, int ranks,
+                          bool forward, bool leaves);
+
+}  // namespace longspan
