@@ -101,24 +101,6 @@ class Execution {
     return nullptr;
   }
 
-  DType TypeOf(const OpTensor& tensor) const {
-    switch (tensor.type) {
-      case TensorType::kOperand:
-        return dtype_;
-      case TensorType::kSum:
-        return kernels::AccumulatorOf(dtype_);
-      case TensorType::kF64:
-        return DType::kF64;
-      case TensorType::kF32:
-        return DType::kF32;
-      case TensorType::kI32:
-        return DType::kI32;
-      case TensorType::kI64:
-        return DType::kI64;
-    }
-    return dtype_;
-  }
-
   // Without --dtype nothing is rounded.
   absl::Status CheckExact(const NamedTensor& tensor, DType to) const {
     DType from = to;
@@ -163,7 +145,7 @@ class Execution {
         tensor.name, " is ", TypeAndShape(tensor.dtype, tensor.shape));
     const OpTensor& giver = ShapeGiver(op_, about);
     RETURN_IF_ERROR(call.sizes().Bind(what, giver.shape, tensor.shape));
-    const DType type = TypeOf(about);
+    const DType type = ElementType(about.type, dtype_);
     ASSIGN_OR_RETURN(const std::string bytes, ConvertElements(tensor, type));
     RETURN_IF_ERROR(CheckExact(tensor, type));
     return call.Add(about.name, type, tensor.shape,
@@ -176,7 +158,7 @@ class Execution {
         about.shape.empty() ? call.ShapeOf(giver.name)
                             : call.sizes().ShapeOf(AlternativeShapes(
                                   giver.shape)[*call.Chosen(about.name)]);
-    return call.Add(about.name, TypeOf(about), shape,
+    return call.Add(about.name, ElementType(about.type, dtype_), shape,
                     LeadingSizes(giver, shape), nullptr);
   }
 

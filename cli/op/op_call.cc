@@ -44,6 +44,24 @@ std::vector<int64_t> Merged(const std::vector<int64_t>& shape, size_t leading) {
 
 }  // namespace
 
+DType ElementType(TensorType type, DType operands) {
+  switch (type) {
+    case TensorType::kOperand:
+      return operands;
+    case TensorType::kSum:
+      return kernels::AccumulatorOf(operands);
+    case TensorType::kF64:
+      return DType::kF64;
+    case TensorType::kF32:
+      return DType::kF32;
+    case TensorType::kI32:
+      return DType::kI32;
+    case TensorType::kI64:
+      return DType::kI64;
+  }
+  return operands;
+}
+
 absl::StatusOr<DeviceBuffer> DeviceBuffer::Allocate(kernels::Backend& backend,
                                                     int64_t bytes) {
   DeviceBuffer buffer;

@@ -18,6 +18,9 @@
 
 namespace longspan::cli {
 
+// The type of a tensor where the op runs in `operands`.
+kernels::DType ElementType(TensorType type, kernels::DType operands);
+
 // Where an op runs. The backend must outlive the place.
 struct OpPlace {
   kernels::BackendKind kind = kernels::BackendKind::kReference;

@@ -72,22 +72,6 @@ OwnedTensor InType(const OwnedTensor& tensor, DType dtype) {
   return {tensor.name, FileTypeOf(dtype), tensor.shape, *std::move(bytes)};
 }
 
-// The type in a file for operands of `dtype`.
-DType TypeFor(TensorType type, DType dtype) {
-  switch (type) {
-    case TensorType::kOperand:
-      return dtype;
-    case TensorType::kSum:
-      return kernels::AccumulatorOf(dtype);
-    case TensorType::kF64:
-      return DType::kF64;
-    case TensorType::kF32:
-      return DType::kF32;
-    default:
-      return DType::kI64;
-  }
-}
-
 // "B T H Dk" of a tensor in a variant; of d_o, that of o.
 std::string PatternOf(const OpDescription& op, const OpVariant& variant,
                       const OpTensor& about) {
@@ -121,7 +105,7 @@ std::vector<OwnedTensor> ExampleTensors(const OpDescription& op,
     if (!TakesPart(about, variant, passes)) continue;
     const OwnedTensor exact =
         Fill(about, seed, sizes.ShapeOf(PatternOf(op, variant, about)));
-    tensors.push_back(InType(exact, TypeFor(about.type, dtype)));
+    tensors.push_back(InType(exact, ElementType(about.type, dtype)));
   }
   return tensors;
 }
