@@ -130,17 +130,17 @@ OpDescription FeatureMap() {
   op.equation = kEquation;
   op.tensors = {
       {R::kInput, "x", T::kOperand, "* D", "queries or keys"},
-      {R::kOptional, "weight", T::kOperand, "R D | D", "W; of quadratic, [D]"},
-      {R::kOptional, "bias", T::kOperand, "R", "b; of quadratic, [D]"},
-      {R::kOptional, "second_weight", T::kOperand, "R D", "W2"},
-      {R::kOptional, "second_bias", T::kOperand, "R", "b2"},
+      {R::kOptional, "weight", T::kSum, "R D | D", "W; of quadratic, [D]"},
+      {R::kOptional, "bias", T::kSum, "R", "b; of quadratic, [D]"},
+      {R::kOptional, "second_weight", T::kSum, "R D", "W2"},
+      {R::kOptional, "second_bias", T::kSum, "R", "b2"},
       {R::kSeed, "d_y", T::kOperand, "", ""},
       {R::kOutput, "y", T::kOperand, "* F", "features"},
       {R::kGradient, "d_x", T::kOperand, "", ""},
-      {R::kGradient, "d_weight", T::kOperand, "", ""},
-      {R::kGradient, "d_bias", T::kOperand, "", ""},
-      {R::kGradient, "d_second_weight", T::kOperand, "", ""},
-      {R::kGradient, "d_second_bias", T::kOperand, "", ""},
+      {R::kGradient, "d_weight", T::kSum, "", ""},
+      {R::kGradient, "d_bias", T::kSum, "", ""},
+      {R::kGradient, "d_second_weight", T::kSum, "", ""},
+      {R::kGradient, "d_second_bias", T::kSum, "", ""},
   };
   op.flags = {
       {"kind", FlagKind::kChoice, "which map", KindNames()},

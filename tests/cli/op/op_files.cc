@@ -50,7 +50,6 @@ std::map<std::string, std::vector<double>> ReadTensors(
   LONGSPAN_CHECK_OK(reader);
   std::map<std::string, std::vector<double>> tensors;
   for (const SafetensorsEntry& entry : (*reader)->header().tensors) {
-    if (entry.dtype[0] == 'I') continue;
     tensors[entry.name] = ElementsOf(
         {entry.name, entry.dtype, entry.shape, (*reader)->Bytes(entry)});
   }

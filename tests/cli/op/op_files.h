@@ -21,7 +21,7 @@ OwnedTensor F32Tensor(const std::string& name, std::vector<int64_t> shape,
 OwnedTensor I64Tensor(const std::string& name,
                       const std::vector<int64_t>& values);
 
-// All real tensors of a file.
+// All tensors of a file.
 std::map<std::string, std::vector<double>> ReadTensors(const std::string& path);
 
 // `longspan op NAME --in ... --out ... WORDS...`, from a file with `tensors`;
