@@ -67,10 +67,132 @@ OpDescription SoftplusGate() {
   return op;
 }
 
+OpDescription ForgetGate() {
+  OpDescription op;
+  op.name = "forget_gate";
+  op.equation =
+      "y = logsigmoid(x), k = 1 - exp(y), the log gate and key of HGRN2";
+  op.tensors = {
+      {R::kInput, "x", T::kOperand, "* N", "rows"},
+      {R::kSeed, "d_y", T::kSum, "", ""},
+      {R::kSeed, "d_k", T::kOperand, "", ""},
+      {R::kOutput, "y", T::kSum, "* N", "log gates"},
+      {R::kOutput, "k", T::kOperand, "* N", "keys"},
+      {R::kGradient, "d_x", T::kOperand, "", ""},
+  };
+  op.example_sizes = {{"N", 8}};
+  op.variants = {{"forget_gate"}};
+  op.forward = [](OpCall& call) {
+    return call.backend().token_gates().ForgetGate(
+        call.in("x"), call.out("y"), call.out("k"), call.stream());
+  };
+  op.backward = [](OpCall& call) {
+    return call.backend().token_gates().ForgetGateBackward(
+        call.in("x"), call.in("d_y"), call.in("d_k"), call.out("d_x"),
+        call.stream());
+  };
+  return op;
+}
+
+kernels::SigmoidProductInputs ProductInputs(const OpCall& call) {
+  return {call.in("x"), call.in("gate"), call.in("bias")};
+}
+
+OpDescription SigmoidProduct() {
+  OpDescription op;
+  op.name = "sigmoid_product";
+  op.equation = "y = x sigmoid(gate + bias), the output gate of KDA";
+  op.tensors = {
+      {R::kInput, "x", T::kOperand, "* N", "rows"},
+      {R::kInput, "gate", T::kOperand, "* N", "beside x"},
+      {R::kInput, "bias", T::kSum, "N", "shared by all rows"},
+      {R::kSeed, "d_y", T::kOperand, "", ""},
+      {R::kOutput, "y", T::kOperand, "* N", "gated rows"},
+      {R::kGradient, "d_x", T::kOperand, "", ""},
+      {R::kGradient, "d_gate", T::kOperand, "", ""},
+      {R::kGradient, "d_bias", T::kSum, "", ""},
+  };
+  op.example_sizes = {{"N", 8}};
+  op.variants = {{"sigmoid_product"}};
+  op.forward = [](OpCall& call) {
+    return call.backend().token_gates().SigmoidProduct(
+        ProductInputs(call), call.out("y"), call.stream());
+  };
+  op.backward = [](OpCall& call) {
+    return call.backend().token_gates().SigmoidProductBackward(
+        ProductInputs(call), call.in("d_y"),
+        {call.out("d_x"), call.out("d_gate"), call.out("d_bias")},
+        call.stream());
+  };
+  return op;
+}
+
+kernels::StepProductInputs StepInputs(const OpCall& call) {
+  return {call.in("x"), call.in("log_gate"), call.in("a_log")};
+}
+
+OpDescription StepProduct() {
+  OpDescription op;
+  op.name = "step_product";
+  op.equation =
+      "y = -exp(-a_log[h]) log_gate[h] x, the values of Mamba-2: x times the\n"
+      "step that softplus_gate made log_gate of";
+  op.tensors = {
+      {R::kInput, "x", T::kOperand, "* H D", "values"},
+      {R::kInput, "log_gate", T::kSum, "* H", "log gates", -2.0, 0.0},
+      {R::kInput, "a_log", T::kSum, "H", "of each head"},
+      {R::kSeed, "d_y", T::kOperand, "", ""},
+      {R::kOutput, "y", T::kOperand, "* H D", "values times steps"},
+      {R::kGradient, "d_x", T::kOperand, "", ""},
+      {R::kGradient, "d_log_gate", T::kSum, "", ""},
+      {R::kGradient, "d_a_log", T::kSum, "", ""},
+  };
+  op.example_sizes = {{"H", 2}, {"D", 4}};
+  op.variants = {{"step_product"}};
+  op.forward = [](OpCall& call) {
+    return call.backend().token_gates().StepProduct(
+        StepInputs(call), call.out("y"), call.stream());
+  };
+  op.backward = [](OpCall& call) {
+    return call.backend().token_gates().StepProductBackward(
+        StepInputs(call), call.in("d_y"),
+        {call.out("d_x"), call.out("d_log_gate"), call.out("d_a_log")},
+        call.stream());
+  };
+  return op;
+}
+
+OpDescription AddSkip() {
+  OpDescription op;
+  op.name = "add_skip";
+  op.equation = "y = weight[h] x, which Mamba-2 adds to its outputs (its D)";
+  op.tensors = {
+      {R::kInput, "x", T::kOperand, "* H D", "rows"},
+      {R::kInput, "weight", T::kSum, "H", "of each head"},
+      {R::kSeed, "d_y", T::kOperand, "", ""},
+      {R::kOutput, "y", T::kOperand, "* H D", "rows to add"},
+      {R::kGradient, "d_x", T::kOperand, "", ""},
+      {R::kGradient, "d_weight", T::kSum, "", ""},
+  };
+  op.example_sizes = {{"H", 2}, {"D", 4}};
+  op.variants = {{"add_skip"}};
+  op.forward = [](OpCall& call) {
+    return call.backend().token_gates().AddSkip(call.in("x"), call.in("weight"),
+                                                call.out("y"), call.stream());
+  };
+  op.backward = [](OpCall& call) {
+    return call.backend().token_gates().AddSkipBackward(
+        call.in("x"), call.in("weight"), call.in("d_y"), call.out("d_x"),
+        call.out("d_weight"), call.stream());
+  };
+  return op;
+}
+
 }  // namespace
 
 std::vector<OpDescription> TokenGateOps() {
-  return {Sigmoid(), SoftplusGate()};
+  return {Sigmoid(),        SoftplusGate(), ForgetGate(),
+          SigmoidProduct(), StepProduct(),  AddSkip()};
 }
 
 }  // namespace longspan::cli
