@@ -60,6 +60,10 @@ void Break(const OpCase& op, const PrimitiveSite& site, const Written& sound) {
 void ExpectNoticed(const OpCase& op, const std::vector<PrimitiveSite>& sites) {
   const Written sound = WrittenBy(op);
   ASSERT_FALSE(sound.empty());
+  // What an order shows is the fault's doing only if the sound op passes all.
+  EXPECT_EQ(cuda::emulated::FailingOrders(
+                [&] { return WrittenBy(op) == sound; }, kOrders),
+            0);
   for (const PrimitiveSite& site : sites) {
     SCOPED_TRACE(site.file + ":" + std::to_string(site.line));
     EXPECT_DEATH(Break(op, site, sound), "");
