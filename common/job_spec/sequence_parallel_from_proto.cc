@@ -17,10 +17,12 @@ absl::StatusOr<SequenceParallel> SequenceParallelFromProto(
       return SequenceParallel::kLasp1Serial;
     case v1::ALL_SCAN:
       return SequenceParallel::kAllScan;
+    case v1::SCAN:
+      return SequenceParallel::kScan;
     default:
       return absl::UnimplementedError(absl::StrCat(
           "sequence_parallel ", static_cast<int>(from),
-          "; this build knows lasp2, lasp1, lasp1_serial and all_scan"));
+          "; this build knows lasp2, lasp1, lasp1_serial, all_scan and scan"));
   }
 }
 

@@ -19,6 +19,18 @@ StateMoves ChainMoves(int64_t blocks, int64_t state, int place, int ranks) {
           first ? 0 : state};
 }
 
+StateMoves ScanMoves(int64_t pair, int place, int ranks) {
+  StateMoves moves;
+  for (int distance = 1; distance < ranks; distance *= 2) {
+    const bool sends = place + distance < ranks;
+    const bool receives = place >= distance;
+    moves.calls += sends || receives ? 1 : 0;
+    moves.sent += sends ? pair : 0;
+    moves.received += receives ? pair : 0;
+  }
+  return moves;
+}
+
 }  // namespace
 
 std::string_view SequenceParallelName(SequenceParallel method) {
@@ -31,6 +43,8 @@ std::string_view SequenceParallelName(SequenceParallel method) {
       return "lasp1_serial";
     case SequenceParallel::kAllScan:
       return "all_scan";
+    case SequenceParallel::kScan:
+      return "scan";
   }
   return "unknown";
 }
@@ -43,6 +57,7 @@ int64_t StateBlocks(SequenceParallel method, int64_t heads) {
 int64_t StateExchangeScratch(SequenceParallel method,
                              const StateExchangeShape& shape, int ranks,
                              bool forward) {
+  if (method == SequenceParallel::kScan) return 5 * (shape.state + shape.decay);
   if (method != SequenceParallel::kLasp2) return 2 * shape.state;
   return ranks * (shape.state + (forward ? shape.travelling() : 0));
 }
@@ -53,8 +68,11 @@ StateMoves PlanStateMoves(SequenceParallel method,
   if (method == SequenceParallel::kLasp2) {
     return GatherMoves(shape, ranks, forward);
   }
-  StateMoves moves = ChainMoves(StateBlocks(method, shape.heads), shape.state,
-                                forward ? rank : ranks - 1 - rank, ranks);
+  const int place = forward ? rank : ranks - 1 - rank;
+  StateMoves moves = method == SequenceParallel::kScan
+                         ? ScanMoves(shape.state + shape.decay, place, ranks)
+                         : ChainMoves(StateBlocks(method, shape.heads),
+                                      shape.state, place, ranks);
   if (!forward || !leaves) return moves;
   const bool last = rank == ranks - 1;
   ++moves.calls;

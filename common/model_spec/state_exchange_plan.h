@@ -10,14 +10,17 @@
 //     lasp1         S, last rank 0              S, first 0  1 or 2   2 S
 //     lasp1_serial  as lasp1
 //     all_scan      as lasp1                    as lasp1    K, K+1   2 S
+//     scan          log2(W) (S + x')            the same    log2(W)  5 (S + x')
 //
 // lasp2 (arXiv 2502.07563) gathers all summaries. The others pass the state
 // itself from rank to rank, so that W does not multiply the bytes: lasp1
 // (arXiv 2404.02882) whole, all_scan (ZeCO, arXiv 2507.01004) in K blocks of
 // heads, so that a rank sends its first block on before its last one came. A
 // middle rank of the chain takes its next block in the call that sends the one
-// before. Ranks summarise their ranges and compute what needs no state before
-// they wait; lasp1_serial waits first, as LASP-1 was released.
+// before. scan (Hillis and Steele) sends what more and more ranks together do
+// to a state, with the decay x' of those ranks; the ranks at an end send or
+// receive in fewer rounds. Ranks summarise their ranges and compute what needs
+// no state before they wait; lasp1_serial waits first, as LASP-1 was released.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +29,7 @@
 namespace longspan {
 
 // `sequence_parallel` of a job.
-enum class SequenceParallel { kLasp2, kLasp1, kLasp1Serial, kAllScan };
+enum class SequenceParallel { kLasp2, kLasp1, kLasp1Serial, kAllScan, kScan };
 
 std::string_view SequenceParallelName(SequenceParallel method);  // "lasp2"
 

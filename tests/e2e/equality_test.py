@@ -33,7 +33,7 @@ class EqualityTest(unittest.TestCase):
         self.assertEqual(sorted(one), list(range(1, 51)))
         for ranks, method in ((2, "lasp2"), (3, "lasp2"), (4, "lasp2"),
                               (3, "lasp1"), (2, "lasp1_serial"),
-                              (4, "all_scan")):
+                              (4, "all_scan"), (3, "scan")):
             other = self.losses(ranks, method)
             for step, loss in one.items():
                 self.assertLess(abs(other[step] - loss) / loss, 1e-5,

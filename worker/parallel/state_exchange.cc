@@ -2,6 +2,7 @@
 
 #include "worker/parallel/state_chain.h"
 #include "worker/parallel/state_gather.h"
+#include "worker/parallel/state_scan.h"
 
 namespace longspan::worker {
 
@@ -11,6 +12,10 @@ std::unique_ptr<StateExchange> CreateStateExchange(
   if (context.method == SequenceParallel::kLasp2) {
     return std::make_unique<StateGather>(context, layer, direction, shape,
                                          operands);
+  }
+  if (context.method == SequenceParallel::kScan) {
+    return std::make_unique<StateScan>(context, layer, direction, shape,
+                                       operands);
   }
   return std::make_unique<StateChain>(context, layer, direction, shape,
                                       operands);

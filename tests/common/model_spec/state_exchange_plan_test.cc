@@ -61,6 +61,21 @@ TEST(StateExchangePlanTest, AllScanSendsBlocksOfHeads) {
   ExpectMoves(PlanStateMoves(method, kGated, 7, 8, true, false), 4, 0, 1024);
 }
 
+// 8 ranks, 3 rounds: rank 0 sends in each, rank 7 receives in each, rank 3
+// does both but for what would come from before rank 0.
+TEST(StateExchangePlanTest, AScanMovesPairsInLogRounds) {
+  const auto method = SequenceParallel::kScan;
+  ExpectMoves(PlanStateMoves(method, kGated, 0, 8, true, false), 3, 3 * 1028,
+              0);
+  ExpectMoves(PlanStateMoves(method, kGated, 7, 8, true, false), 3, 0,
+              3 * 1028);
+  ExpectMoves(PlanStateMoves(method, kConstant, 3, 8, true, false), 3, 3 * 1028,
+              2 * 1028);
+  ExpectMoves(PlanStateMoves(method, kGated, 4, 8, false, false), 3, 3 * 1028,
+              2 * 1028);
+  ExpectMoves(PlanStateMoves(method, kGated, 1, 3, true, false), 1, 1028, 1028);
+}
+
 TEST(StateExchangePlanTest, OnlyLasp2sScratchGrowsWithTheRanks) {
   EXPECT_EQ(StateExchangeScratch(SequenceParallel::kLasp2, kGated, 8, true),
             8 * 1028);

@@ -83,7 +83,8 @@ TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
   for (const Gang& gang :
        {Gang{9, 3, 2}, Gang{9, 5, 1}, Gang{71, 2, 2}, Gang{71, 5, 1},
         Gang{71, 3, 2, SequenceParallel::kLasp1},
-        Gang{71, 3, 2, SequenceParallel::kAllScan}}) {
+        Gang{71, 3, 2, SequenceParallel::kAllScan},
+        Gang{71, 5, 1, SequenceParallel::kScan}}) {
     SCOPED_TRACE(::testing::Message()
                  << gang.tokens << " tokens, " << gang.ranks << " ranks, batch "
                  << gang.batch);
@@ -124,7 +125,8 @@ std::multiset<std::string> NamesOf(const MemoryPlan& plan) {
 TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
   for (const Gang& gang :
        {Gang{120, 1, 1}, Gang{120, 1, 2}, Gang{120, 3, 1}, Gang{120, 3, 2},
-        Gang{120, 3, 2, SequenceParallel::kAllScan}}) {
+        Gang{120, 3, 2, SequenceParallel::kAllScan},
+        Gang{120, 3, 2, SequenceParallel::kScan}}) {
     // One block of rows, so that no buffer comes in two sizes.
     GangCase c = MakeGangCase(GetParam().spec, gang.batch, gang.tokens);
     c.method = gang.method;

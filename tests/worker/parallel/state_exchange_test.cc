@@ -28,7 +28,8 @@ constexpr int64_t kState = 3 * kHead;
 
 constexpr SequenceParallel kMethods[] = {
     SequenceParallel::kLasp2, SequenceParallel::kLasp1,
-    SequenceParallel::kLasp1Serial, SequenceParallel::kAllScan};
+    SequenceParallel::kLasp1Serial, SequenceParallel::kAllScan,
+    SequenceParallel::kScan};
 
 // What rank r brings for a head.
 MemorySummary SummaryOf(int rank, int64_t head) {
@@ -76,7 +77,7 @@ class Exchanged {
         group_(group),
         leaves_(leaves),
         decays_(3 * (KeepsAllDecays(method) ? group.size() : 1)),
-        scratch_(2 * group.size() * (kState + 3)) {}
+        scratch_(5 * group.size() * (kState + 3)) {}
 
   absl::Status Forward() {
     for (int64_t i = 0; i < kState; ++i) entering_[i] = 0.5 * i - 1.0;
