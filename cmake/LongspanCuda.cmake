@@ -17,6 +17,11 @@
 
 set(LONGSPAN_CUDA_ROOT "$ENV{LONGSPAN_CUDA_ROOT}" CACHE PATH
   "Folder of a CUDA 13 toolkit, with bin/nvcc")
+# A build folder that was made without it takes it later, too.
+if(NOT LONGSPAN_CUDA_ROOT)
+  set_property(CACHE LONGSPAN_CUDA_ROOT PROPERTY VALUE
+    "$ENV{LONGSPAN_CUDA_ROOT}")
+endif()
 set(LONGSPAN_CUDA_MINIMUM 13.0)
 
 function(longspan_find_nvcc out)
