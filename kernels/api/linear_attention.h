@@ -36,8 +36,11 @@
 // 1 <= Dk, Dv <= 512.
 //
 // Precision: the operands' type is f32, f64 (CPU, reference) or bf16 (CUDA,
-// reference); states, gates, their gradients and decays are f32, or f64 when
-// the operands are. Log gates must be <= 0.
+// reference, and on the CPU with kIdentity, kConstant and kScalar, and in
+// Decode); states, gates, their gradients and decays are f32, or f64 when the
+// operands are. With bf16, sums and states are f32, and what enters a product
+// is rounded: scores, weighted rows, the state as an operand. Log gates must be
+// <= 0.
 //
 // Errors: kInvalidArgument for shapes that do not fit together, a workspace
 // that is too small or documents with batch > 1; kUnimplemented for a

@@ -69,6 +69,42 @@ int64_t BackwardElements(LinearAttentionDecay decay, int64_t dk, int64_t dv) {
   return channel + kChunk * (4 * dk + 5 * dv) + dk * dv + 2 * kTileElements;
 }
 
+// bf16 operands (linear_attention_bf16_*.h): elements of two bytes, matrices
+// padded to blocks of 32 x 32; f32 numbers are two elements.
+constexpr int64_t kBf16Bytes = 2;
+constexpr int64_t kBf16Block = 32;
+
+int64_t PadToBf16Block(int64_t n) {
+  return CeilDiv(n, kBf16Block) * kBf16Block;
+}
+
+int64_t Bf16SharedElements(bool backward, int64_t dk, int64_t dv) {
+  // Weights of scores; three blocks of sums.
+  const int64_t sums = 2 * (kTileElements + 3 * kBf16Block * kBf16Block);
+  // Q; K in three forms, V in two; scores.
+  if (!backward) return kChunk * (4 * dk + 2 * dv) + kTileElements + sums;
+  // Q, K and V in rows, weighted, flipped and in pairs, dO but for flipped;
+  // scores and their gradient, each in two forms; sums of rows.
+  return kChunk * (6 * dk + 7 * dv) + 4 * kTileElements + sums +
+         kChunk * kBf16Block;
+}
+
+int64_t Bf16HeadElements(LinearAttentionStage stage, int64_t state,
+                         const LinearAttentionPlan& plan) {
+  const int64_t tables = 2 * 8 * kChunk;
+  switch (stage) {
+    case LinearAttentionStage::kSummarise:
+    case LinearAttentionStage::kOutputs:
+      return tables + 3 * state;  // S, and as operand
+    case LinearAttentionStage::kSummariseBackward:
+      return tables + 4 * state;  // dS, and as operand of two products
+    case LinearAttentionStage::kGradients:
+      break;
+  }
+  // The same; S; operands at block starts; S at group starts.
+  return tables + (4 + 2 + plan.group_blocks + 2 * plan.groups) * state;
+}
+
 int64_t HeadsTogether(const LinearAttentionShape& shape, int64_t state_bytes,
                       int threads) {
   const int64_t per_thread = CeilDiv(shape.batch * shape.heads, threads);
@@ -77,13 +113,22 @@ int64_t HeadsTogether(const LinearAttentionShape& shape, int64_t state_bytes,
   return std::min({shape.heads, per_thread, by_cache, kMaxGroupHeads});
 }
 
+// S, or dS, and what backward saves of S.
+int64_t StateCount(LinearAttentionStage stage,
+                   const LinearAttentionPlan& plan) {
+  if (stage != LinearAttentionStage::kGradients) return 1;
+  return 1 + (plan.group_blocks + 1) + (plan.groups + 1);
+}
+
 }  // namespace
 
 LinearAttentionPlan PlanLinearAttention(LinearAttentionStage stage,
                                         const LinearAttentionShape& shape,
                                         int threads) {
-  const int64_t dk = PadToVector(shape.key_dim);
-  int64_t dv = PadToVector(shape.value_dim);
+  const bool bf16 = shape.element_bytes == kBf16Bytes;
+  const auto pad = bf16 ? &PadToBf16Block : &PadToVector;
+  const int64_t dk = pad(shape.key_dim);
+  int64_t dv = pad(shape.value_dim);
   // The transition matrix is summed like a state.
   if (shape.decay == LinearAttentionDecay::kMatrix &&
       stage == LinearAttentionStage::kSummarise) {
@@ -93,23 +138,25 @@ LinearAttentionPlan PlanLinearAttention(LinearAttentionStage stage,
   plan.blocks = CeilDiv(shape.tokens, kChunk);
   plan.state_elements = dk * dv;
   const int64_t state_bytes = plan.state_elements * shape.element_bytes;
-  plan.heads_together = HeadsTogether(shape, state_bytes, threads);
+  plan.heads_together =
+      HeadsTogether(shape, bf16 ? 3 * state_bytes : state_bytes, threads);
   plan.group_blocks = plan.blocks;
   if ((plan.blocks + 3) * state_bytes * plan.heads_together >
       kMaxSavedStateBytes) {
     plan.group_blocks = CeilSqrt(plan.blocks);
   }
   plan.groups = CeilDiv(plan.blocks, plan.group_blocks);
-  int64_t states = 1;  // S, or dS
-  if (stage == LinearAttentionStage::kGradients) {
-    states += (plan.group_blocks + 1) + (plan.groups + 1);
-  }
-  plan.head_elements =
-      states * plan.state_elements + TableElements(stage, shape.decay, dk);
   const bool backward = stage == LinearAttentionStage::kGradients ||
                         stage == LinearAttentionStage::kSummariseBackward;
-  plan.shared_elements = backward ? BackwardElements(shape.decay, dk, dv)
-                                  : ForwardElements(shape.decay, dk, dv);
+  if (bf16) {
+    plan.head_elements = Bf16HeadElements(stage, plan.state_elements, plan);
+    plan.shared_elements = Bf16SharedElements(backward, dk, dv);
+  } else {
+    plan.head_elements = StateCount(stage, plan) * plan.state_elements +
+                         TableElements(stage, shape.decay, dk);
+    plan.shared_elements = backward ? BackwardElements(shape.decay, dk, dv)
+                                    : ForwardElements(shape.decay, dk, dv);
+  }
   plan.scratch_elements =
       plan.shared_elements + plan.heads_together * plan.head_elements;
   return plan;

@@ -10,6 +10,11 @@ enum class InstructionSet { kBaseline, kAvx2, kAvx512 };
 // different machines can be made to agree in their bits.
 InstructionSet BestInstructionSet();
 
+// Whether kernels of `set` may use tiles of bf16 (AMX-BF16, with AVX512-BF16):
+// `set` is kAvx512, and processor and kernel grant them to this process. The
+// first call asks the kernel.
+bool HasBf16Tiles(InstructionSet set);
+
 // "baseline", "avx2" or "avx512".
 const char* InstructionSetName(InstructionSet set);
 

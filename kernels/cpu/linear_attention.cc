@@ -4,20 +4,26 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "kernels/api/bfloat16.h"
 #include "kernels/api/linear_attention_operands.h"
 #include "kernels/api/operand_check.h"
 #include "kernels/cost/linear_attention_plan.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/cpu/instruction_set.h"
+#include "kernels/cpu/linear_attention_bf16_decode.h"
 #include "kernels/cpu/linear_attention_kernels.h"
 
 namespace longspan::kernels {
 namespace {
+
+// Unlike the CPU's other ops, these take bf16 operands.
+constexpr OperandRules kOperands = {true, true, true};
 
 using Sizes = LinearAttentionSizes;
 using Stage = LinearAttentionStage;
@@ -37,14 +43,32 @@ LinearAttentionShape ShapeOf(Transition transition, const Sizes& sizes) {
 template <typename T>
 const LinearAttentionKernels<T>& KernelsFor(Transition transition,
                                             InstructionSet set) {
-  if (transition == Transition::kDense) return DeltaAttentionFor<T>(set);
-  return transition == Transition::kVector ? VectorAttentionFor<T>(set)
-                                           : LinearAttentionFor<T>(set);
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    return Bf16AttentionFor(set);
+  } else {
+    if (transition == Transition::kDense) return DeltaAttentionFor<T>(set);
+    return transition == Transition::kVector ? VectorAttentionFor<T>(set)
+                                             : LinearAttentionFor<T>(set);
+  }
+}
+
+absl::Status CheckType(const char* op, Transition transition,
+                       const Sizes& sizes) {
+  if (sizes.dtype != DType::kBF16 ||
+      DecayOf(transition) == LinearAttentionDecay::kHead) {
+    return absl::OkStatus();
+  }
+  return absl::UnimplementedError(
+      absl::StrCat(op, ": on the CPU, ",
+                   transition == Transition::kVector ? "vector gates need"
+                                                     : "the delta rule needs",
+                   " f32 or f64 operands, not bf16"));
 }
 
 absl::Status CheckWorkspace(const char* op, Stage stage, Transition transition,
                             const Sizes& sizes, int threads,
                             TensorView workspace) {
+  RETURN_IF_ERROR(CheckType(op, transition, sizes));
   OperandCheck check(op);
   check.Workspace(workspace, LinearAttentionWorkspaceBytes(
                                  stage, ShapeOf(transition, sizes),
@@ -96,6 +120,9 @@ class SequenceBuilder {
   using Sequence = LinearAttentionSequence<T>;
   using Operand = typename Sequence::Operand;
   using Result = typename Sequence::Result;
+  using Sum = typename Sequence::Sum;
+  using SumOperand = typename Sequence::SumOperand;
+  using SumResult = typename Sequence::SumResult;
 
   SequenceBuilder(int64_t b, int64_t h) : b_(b), h_(h) {}
 
@@ -105,16 +132,22 @@ class SequenceBuilder {
   Result Tokens(const TensorView& view) const {
     return FieldAt<Result, T>(view, b_, h_, 2, 1);
   }
-  Operand State(const ConstTensorView& view) const {
-    return FieldAt<Operand, T>(view, b_, h_, 1, 2);
+  SumOperand Gates(const ConstTensorView& view) const {
+    return FieldAt<SumOperand, Sum>(view, b_, h_, 2, 1);
   }
-  Result State(const TensorView& view) const {
-    return FieldAt<Result, T>(view, b_, h_, 1, 2);
+  SumResult Gates(const TensorView& view) const {
+    return FieldAt<SumResult, Sum>(view, b_, h_, 2, 1);
+  }
+  SumOperand State(const ConstTensorView& view) const {
+    return FieldAt<SumOperand, Sum>(view, b_, h_, 1, 2);
+  }
+  SumResult State(const TensorView& view) const {
+    return FieldAt<SumResult, Sum>(view, b_, h_, 1, 2);
   }
 
-  T* Row(const TensorView& view) const {
+  Sum* Row(const TensorView& view) const {
     if (view.is_null()) return nullptr;
-    return view.data_as<T>() + b_ * view.stride(0) + h_ * view.stride(1);
+    return view.data_as<Sum>() + b_ * view.stride(0) + h_ * view.stride(1);
   }
 
   Sequence Inputs(const LinearAttentionInputs& inputs, const Sizes& sizes,
@@ -141,17 +174,17 @@ class SequenceBuilder {
     if (inputs.transition == Transition::kConstant) {
       const ConstTensorView& view = inputs.log_decay;
       sequence.decay = DecayKind::kConstant;
-      sequence.log_decay =
-          std::max(kLowestLogGate,
-                   static_cast<double>(view.data_as<T>()[h_ * view.stride(0)]));
+      sequence.log_decay = std::max(
+          kLowestLogGate,
+          static_cast<double>(view.data_as<Sum>()[h_ * view.stride(0)]));
     } else if (!inputs.log_gate.is_null() &&
                inputs.transition != Transition::kIdentity) {
       sequence.decay = inputs.log_gate.rank() == 4 ? DecayKind::kPerChannel
                                                    : DecayKind::kPerToken;
-      sequence.log_gate = Tokens(inputs.log_gate);
+      sequence.log_gate = Gates(inputs.log_gate);
     }
     if (inputs.transition == Transition::kDense) {
-      sequence.beta = Tokens(inputs.beta);
+      sequence.beta = Gates(inputs.beta);
     }
   }
 
@@ -202,14 +235,20 @@ class GroupLoop {
   const TensorView workspace_;
 };
 
-// Calls fn with a value of the operands' type.
+// Calls fn with a value of the type of operands, or of sums.
 template <typename Fn>
-void WithType(DType dtype, const Fn& fn) {
+void WithSumType(DType dtype, const Fn& fn) {
   if (dtype == DType::kF64) {
     fn(double{});
   } else {
     fn(float{});
   }
+}
+
+template <typename Fn>
+void WithType(DType dtype, const Fn& fn) {
+  if (dtype == DType::kBF16) return fn(BFloat16{});
+  WithSumType(dtype, fn);
 }
 
 class CpuLinearAttention : public LinearAttention {
@@ -219,7 +258,8 @@ class CpuLinearAttention : public LinearAttention {
   absl::Status Summarise(const LinearAttentionInputs& inputs,
                          const LinearAttentionSummary& summary,
                          TensorView workspace, Stream& stream) override {
-    ASSIGN_OR_RETURN(const Sizes sizes, CheckSummarise(inputs, summary));
+    ASSIGN_OR_RETURN(const Sizes sizes,
+                     CheckSummarise(inputs, summary, kOperands));
     RETURN_IF_ERROR(
         CheckWorkspace("Summarise", Stage::kSummarise, inputs.transition, sizes,
                        CpuStream::PoolOf(stream).threads(), workspace));
@@ -242,7 +282,7 @@ class CpuLinearAttention : public LinearAttention {
               std::fill_n(
                   group.heads[i].log_decay_sums,
                   inputs.transition == Transition::kVector ? sizes.key_dim : 1,
-                  static_cast<T>(-INFINITY));
+                  -INFINITY);
             }
           });
     });
@@ -254,7 +294,7 @@ class CpuLinearAttention : public LinearAttention {
                        const LinearAttentionOutputs& outputs,
                        TensorView workspace, Stream& stream) override {
     ASSIGN_OR_RETURN(const Sizes sizes,
-                     CheckOutputs(inputs, initial_state, outputs));
+                     CheckOutputs(inputs, initial_state, outputs, kOperands));
     RETURN_IF_ERROR(
         CheckWorkspace("Outputs", Stage::kOutputs, inputs.transition, sizes,
                        CpuStream::PoolOf(stream).threads(), workspace));
@@ -284,7 +324,7 @@ class CpuLinearAttention : public LinearAttention {
                                  TensorView workspace,
                                  Stream& stream) override {
     ASSIGN_OR_RETURN(const Sizes sizes,
-                     CheckSummariseBackward(inputs, d_o, d_state));
+                     CheckSummariseBackward(inputs, d_o, d_state, kOperands));
     RETURN_IF_ERROR(CheckWorkspace(
         "SummariseBackward", Stage::kSummariseBackward, inputs.transition,
         sizes, CpuStream::PoolOf(stream).threads(), workspace));
@@ -312,9 +352,9 @@ class CpuLinearAttention : public LinearAttention {
                          ChunkTerms terms,
                          const LinearAttentionGradients& gradients,
                          TensorView workspace, Stream& stream) override {
-    ASSIGN_OR_RETURN(
-        const Sizes sizes,
-        CheckGradients(inputs, initial_state, output_gradients, gradients));
+    ASSIGN_OR_RETURN(const Sizes sizes,
+                     CheckGradients(inputs, initial_state, output_gradients,
+                                    gradients, kOperands));
     RETURN_IF_ERROR(
         CheckWorkspace("Gradients", Stage::kGradients, inputs.transition, sizes,
                        CpuStream::PoolOf(stream).threads(), workspace));
@@ -341,8 +381,8 @@ class CpuLinearAttention : public LinearAttention {
             sequence.d_q = builder.Tokens(gradients.d_q);
             sequence.d_k = builder.Tokens(gradients.d_k);
             sequence.d_v = builder.Tokens(gradients.d_v);
-            sequence.d_log_gate = builder.Tokens(gradients.d_log_gate);
-            sequence.d_beta = builder.Tokens(gradients.d_beta);
+            sequence.d_log_gate = builder.Gates(gradients.d_log_gate);
+            sequence.d_beta = builder.Gates(gradients.d_beta);
             sequence.d_initial_state = builder.State(gradients.d_initial_state);
           },
           [&](auto& group, int64_t, int64_t) { kernels.gradients(group); });
@@ -355,7 +395,7 @@ class CpuLinearAttention : public LinearAttention {
                              TensorView state, Stream& stream) override {
     RETURN_IF_ERROR(CheckFoldSummaries(states, decays, initial_state, state));
     const int64_t heads = state.size(1);
-    WithType(state.dtype(), [&](auto type) {
+    WithSumType(state.dtype(), [&](auto type) {
       using T = decltype(type);
       CpuStream::PoolOf(stream).ParallelFor(
           state.size(0) * heads, [&](int64_t index, int) {
@@ -370,11 +410,10 @@ class CpuLinearAttention : public LinearAttention {
                       ConstTensorView slots, TensorView state_pool,
                       TensorView o, Stream& stream) override {
     ASSIGN_OR_RETURN(const Sizes sizes,
-                     CheckDecode(inputs, slots, state_pool, o));
+                     CheckDecode(inputs, slots, state_pool, o, kOperands));
     const auto* ids = slots.data_as<int32_t>();
     WithType(sizes.dtype, [&](auto type) {
       using T = decltype(type);
-      const auto& kernels = KernelsFor<T>(inputs.transition, set_);
       CpuStream::PoolOf(stream).ParallelFor(
           sizes.batch * sizes.heads, [&](int64_t index, int) {
             const int64_t b = index / sizes.heads;
@@ -385,7 +424,11 @@ class CpuLinearAttention : public LinearAttention {
             const int64_t slot = ids[b * slots.stride(0)];
             sequence.final_state =
                 SequenceBuilder<T>(slot, h).State(state_pool);
-            kernels.decode(sequence);
+            if constexpr (std::is_same_v<T, BFloat16>) {
+              DecodeBf16(KernelsFor<float>(inputs.transition, set_), sequence);
+            } else {
+              KernelsFor<T>(inputs.transition, set_).decode(sequence);
+            }
           });
     });
     return absl::OkStatus();

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "kernels/api/bfloat16.h"
 #include "kernels/cost/linear_attention_plan.h"
 #include "kernels/cpu/instruction_set.h"
 
@@ -18,21 +19,39 @@ enum class DecayKind { kNone, kConstant, kPerToken, kPerChannel };
 // infinity would make differences and multiples of it undefined.
 inline constexpr double kLowestLogGate = -1000.0;
 
-// The largest key_dim.
+// The largest key_dim and value_dim.
 inline constexpr int64_t kMaxKeyDim = 512;
 
-// One head.
+// Rows of an operand, or of a result: row t begins at data + t * stride.
+template <typename T>
+struct OperandRows {
+  const T* data = nullptr;
+  int64_t stride = 0;
+};
+template <typename T>
+struct ResultRows {
+  T* data = nullptr;
+  int64_t stride = 0;
+};
+
+// The type of states, gates and sums beside operands of type T.
+template <typename T>
+struct SumTypeOf {
+  using Type = T;
+};
+template <>
+struct SumTypeOf<BFloat16> {
+  using Type = float;
+};
+
+// One head. Operands and results are rows of tokens.
 template <typename T>
 struct LinearAttentionSequence {
-  // Token t of an operand begins at data + t * stride.
-  struct Operand {
-    const T* data = nullptr;
-    int64_t stride = 0;
-  };
-  struct Result {
-    T* data = nullptr;
-    int64_t stride = 0;
-  };
+  using Sum = typename SumTypeOf<T>::Type;
+  using Operand = OperandRows<T>;
+  using Result = ResultRows<T>;
+  using SumOperand = OperandRows<Sum>;
+  using SumResult = ResultRows<Sum>;
 
   int64_t tokens = 0;
   int64_t key_dim = 0;
@@ -40,22 +59,23 @@ struct LinearAttentionSequence {
   double scale = 1.0;
   DecayKind decay = DecayKind::kNone;
   double log_decay = 0.0;  // kConstant
-  Operand log_gate;        // kPerToken; kPerChannel, rows of key_dim
-  Operand beta;            // delta rule only
+  SumOperand log_gate;     // kPerToken; kPerChannel, rows of key_dim
+  SumOperand beta;         // delta rule only
   const int64_t* document_starts = nullptr;
   int64_t document_count = 0;
   bool intra = true;  // terms inside a chunk
   bool inter = true;  // terms through states; alone, they are added
 
-  Operand q, k, v, d_o;                  // delta rule: v may be null (zero)
-  Operand initial_state, d_final_state;  // rows of value_dim; null is zero
-  bool starts_with_unit = false;         // delta rule: the initial state is I
-  Result o, d_q, d_k, d_v, d_log_gate, d_beta;
-  Result final_state, d_initial_state;  // rows of value_dim; may be null
+  Operand q, k, v, d_o;                     // delta rule: v may be null (zero)
+  SumOperand initial_state, d_final_state;  // rows of value_dim; null is zero
+  bool starts_with_unit = false;  // delta rule: the initial state is I
+  Result o, d_q, d_k, d_v;
+  SumResult d_log_gate, d_beta;
+  SumResult final_state, d_initial_state;  // rows of value_dim; may be null
   // Written by Summarise: the sum of all log decays, or kPerChannel key_dim of
   // them.
-  T* log_decay_sums = nullptr;
-  Result transition;  // delta rule, instead: rows of key_dim
+  Sum* log_decay_sums = nullptr;
+  SumResult transition;  // delta rule, instead: rows of key_dim
 };
 
 // Heads with equal sizes, documents and flags.
@@ -130,6 +150,15 @@ const LinearAttentionKernels<T>& DeltaAttentionFor(InstructionSet set) {
       break;
   }
   return BaselineDeltaAttention<T>();
+}
+
+// bf16 operands, in linear_attention_bf16_{baseline,amx}.cc; `decode` is null.
+const LinearAttentionKernels<BFloat16>& BaselineBf16Attention();
+const LinearAttentionKernels<BFloat16>& AmxBf16Attention();
+
+inline const LinearAttentionKernels<BFloat16>& Bf16AttentionFor(
+    InstructionSet set) {
+  return HasBf16Tiles(set) ? AmxBf16Attention() : BaselineBf16Attention();
 }
 
 template <typename T>

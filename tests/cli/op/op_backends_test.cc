@@ -64,23 +64,39 @@ std::string MissingTransition(const std::string& variant) {
   return Holds(variant, "vector") ? "vector gates" : "";
 }
 
+// The entry point that speaks for an op of linear attention.
+const std::map<std::string, std::string>& EntryPoints() {
+  static const auto& points = *new std::map<std::string, std::string>(
+      {{"linear_attention", "Outputs"},
+       {"linear_attention_summary", "Summarise"},
+       {"linear_attention_fold", "FoldSummaries"},
+       {"linear_attention_decode", "Decode"}});
+  return points;
+}
+
+// What the backend cpu says of bf16 operands; empty: it takes them.
+std::string RefusalOfBf16(const Example& example) {
+  const std::string missing = MissingTransition(example.variant->name);
+  if (missing.empty() || example.op->name == "linear_attention_decode") {
+    return "";
+  }
+  return EntryPoints().at(example.op->name) + ": on the CPU, " + missing +
+         (missing == "vector gates" ? " need" : " needs") +
+         " f32 or f64 operands, not bf16";
+}
+
 // What the backend cuda says of what it does not have; empty: it has it.
 std::string RefusalOfCuda(const Example& example) {
-  static const std::map<std::string, std::string> kEntryPoints = {
-      {"linear_attention", "Outputs"},
-      {"linear_attention_summary", "Summarise"},
-      {"linear_attention_fold", "FoldSummaries"},
-      {"linear_attention_decode", "Decode"}};
   static const std::map<std::string, std::string> kGates = {
       {"sigmoid", "Sigmoid"},          {"softplus_gate", "SoftplusGate"},
       {"forget_gate", "ForgetGate"},   {"sigmoid_product", "SigmoidProduct"},
       {"step_product", "StepProduct"}, {"add_skip", "AddSkip"}};
   const std::string& op = example.op->name;
   const std::string& variant = example.variant->name;
-  if (kEntryPoints.count(op) > 0) {
+  if (EntryPoints().count(op) > 0) {
     const std::string missing = MissingTransition(variant);
     if (missing.empty()) return "";
-    return kEntryPoints.at(op) + ": the cuda backend has no kernels for " +
+    return EntryPoints().at(op) + ": the cuda backend has no kernels for " +
            missing + "; the cpu backend has them";
   }
   if (kGates.count(op) > 0) {
@@ -160,6 +176,27 @@ TEST_P(OpBackendsTest, ReferenceOfRounded) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, OpBackendsTest, testing::ValuesIn(Examples()),
+                         NameOf);
+
+// Those of linear attention with operands, which bf16 may be.
+std::vector<Example> LinearExamples() {
+  std::vector<Example> examples;
+  for (const Example& example : Examples()) {
+    const std::string& op = example.op->name;
+    if (EntryPoints().count(op) > 0 && op != "linear_attention_fold") {
+      examples.push_back(example);
+    }
+  }
+  return examples;
+}
+
+class OpBf16Test : public OpBackendsTest {};
+
+TEST_P(OpBf16Test, CpuOfRounded) {
+  Compare(DType::kBF16, "cpu", 0.03, RefusalOfBf16(GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, OpBf16Test, testing::ValuesIn(LinearExamples()),
                          NameOf);
 
 TEST(OpListTest, ListsEveryOpAndVariant) {

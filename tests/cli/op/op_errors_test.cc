@@ -108,9 +108,11 @@ TEST_F(OpErrorsTest, TypesThatWouldBeRounded) {
 }
 
 TEST_F(OpErrorsTest, TypesThatABackendLacks) {
-  ExpectMistake(tensors_, {"--dtype", "bf16"}, "needs type f32 or f64");
   ExpectMistake(tensors_, {"--dtype", "f64", "--backend", "cuda"},
                 "needs type f32 or bf16");
+  tensors_.push_back(Zeros("log_gate", {1, 5, 2, 4}));
+  ExpectMistake(tensors_, {"--dtype", "bf16"},
+                "vector gates need f32 or f64 operands, not bf16");
 }
 
 TEST_F(OpErrorsTest, GatesThatAreNotLogarithms) {

@@ -54,9 +54,13 @@ std::vector<double> SummedTerms(const LinearAttentionProblem& problem,
 ComparedTensor GateGradients(const LinearAttentionProblem& problem,
                              const LinearAttentionResults& actual,
                              const LinearAttentionResults& expected) {
-  const double bound =
+  double bound =
       RelativeRmsBound(problem.dtype()) * Rms(expected.d_log_gate) +
       4 * OneRounding(problem.dtype()) * Rms(SummedTerms(problem, expected));
+  if (problem.dtype() == DType::kBF16) {
+    // What cancels is made of the same rounded operands, and summed in f32.
+    bound = std::max(2e-4, 1e-2 * Rms(expected.d_log_gate));
+  }
   return Relative("d_log_gate",
                   Rms(Difference(actual.d_log_gate, expected.d_log_gate)),
                   bound, expected.d_log_gate);
@@ -91,6 +95,7 @@ double LogDecayError(const std::vector<double>& actual,
 }  // namespace
 
 double RelativeRmsBound(DType dtype) {
+  if (dtype == DType::kBF16) return 5e-3;
   return dtype == DType::kF64 ? 1e-10 : 1e-5;
 }
 
@@ -118,7 +123,7 @@ std::vector<ComparedTensor> CompareResults(
   compared.push_back(
       {"summary_log_decay",
        LogDecayError(actual.summary_log_decay, expected.summary_log_decay),
-       tolerance});
+       std::min(tolerance, 1e-5)});
   compared.push_back(Remainder("summary_transition", actual.summary_transition,
                                expected.summary_transition,
                                1.0 / std::sqrt(problem.case_of().key_dim),
