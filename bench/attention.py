@@ -1,4 +1,5 @@
-"""bench/run attention: linear and softmax attention on one core, fp32.
+"""bench/run attention: linear and softmax attention on one core, fp32, and
+linear attention with bf16 operands.
 
     bench/run attention [--quick] [--cases TEXT,...] [--no-torch] [--rounds N]
 
@@ -14,7 +15,8 @@ s = dk + dv, p = dk dv:
     dense    forward 128 s + 6 p, backward 352 s + 14 p    (the delta rule)
     softmax  forward 2 d (t + 1), backward 5 d (t + 1)     (causal)
 
-GEMM counts all that sgemm computes. MiB is the peak above what the process
+Rows of bf16 stand beside oneDNN's products of bf16 operands, and beside
+PyTorch in fp32. GEMM counts all that oneDNN computes. MiB is the peak above what the process
 holds without operands. Then cost per token of one head at growing length, the
 bars that are missed, and as last line the smallest forward+backward ratio to
 PyTorch over the linear cases (to GEMM with --no-torch), over the softmax cases
@@ -166,6 +168,10 @@ def bars(row):
     """[(what, measured, bar)] that issue 6 asks of a row."""
     case, both = row["case"], row["direction"] == "both"
     wanted = []
+    if case["group"] == "bf16":
+        if ratio(row) is not None and both:
+            wanted.append(("of PyTorch's fp32 speed", ratio(row), 5.0))
+        return wanted
     if case["transition"] in ("identity", "constant", "scalar"):
         bar = 0.7 if both else 0.8
         wanted.append(("of GEMM", of_gemm(row),
@@ -216,7 +222,8 @@ def header(columns):
 
 def table_line(row):
     case = row["case"]
-    cells = [case["transition"], str(case["dim"]),
+    bf16 = " bf16" if case["group"] == "bf16" else ""
+    cells = [case["transition"] + bf16, str(case["dim"]),
              DIRECTIONS[row["direction"]], f"{row['ours_gflops']:.1f}",
              f"{row['gemm_gflops']:.1f}", f"{of_gemm(row):.2f}"]
     torch = ["", "", f"{row['ours_ms']:.2f}", "", f"{row['ours_mib']:.0f}", ""]
@@ -298,8 +305,8 @@ def parse():
     parser.add_argument("--quick", action="store_true",
                         help="sequences an eighth as long, one round")
     parser.add_argument("--cases", default="", metavar="TEXT,...",
-                        help="starts of names: linear, 'scalar 128', softmax, "
-                        "'length identity'")
+                        help="starts of names: linear, bf16, softmax, "
+                        "'scalar 128', 'length identity'")
     parser.add_argument("--no-torch", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.05,
@@ -342,8 +349,8 @@ def run_lengths(cases, arguments):
 def main():
     arguments = parse()
     wanted = [text for text in arguments.cases.split(",") if text]
-    cases = [case for case in listed_cases(arguments)
-             if is_selected(case, wanted)]
+    listed = listed_cases(arguments)
+    cases = [case for case in listed if is_selected(case, wanted)]
     if not cases:
         sys.exit(f"bench/run attention: no case starts with "
                  f"'{arguments.cases}'")
@@ -359,7 +366,8 @@ def main():
     lengths = run_lengths([case for case in cases
                            if case["group"] == "length"], arguments)
     print(f"\nload {load()} at the end")
-    print("bf16: the CPU backend has no bf16 products, so no row")
+    if not any(case["group"] == "bf16" for case in listed):
+        print("bf16: this processor has no tiles (AMX), so no row")
     missed = missed_bars(rows, lengths)
     print("bars missed:" if missed else "these cases miss no bar")
     for line in missed:

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/cpu/instruction_set.h"
 
 namespace longspan::bench {
 namespace {
@@ -50,6 +51,7 @@ AttentionCase Linear(LinearAttentionCase linear, AttentionGroup group,
   c.heads = linear.heads;
   c.head_dim = linear.key_dim;
   c.name = absl::StrCat(c.transition, " ", c.head_dim);
+  if (group == AttentionGroup::kBf16) c.name = "bf16 " + c.name;
   if (group == AttentionGroup::kLength)
     absl::StrAppend(&c.name, " x ", c.tokens);
   c.operations = LinearOperations(linear);
@@ -88,6 +90,14 @@ std::vector<AttentionCase> AttentionCases(int64_t tokens_divisor) {
   for (const auto& c : kernels::LinearAttentionBenchCases()) {
     cases.push_back(Linear(c, AttentionGroup::kLinear, tokens_divisor));
   }
+  for (const auto& c : kernels::LinearAttentionBenchCases()) {
+    if (!kernels::HasBf16Tiles(kernels::BestInstructionSet()) ||
+        c.transition == Transition::kVector ||
+        c.transition == Transition::kDense) {
+      continue;
+    }
+    cases.push_back(Linear(c, AttentionGroup::kBf16, tokens_divisor));
+  }
   for (const auto& c : kernels::SoftmaxAttentionBenchCases()) {
     cases.push_back(Softmax(c, tokens_divisor));
   }
@@ -98,7 +108,7 @@ std::vector<AttentionCase> AttentionCases(int64_t tokens_divisor) {
 }
 
 std::string ToJson(const AttentionCase& c) {
-  constexpr const char* kGroups[] = {"linear", "softmax", "length"};
+  constexpr const char* kGroups[] = {"linear", "bf16", "softmax", "length"};
   const bool dense = c.group != AttentionGroup::kSoftmax &&
                      c.linear.transition == Transition::kDense;
   return absl::StrCat(

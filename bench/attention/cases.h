@@ -28,13 +28,15 @@ struct Operations {
 
 enum class AttentionGroup {
   kLinear,  // every transition at three head sizes
+  kBf16,    // the same with bf16 operands, of the transitions that take them
   kSoftmax,
   kLength  // one head, growing length
 };
 
 struct AttentionCase {
   AttentionGroup group = AttentionGroup::kLinear;
-  std::string name;  // "scalar 128", "softmax 64", "scalar 128 x 8192"
+  // "scalar 128", "bf16 scalar 128", "softmax 64", "scalar 128 x 8192"
+  std::string name;
   std::string transition;
   int64_t tokens = 0;
   int64_t heads = 0;

@@ -3,6 +3,7 @@
 #include <dnnl.h>
 
 #include <algorithm>
+#include <dnnl.hpp>
 #include <utility>
 
 #include "common/base/check.h"
@@ -67,15 +68,63 @@ std::vector<Product> BackwardProducts(const AttentionCase& c) {
   return products;
 }
 
-ChunkProducts::ChunkProducts(std::vector<Product> products)
+// oneDNN asks the kernel for AMX by itself.
+class ChunkProducts::Bf16Product {
+ public:
+  Bf16Product(const Product& p, const kernels::HostTensor& a,
+              const kernels::HostTensor& b, const kernels::HostTensor& c)
+      : engine_(dnnl::engine::kind::cpu, 0),
+        stream_(engine_),
+        a_(Matrix(p.m, p.k, p.transpose_a, Type::bf16), engine_,
+           a.view().data()),
+        b_(Matrix(p.k, p.n, p.transpose_b, Type::bf16), engine_,
+           b.view().data()),
+        c_(Matrix(p.m, p.n, 'N', Type::f32), engine_, c.view().data()),
+        matmul_(dnnl::matmul::primitive_desc(
+            dnnl::matmul::desc(a_.get_desc(), b_.get_desc(), c_.get_desc()),
+            engine_)) {}
+
+  void Run() {
+    matmul_.execute(
+        stream_,
+        {{DNNL_ARG_SRC, a_}, {DNNL_ARG_WEIGHTS, b_}, {DNNL_ARG_DST, c_}});
+    stream_.wait();
+  }
+
+ private:
+  using Type = dnnl::memory::data_type;
+
+  static dnnl::memory::desc Matrix(int64_t rows, int64_t cols, char transpose,
+                                   Type type) {
+    return {{rows, cols},
+            type,
+            transpose == 'N' ? dnnl::memory::dims{cols, 1}
+                             : dnnl::memory::dims{1, rows}};
+  }
+
+  dnnl::engine engine_;
+  dnnl::stream stream_;
+  dnnl::memory a_, b_, c_;
+  dnnl::matmul matmul_;
+};
+
+ChunkProducts::~ChunkProducts() = default;
+
+ChunkProducts::ChunkProducts(std::vector<Product> products, bool bf16)
     : products_(std::move(products)) {
   int64_t largest = 0;
   for (const Product& p : products_) {
     largest = std::max({largest, p.m * p.n, p.m * p.k, p.k * p.n});
   }
   for (kernels::HostTensor* tensor : {&a_, &b_, &c_}) {
-    *tensor = kernels::HostTensor(kernels::DType::kF32, {largest});
+    *tensor = kernels::HostTensor(
+        bf16 && tensor != &c_ ? kernels::DType::kBF16 : kernels::DType::kF32,
+        {largest});
     kernels::FillUniform(1, -1.0, 1.0, tensor->view());
+  }
+  if (!bf16) return;
+  for (const Product& p : products_) {
+    bf16_products_.push_back(std::make_unique<Bf16Product>(p, a_, b_, c_));
   }
 }
 
@@ -86,6 +135,10 @@ double ChunkProducts::Operations() const {
 }
 
 void ChunkProducts::Run(int64_t chunks) const {
+  for (int64_t i = 0; i < chunks && !bf16_products_.empty(); ++i) {
+    for (const auto& product : bf16_products_) product->Run();
+  }
+  if (!bf16_products_.empty()) return;
   const float* a = a_.view().data_as<float>();
   const float* b = b_.view().data_as<float>();
   float* c = c_.view().data_as<float>();

@@ -1,8 +1,10 @@
-// What GEMM means in bench/run attention: oneDNN's sgemm at the sizes of a
-// 64-token chunk, in the mix that the case's chunks need (64 x 64 x d,
-// 64 x d x 64, 64 x d x d, d x d x 64), on operands that stay in cache.
+// What GEMM means in bench/run attention: oneDNN's sgemm, or its product of
+// bf16 operands with an f32 result, at the sizes of a 64-token chunk, in the
+// mix that the case's chunks need (64 x 64 x d, 64 x d x 64, 64 x d x d, d x d
+// x 64), on operands that stay in cache.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "bench/attention/cases.h"
@@ -22,16 +24,21 @@ std::vector<Product> BackwardProducts(const AttentionCase& c);
 
 class ChunkProducts {
  public:
-  explicit ChunkProducts(std::vector<Product> products);
+  // `bf16`: of the operands.
+  ChunkProducts(std::vector<Product> products, bool bf16);
+  ~ChunkProducts();
 
   // All products of a chunk, `chunks` times.
   void Run(int64_t chunks) const;
-  // Of one chunk; all that sgemm computes counts.
+  // Of one chunk; all that oneDNN computes counts.
   double Operations() const;
 
  private:
+  class Bf16Product;
+
   const std::vector<Product> products_;
   kernels::HostTensor a_, b_, c_;
+  std::vector<std::unique_ptr<Bf16Product>> bf16_products_;  // or none
 };
 
 }  // namespace longspan::bench

@@ -15,8 +15,8 @@ using kernels::LinearAttentionStage;
 
 class LinearCase : public TimedCase {
  public:
-  explicit LinearCase(const LinearAttentionCase& c)
-      : problem_(c, DType::kF32),
+  LinearCase(const LinearAttentionCase& c, DType dtype)
+      : problem_(c, dtype),
         op_(kernels::CreateCpuLinearAttention()),
         stream_(1),
         o_(Like(c.value_dim)),
@@ -44,7 +44,7 @@ class LinearCase : public TimedCase {
  private:
   HostTensor Like(int64_t dim) const {
     const LinearAttentionCase& c = problem_.case_of();
-    return HostTensor(DType::kF32, {c.batch, c.tokens, c.heads, dim});
+    return HostTensor(problem_.dtype(), {c.batch, c.tokens, c.heads, dim});
   }
 
   HostTensor Workspace(LinearAttentionStage stage) const {
@@ -71,7 +71,8 @@ class LinearCase : public TimedCase {
 }  // namespace
 
 std::unique_ptr<TimedCase> TimedLinearCase(const AttentionCase& c) {
-  return std::make_unique<LinearCase>(c.linear);
+  return std::make_unique<LinearCase>(
+      c.linear, c.group == AttentionGroup::kBf16 ? DType::kBF16 : DType::kF32);
 }
 
 }  // namespace longspan::bench

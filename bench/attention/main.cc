@@ -71,8 +71,9 @@ class Server {
         base_mib_(ResidentMiB()),
         ours_(c.group == AttentionGroup::kSoftmax ? TimedSoftmaxCase(c)
                                                   : TimedLinearCase(c)),
-        forward_products_(ForwardProducts(c)),
-        backward_products_(BackwardProducts(c)) {
+        forward_products_(ForwardProducts(c), c.group == AttentionGroup::kBf16),
+        backward_products_(BackwardProducts(c),
+                           c.group == AttentionGroup::kBf16) {
     TakePeakMiB();
   }
 

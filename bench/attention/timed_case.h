@@ -15,7 +15,7 @@ class TimedCase {
   virtual void Backward() = 0;
 };
 
-// Ours on one thread, f32; linear_case.cc and softmax_case.cc.
+// Ours on one thread, f32 but for kBf16; linear_case.cc and softmax_case.cc.
 std::unique_ptr<TimedCase> TimedLinearCase(const AttentionCase& c);
 std::unique_ptr<TimedCase> TimedSoftmaxCase(const AttentionCase& c);
 
