@@ -59,8 +59,9 @@ TEST(CudaSoftmaxAttentionFaults, EachIsNoticed) {
   c.head_dim = 32;
   const SoftmaxAttentionProblem problem(c, DType::kBF16);
   const auto sound = Results(problem);
-  const auto planted =
-      emulated::SweepFaults([&] { return Results(problem) == sound; }, 20);
+  const auto passes = [&] { return Results(problem) == sound; };
+  ASSERT_EQ(emulated::FailingOrders(passes, 20), 0);
+  const auto planted = emulated::SweepFaults(passes, 20);
   EXPECT_GE(planted.size(), 10u);
   int unnoticed_warp_barriers = 0;
   for (const emulated::PlantedFault& fault : planted) {
