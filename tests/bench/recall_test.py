@@ -27,7 +27,8 @@ class JobsTest(unittest.TestCase):
         for name in [*mixers.MIXERS, "softmax"]:
             with self.subTest(name):
                 self.validate(mixers.train_job(name, 60))
-                self.validate(recall.job(name, 60))
+                self.validate(recall.job(name, "max_duration: 60s"))
+        self.validate(recall.job("deltanet", "steps: 2000"))
 
     def test_jobs_differ_in_the_mixer(self):
         self.assertIn("mixer: gla,", mixers.train_job("gla", 60))
@@ -63,6 +64,35 @@ class RecallTest(unittest.TestCase):
         best = 3.0 * values + 4.0 * (values - seen)
         self.assertAlmostEqual(self.recall_of(best), 1.0)
         self.assertAlmostEqual(self.recall_of(7.0 * values), 0.0)
+
+
+class RewritesTest(unittest.TestCase):
+    def setUp(self):
+        generator = random.Random(7)
+        self.text = "".join(recall.rewrites_document(generator)
+                            for _ in range(50))
+
+    def test_questions_have_the_last_value_that_was_written(self):
+        for line in self.text[1:].split("\n"):
+            self.assertEqual(len(line) + 1, 256)
+            held = {}
+            for kind, key, value in re.findall("([=?])([A-H])([a-p])", line):
+                if kind == "=":
+                    held[key] = value
+                self.assertEqual(held[key], value)
+
+    def test_all_recalled_and_nothing(self):
+        best, answers = recall.rewrites_floor_bits(self.text)
+        self.assertEqual(answers, 4.0 * self.text.count("?"))
+        for bits, share in ((best, 1.0), (best + answers, 0.0)):
+            self.assertAlmostEqual(
+                recall.recall(bits * math.log(2) / len(self.text), self.text,
+                              "rewrites"), share)
+
+    def test_floor_of_a_line(self):
+        # K: 3 bits; v: 4 bits; a marker once something is held; one key held.
+        self.assertEqual(recall.rewrites_floor_bits("\n=Aa?Aa=Bb"),
+                         (3 + 4 + 1 + 0 + 1 + 3 + 4, 4.0))
 
 
 if __name__ == "__main__":
