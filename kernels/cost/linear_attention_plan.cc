@@ -42,8 +42,8 @@ int64_t TableElements(LinearAttentionStage stage, LinearAttentionDecay decay,
 
 int64_t ForwardElements(LinearAttentionDecay decay, int64_t dk, int64_t dv) {
   if (decay == LinearAttentionDecay::kHead) {
-    // K transposed, K weighted, V; scores, weights.
-    return kChunk * (2 * dk + dv) + 2 * kTileElements;
+    // Q; K transposed, K weighted; V; scores, weights.
+    return kChunk * (3 * dk + dv) + 2 * kTileElements;
   }
   // K transposed, K and Q weighted, V; scores; gates.
   const int64_t channel =
@@ -55,9 +55,9 @@ int64_t ForwardElements(LinearAttentionDecay decay, int64_t dk, int64_t dv) {
 
 int64_t BackwardElements(LinearAttentionDecay decay, int64_t dk, int64_t dv) {
   if (decay == LinearAttentionDecay::kHead) {
-    // K and V transposed; K, weighted K, Q, weighted Q; V, dO; dS transposed;
-    // scores, their gradient, weights.
-    return kChunk * (5 * dk + 3 * dv) + dk * dv + 3 * kTileElements;
+    // K and V transposed; K, Q, weighted K or Q; V, dO; dS transposed; scores,
+    // their gradient, weights.
+    return kChunk * (4 * dk + 3 * dv) + dk * dv + 3 * kTileElements;
   }
   // K transposed; anchored K and Q; weighted K and Q; terms of the gates; V
   // transposed, V, dO; dS transposed; scores, their gradient; gates.

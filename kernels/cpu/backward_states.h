@@ -4,6 +4,7 @@
 // passes of linear_attention_*backward.h.
 #pragma once
 
+#include "kernels/cpu/chunk_prefetch.h"
 #include "kernels/cpu/chunk_product.h"
 #include "kernels/cpu/chunk_walk.h"
 
@@ -17,13 +18,14 @@ class BackwardStates {
   // `states` holds plan.group_blocks + 1 states and, behind them, plan.groups +
   // 1; `d_state` and `d_outputs` one state and kChunk padded rows of values.
   BackwardStates(const Sequence& sequence, const LinearAttentionPlan& plan,
-                 T* d_state, T* states, T* d_outputs)
+                 ChunkPrefetch& prefetch, T* d_state, T* states, T* d_outputs)
       : s_(sequence),
         key_pad_(PadToVector(sequence.key_dim)),
         value_pad_(PadToVector(sequence.value_dim)),
         state_size_(key_pad_ * value_pad_),
         d_state_(d_state),
         states_(states),
+        prefetch_(prefetch),
         saved_states_(states + (plan.group_blocks + 1) * state_size_),
         d_outputs_(d_outputs) {}
 
@@ -42,6 +44,33 @@ class BackwardStates {
   void EndGroup(int64_t group, int64_t blocks) {
     Copy(states_ + blocks * state_size_,
          saved_states_ + (group + 1) * state_size_);
+  }
+
+  // Asks for what AdvanceBlock reads of tokens [begin, end), while another head
+  // or chunk is at work.
+  void PrefetchForward(int64_t begin, int64_t end) const {
+    if (HasGateRows()) Prefetch(s_.log_gate, begin, end - begin, s_.key_dim);
+    Prefetch(s_.k, begin, end - begin, s_.key_dim);
+    Prefetch(s_.v, begin, end - begin, s_.value_dim);
+    prefetch_.SetSteps(StateProductSteps());
+  }
+
+  // The same for ReverseChunk, and what it writes.
+  void PrefetchReverse(int64_t begin, int64_t end,
+                       int64_t block_in_group) const {
+    const int64_t n = end - begin;
+    if (HasGateRows()) Prefetch(s_.log_gate, begin, n, s_.key_dim);
+    Prefetch(s_.k, begin, n, s_.key_dim);
+    Prefetch(s_.q, begin, n, s_.key_dim);
+    Prefetch(s_.v, begin, n, s_.value_dim);
+    Prefetch(s_.d_o, begin, n, s_.value_dim);
+    prefetch_.AddRows(states_ + block_in_group * state_size_, 0,
+                      state_size_ * kElement, 1);
+    Prefetch(s_.d_q, begin, n, s_.key_dim);
+    Prefetch(s_.d_k, begin, n, s_.key_dim);
+    Prefetch(s_.d_v, begin, n, s_.value_dim);
+    if (HasGateRows()) Prefetch(s_.d_log_gate, begin, n, s_.key_dim);
+    prefetch_.SetSteps(4 * StateProductSteps());
   }
 
   void LoadFinalGradient() {
@@ -81,6 +110,10 @@ class BackwardStates {
     if (!s_.inter || chunk.starts_document) return false;
     return chunk.begin > 0 || s_.initial_state.data != nullptr;
   }
+  // Done between the slabs of the chunk's products.
+  auto Between() const {
+    return [this] { prefetch_.Step(); };
+  }
   void PackOutputGradients(const Chunk& chunk) {
     PackPanels(From(s_.d_o, chunk.begin), chunk.size(), s_.value_dim,
                static_cast<const T*>(nullptr), OutputGradients());
@@ -96,12 +129,30 @@ class BackwardStates {
   bool has_d_state_ = false;  // d_state_ holds the gradient at the chunk's end
 
  private:
+  static constexpr int64_t kElement = sizeof(T);
+
+  bool HasGateRows() const { return s_.decay == DecayKind::kPerChannel; }
+
+  template <typename Operand>
+  void Prefetch(const Operand& operand, int64_t token, int64_t rows,
+                int64_t cols) const {
+    if (operand.data == nullptr) return;
+    prefetch_.AddRows(operand.data + token * operand.stride,
+                      operand.stride * kElement, cols * kElement, rows);
+  }
+
+  // Slabs of one product of a chunk with a state.
+  int64_t StateProductSteps() const {
+    return state_size_ / (kTileRows * kPanelLanes<T>)*(kChunk / kSlab);
+  }
+
   void Copy(const T* from, T* to) const {
     for (int64_t i = 0; i < state_size_; i += kLanes<T>) {
       Store(to + i, Load(from + i));
     }
   }
 
+  ChunkPrefetch& prefetch_;
   T* const saved_states_;  // at all groups' starts, transposed
   T* const d_outputs_;     // (chunk, value_dim) panels
 };

@@ -11,17 +11,19 @@ namespace longspan::kernels::LONGSPAN_ISA {
 template <typename T>
 void PackPanels(const StridedRows<const T>& from, int64_t rows, int64_t cols,
                 const T* factors, const PanelMatrix<T>& to) {
-  for (int64_t col = 0; col < to.cols; col += kLanes<T>) {
-    const int64_t panel = col / kPanelLanes<T> * kPanelLanes<T>;
-    const int64_t stride = to.Width(panel);
-    T* out = to.Panel(panel) + (col - panel);
-    const int64_t left = cols - col;
-    for (int64_t i = 0; i < rows; ++i) {
-      Vec<T> value = {};
-      if (left > 0) value = LoadFirst(from.Row(i) + col, left);
-      if (factors != nullptr) value *= factors[i];
-      Store(out + i * stride, value);
-    }
+  for (int64_t i = 0; i < rows; ++i) {
+    const T* row = from.Row(i);
+    const T factor = factors == nullptr ? T{1} : factors[i];
+    ForEachPanel<T>(to.cols, [&](auto nv, int64_t panel) {
+      T* out = to.Panel(panel) + i * nv.kValue * kLanes<T>;
+#pragma GCC unroll 2
+      for (int64_t lane = 0; lane < nv.kValue * kLanes<T>; lane += kLanes<T>) {
+        const int64_t left = cols - panel - lane;
+        Vec<T> value = {};
+        if (left > 0) value = LoadFirst(row + panel + lane, left);
+        Store(out + lane, factor * value);
+      }
+    });
   }
 }
 
@@ -61,8 +63,8 @@ LONGSPAN_INLINE void LoadSquare(const StridedRows<const T>& from, int64_t row,
 }
 
 // to(c, first + i) = from(i, c) for `count` columns i of `to`, a multiple of
-// kLanes as `first` is; columns past the `rows` of `from` become zero. `to` has
-// at least `cols` rows, padded to a multiple of kLanes.
+// kLanes as `first` is; rows of `to` past the `cols` columns of `from`, and its
+// columns past the `rows` rows, become zero.
 template <typename T>
 void PackTransposedAt(const StridedRows<const T>& from, int64_t rows,
                       int64_t cols, int64_t first, int64_t count,
@@ -71,7 +73,7 @@ void PackTransposedAt(const StridedRows<const T>& from, int64_t rows,
     const int64_t panel = (first + row) / kPanelLanes<T> * kPanelLanes<T>;
     const int64_t stride = to.Width(panel);
     T* out = to.Panel(panel) + (first + row - panel);
-    for (int64_t col = 0; col < cols; col += kLanes<T>) {
+    for (int64_t col = 0; col < to.rows; col += kLanes<T>) {
       Vec<T> block[kLanes<T>];
       LoadSquare(from, row, col, rows, cols, block);
       Transpose<T>(block);

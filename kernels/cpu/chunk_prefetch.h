@@ -1,8 +1,9 @@
-// Asks for the next chunk's rows while the current one is at work.
+// Asks for the rows of the next chunk and head while the current ones are at
+// work.
 //
-// One head's rows lie far apart, where the processor does not see a pattern,
-// but the rows of all heads together are contiguous: they are requested line
-// after line, a few per register tile, so that requests never pile up.
+// One head's rows lie far apart, where the processor does not see a pattern, so
+// they are requested here: a few cache lines every kSlab steps of the
+// products, evenly over the chunk, so that requests never pile up.
 #pragma once
 
 #include "kernels/cpu/simd.h"
@@ -15,6 +16,7 @@ class ChunkPrefetch {
   void Begin() {
     count_ = 0;
     current_ = 0;
+    lines_ = 0;
   }
 
   // Rows of `row_bytes` bytes, `stride` bytes apart.
@@ -23,30 +25,28 @@ class ChunkPrefetch {
     if (row_count <= 0) return;
     operands_[count_++] = {static_cast<const char*>(rows), stride, row_bytes,
                            row_count};
+    lines_ += row_count * (row_bytes / kLine);
   }
 
   // Requests will be spread evenly over this many steps.
   void SetSteps(int64_t steps) {
-    int64_t lines = 0;
-    for (int i = 0; i < count_; ++i) {
-      lines += operands_[i].row_count * (operands_[i].row_bytes / kLine + 1);
-    }
-    lines_per_step_ = lines / steps + 1;
+    lines_per_step_ = lines_ / steps + 1;
     column_ = 0;
   }
 
   LONGSPAN_INLINE void Step() {
     if (current_ == count_) return;
     Operand& operand = operands_[current_];
-    const char* next = operand.row + column_;
     for (int64_t i = 0; i < lines_per_step_; ++i) {
-      __builtin_prefetch(next + i * kLine, 0, 2);
+      __builtin_prefetch(operand.row + column_, 0, 2);
+      column_ += kLine;
+      if (column_ < operand.row_bytes) continue;
+      column_ = 0;
+      operand.row += operand.stride;
+      if (--operand.row_count > 0) continue;
+      ++current_;
+      return;
     }
-    column_ += lines_per_step_ * kLine;
-    if (column_ < operand.row_bytes) return;
-    column_ = 0;
-    operand.row += operand.stride;
-    if (--operand.row_count == 0) ++current_;
   }
 
  private:
@@ -58,9 +58,10 @@ class ChunkPrefetch {
     int64_t row_count;
   };
 
-  Operand operands_[8];
+  Operand operands_[10];
   int count_ = 0;
   int current_ = 0;
+  int64_t lines_ = 0;
   int64_t column_ = 0;
   int64_t lines_per_step_ = 0;
 };

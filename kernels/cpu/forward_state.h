@@ -55,6 +55,11 @@ class ForwardState {
     return chunk.end < s_.tokens || s_.final_state.data != nullptr;
   }
 
+  // Done between the slabs of the chunk's products.
+  auto Between() const {
+    return [this] { prefetch_.Step(); };
+  }
+
   // The chunk's outputs, tile by tile: begin(tile, row, column) adds what flows
   // from the state, and the chunk's own `scores` and values follow.
   template <typename Begin>
@@ -62,7 +67,6 @@ class ForwardState {
                         const Begin& begin) const {
     const int64_t n = chunk.size();
     ForEachPanel<T>(value_pad_, [&](auto nv, int64_t col) {
-      const int64_t width = Values().Width(col);
       for (int64_t i = 0; i < n; i += kTileRows) {
         prefetch_.Step();
         Tile<T, nv.kValue> tile;
@@ -72,7 +76,7 @@ class ForwardState {
           const T* rows[kTileRows];
           const int64_t seen = i + kTileRows < n ? i + kTileRows : n;
           RowPointers(StridedRows<const T>{scores, kChunk}, i, kChunk, rows);
-          tile.AddRows(rows, Values().Panel(col), width, seen);
+          tile.AddRows(rows, Values().Panel(col), tile.kPanelStride, seen);
         }
         const StridedRows<T> to = {
             s_.o.data + (chunk.begin + i) * s_.o.stride + col, s_.o.stride};

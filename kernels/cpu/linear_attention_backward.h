@@ -34,9 +34,8 @@ struct BackwardBuffers {
     };
     keys_transposed = take(keys_size);
     keys = take(keys_size);
-    keys_weighted = take(keys_size);
     queries = take(keys_size);
-    queries_weighted = take(keys_size);
+    weighted = take(keys_size);
     values_transposed = take(values_size);
     values = take(values_size);
     d_outputs = take(values_size);
@@ -48,11 +47,10 @@ struct BackwardBuffers {
 
   T* keys_transposed;     // (key_dim, chunk) panels
   T* keys;                // (chunk, key_dim) panels
-  T* keys_weighted;       // (chunk, key_dim) panels
   T* queries;             // (chunk, key_dim) panels
-  T* queries_weighted;    // (chunk, key_dim)
+  T* weighted;            // (chunk, key_dim) panels, of keys or queries
   T* values_transposed;   // (value_dim, chunk) panels
-  T* values;              // (chunk, value_dim)
+  T* values;              // (chunk, value_dim) panels
   T* d_outputs;           // (chunk, value_dim) panels
   T* d_state_transposed;  // (value_dim, key_dim) panels
   T* scores;              // (chunk, chunk)
@@ -69,8 +67,9 @@ class BackwardPass : public BackwardStates<T> {
   using Buffers = BackwardBuffers<T>;
 
   BackwardPass(const Sequence& sequence, const Buffers& buffers,
-               const LinearAttentionPlan& plan, T* head_scratch)
-      : Base(sequence, plan, head_scratch,
+               const LinearAttentionPlan& plan, ChunkPrefetch& prefetch,
+               T* head_scratch)
+      : Base(sequence, plan, prefetch, head_scratch,
              head_scratch + plan.state_elements + 8 * kChunk,
              buffers.d_outputs),
         buffers_(buffers),
@@ -80,21 +79,22 @@ class BackwardPass : public BackwardStates<T> {
   // in the same block starts a document.
   void AdvanceBlock(const Chunk& chunk, int64_t block_in_group) {
     const int64_t n = chunk.size();
-    const PanelMatrix<T> keys = {buffers_.keys_weighted, kChunk, key_pad_};
     T* from = states_ + block_in_group * state_size_;
     decay_.SetChunk(chunk.begin, chunk.end);
     PackPanels(Base::From(s_.k, chunk.begin), n, s_.key_dim,
-               s_.decay == DecayKind::kNone ? nullptr : decay_.to_end(), keys);
-    PackRows(Base::From(s_.v, chunk.begin), n, s_.value_dim,
-             static_cast<const T*>(nullptr), buffers_.values, value_pad_);
-    UpdateState(buffers_.values, value_pad_, keys, n, decay_.total(),
+               s_.decay == DecayKind::kNone ? nullptr : decay_.to_end(),
+               Weighted());
+    PackPanels(Base::From(s_.v, chunk.begin), n, s_.value_dim, kUnweighted,
+               Values());
+    UpdateState(Values(), Weighted(), n, decay_.total(),
                 Base::HasStateBefore(chunk) ? from : nullptr,
-                Base::TransposedState(from + state_size_));
+                Base::TransposedState(from + state_size_), Base::Between());
   }
 
   void SummariseChunk(const Chunk& chunk) {
     decay_.SetChunk(chunk.begin, chunk.end);
     Base::PackOutputGradients(chunk);
+    WeightQueries(chunk);
     RetreatState(chunk);
   }
 
@@ -106,8 +106,8 @@ class BackwardPass : public BackwardStates<T> {
     const bool has_state = Base::HasStateBefore(chunk);
     const bool gates = s_.decay == DecayKind::kPerToken;
     decay_.SetChunk(chunk.begin, chunk.end);
-    Base::PackOutputGradients(chunk);
-    if (s_.intra) PackIntra(chunk);
+    PackOperands(chunk);
+    if (s_.intra) WriteScores(chunk);
     double before[kChunk] = {};
     if (gates && !s_.intra) RowTerms(chunk, before);
     if (has_d_state_) {
@@ -138,60 +138,81 @@ class BackwardPass : public BackwardStates<T> {
   using Base::states_;
   using Base::value_pad_;
 
+  static constexpr const T* kUnweighted = nullptr;
+
+  PanelMatrix<T> Keys() const { return {buffers_.keys, kChunk, key_pad_}; }
+  PanelMatrix<T> Queries() const {
+    return {buffers_.queries, kChunk, key_pad_};
+  }
+  PanelMatrix<T> Weighted() const {
+    return {buffers_.weighted, kChunk, key_pad_};
+  }
+  PanelMatrix<T> Values() const {
+    return {buffers_.values, kChunk, value_pad_};
+  }
+
   static StridedRows<const T> FromResult(
       const typename Sequence::Result& result, int64_t token) {
     return {result.data + token * result.stride, result.stride};
   }
 
+  // from_start o Q
+  void WeightQueries(const Chunk& chunk) {
+    PackPanels(Base::From(s_.q, chunk.begin), chunk.size(), s_.key_dim,
+               decay_.from_start(), Weighted());
+  }
+
   void RetreatState(const Chunk& chunk) {
-    PackRows(Base::From(s_.q, chunk.begin), chunk.size(), s_.key_dim,
-             decay_.from_start(), buffers_.queries_weighted, key_pad_);
-    UpdateState(buffers_.queries_weighted, key_pad_, Base::OutputGradients(),
-                chunk.size(), decay_.total(), has_d_state_ ? d_state_ : nullptr,
-                Base::GradientState());
+    UpdateState(Weighted(), Base::OutputGradients(), chunk.size(),
+                decay_.total(), has_d_state_ ? d_state_ : nullptr,
+                Base::GradientState(), Base::Between());
     has_d_state_ = true;
   }
 
-  void PackIntra(const Chunk& chunk) {
+  // One copy of each operand serves all products.
+  void PackOperands(const Chunk& chunk) {
     const int64_t n = chunk.size();
-    const int64_t cols = PadToVector(n);
-    const T* one = nullptr;
-    const auto k = Base::From(s_.k, chunk.begin);
-    const auto q = Base::From(s_.q, chunk.begin);
-    const auto v = Base::From(s_.v, chunk.begin);
-    PackTransposed(k, n, s_.key_dim,
-                   {buffers_.keys_transposed, key_pad_, cols});
-    PackTransposed(v, n, s_.value_dim,
-                   {buffers_.values_transposed, value_pad_, cols});
-    PackPanels(k, n, s_.key_dim, one, {buffers_.keys, kChunk, key_pad_});
-    PackPanels(q, n, s_.key_dim, one, {buffers_.queries, kChunk, key_pad_});
-    MaskedScores(q, {buffers_.keys_transposed, key_pad_, cols}, n, s_.key_dim,
-                 decay_, buffers_.scores);
-    MaskedScores(Base::From(s_.d_o, chunk.begin),
-                 {buffers_.values_transposed, value_pad_, cols}, n,
-                 s_.value_dim, decay_, buffers_.d_scores);
+    PackPanels(Base::From(s_.k, chunk.begin), n, s_.key_dim, kUnweighted,
+               Keys());
+    PackPanels(Base::From(s_.q, chunk.begin), n, s_.key_dim, kUnweighted,
+               Queries());
+    PackPanels(Base::From(s_.v, chunk.begin), n, s_.value_dim, kUnweighted,
+               Values());
+    Base::PackOutputGradients(chunk);
+    if (s_.inter) WeightQueries(chunk);
+  }
+
+  void WriteScores(const Chunk& chunk) {
+    const int64_t n = chunk.size();
+    const PanelMatrix<T> keys = {buffers_.keys_transposed, key_pad_,
+                                 PadToVector(n)};
+    const PanelMatrix<T> values = {buffers_.values_transposed, value_pad_,
+                                   PadToVector(n)};
+    PackTransposed(Base::From(s_.k, chunk.begin), n, s_.key_dim, keys);
+    PackTransposed(Base::From(s_.v, chunk.begin), n, s_.value_dim, values);
+    MaskedScores(Queries(), keys, n, decay_, buffers_.scores, Base::Between());
+    MaskedScores(Base::OutputGradients(), values, n, decay_, buffers_.d_scores,
+                 Base::Between());
   }
 
   void WriteQueryGradients(const Chunk& chunk, T* state) {
     const int64_t n = chunk.size();
-    const PanelMatrix<T> keys = {buffers_.keys, kChunk, key_pad_};
     ForEachPanel<T>(key_pad_, [&](auto nv, int64_t col) {
-      const int64_t width = keys.Width(col);
       for (int64_t i = 0; i < n; i += kTileRows) {
-        const T* rows[kTileRows];
         Tile<T, nv.kValue> tile;
         tile.Clear();
         if (state != nullptr) {
-          RowPointers(Base::From(s_.d_o, chunk.begin), i, n, rows);
-          tile.AddRows(rows, Base::TransposedState(state).Panel(col), width,
-                       s_.value_dim);
+          tile.AddPanelRows(Base::OutputGradients(), i,
+                            Base::TransposedState(state).Panel(col),
+                            tile.kPanelStride, Base::Between());
           tile.ScaleRows(decay_.from_start() + i);
         }
         if (s_.intra) {
           const int64_t seen = i + kTileRows < n ? i + kTileRows : n;
+          const T* rows[kTileRows];
           RowPointers(StridedRows<const T>{buffers_.d_scores, kChunk}, i,
                       kChunk, rows);
-          tile.AddRows(rows, keys.Panel(col), width, seen);
+          tile.AddRows(rows, Keys().Panel(col), tile.kPanelStride, seen);
         }
         StridedRows<T> to = Base::To(s_.d_q, chunk.begin + i);
         to.data += col;
@@ -201,40 +222,37 @@ class BackwardPass : public BackwardStates<T> {
   }
 
   void WriteKeyGradients(const Chunk& chunk) {
-    WriteTransposedGradients(
-        chunk, Base::From(s_.v, chunk.begin), s_.value_dim,
-        Base::TransposedState(buffers_.d_state_transposed), buffers_.d_scores,
-        {buffers_.queries, kChunk, key_pad_}, s_.key_dim, s_.d_k);
+    WriteTransposedGradients(chunk, Values(),
+                             Base::TransposedState(buffers_.d_state_transposed),
+                             buffers_.d_scores, Queries(), s_.key_dim, s_.d_k);
   }
 
   void WriteValueGradients(const Chunk& chunk) {
-    WriteTransposedGradients(chunk, Base::From(s_.k, chunk.begin), s_.key_dim,
-                             Base::GradientState(), buffers_.scores,
-                             Base::OutputGradients(), s_.value_dim, s_.d_v);
+    WriteTransposedGradients(chunk, Keys(), Base::GradientState(),
+                             buffers_.scores, Base::OutputGradients(),
+                             s_.value_dim, s_.d_v);
   }
 
   // result = to_end o (a state) + scores^T later, where `later` holds the rows
   // of tokens that come after.
-  void WriteTransposedGradients(const Chunk& chunk,
-                                const StridedRows<const T>& a, int64_t depth,
+  void WriteTransposedGradients(const Chunk& chunk, const PanelMatrix<T>& a,
                                 const PanelMatrix<T>& state, const T* scores,
                                 const PanelMatrix<T>& later, int64_t cols,
                                 const typename Sequence::Result& result) {
     const int64_t n = chunk.size();
     ForEachPanel<T>(later.cols, [&](auto nv, int64_t col) {
-      const int64_t width = later.Width(col);
       for (int64_t j = 0; j < n; j += kTileRows) {
         Tile<T, nv.kValue> tile;
         tile.Clear();
         if (has_d_state_) {
-          const T* rows[kTileRows];
-          RowPointers(a, j, n, rows);
-          tile.AddRows(rows, state.Panel(col), width, depth);
+          tile.AddPanelRows(a, j, state.Panel(col), tile.kPanelStride,
+                            Base::Between());
           tile.ScaleRows(decay_.to_end() + j);
         }
         if (s_.intra) {
           tile.AddColumns(scores + j * kChunk + j, kChunk,
-                          later.Panel(col) + j * width, width, n - j);
+                          later.Panel(col) + j * tile.kPanelStride,
+                          tile.kPanelStride, n - j);
         }
         StridedRows<T> to = Base::To(result, chunk.begin + j);
         to.data += col;
@@ -310,7 +328,7 @@ class BackwardGroup {
         count_(group.count),
         walk_(WalkOf(group.heads[0])) {
     for (int64_t h = 0; h < count_; ++h) {
-      passes_[h].emplace(group.heads[h], buffers_, plan_,
+      passes_[h].emplace(group.heads[h], buffers_, plan_, prefetch_,
                          group.head_scratch(h));
     }
   }
@@ -358,9 +376,31 @@ class BackwardGroup {
     int64_t i = 0;
     for (; i < plan_.group_blocks && first + i < plan_.blocks; ++i) {
       const Chunk chunk = walk_.Until(BlockBegin(first + i + 1));
-      ForEachPass([&](auto& pass) { pass.AdvanceBlock(chunk, i); });
+      for (int64_t h = 0; h < count_; ++h) {
+        PrefetchForward(chunk, h);
+        passes_[h]->AdvanceBlock(chunk, i);
+      }
     }
     ForEachPass([&](auto& pass) { pass.EndGroup(group, i); });
+  }
+
+  // The next head's operands, or those of the first head's next chunk.
+  void PrefetchForward(const Chunk& chunk, int64_t head) {
+    prefetch_.Begin();
+    if (head + 1 < count_) {
+      return passes_[head + 1]->PrefetchForward(chunk.begin, chunk.end);
+    }
+    const int64_t end = chunk.end + kChunk;
+    passes_[0]->PrefetchForward(chunk.end,
+                                end < walk_.tokens() ? end : walk_.tokens());
+  }
+  void PrefetchReverse(const Chunk& chunk, int64_t block, int64_t head) {
+    prefetch_.Begin();
+    if (head + 1 < count_) {
+      return passes_[head + 1]->PrefetchReverse(chunk.begin, chunk.end, block);
+    }
+    if (block == 0) return;
+    passes_[0]->PrefetchReverse(chunk.begin - kChunk, chunk.begin, block - 1);
   }
 
   void ReverseGroup(int64_t group) {
@@ -369,7 +409,10 @@ class BackwardGroup {
     for (int64_t t = BlockBegin(first + plan_.group_blocks); t > begin;) {
       const Chunk chunk = walk_.Until(t);
       const int64_t block = chunk.begin / kChunk - first;
-      ForEachPass([&](auto& pass) { pass.ReverseChunk(chunk, block); });
+      for (int64_t h = 0; h < count_; ++h) {
+        PrefetchReverse(chunk, block, h);
+        passes_[h]->ReverseChunk(chunk, block);
+      }
       t = chunk.begin;
     }
   }
@@ -383,6 +426,7 @@ class BackwardGroup {
   const bool inter_;
   const int64_t count_;
   const ChunkWalk walk_;
+  ChunkPrefetch prefetch_;
   std::optional<Pass> passes_[kMaxGroupHeads];
 };
 

@@ -74,8 +74,10 @@ class DeltaBackwardPass : public VectorBackwardPass<T> {
   using Buffers = DeltaBackwardBuffers<T>;
 
   DeltaBackwardPass(const Sequence& sequence, const Buffers& buffers,
-                    const LinearAttentionPlan& plan, T* head_scratch)
-      : Base(sequence, buffers, plan, head_scratch), delta_(buffers) {}
+                    const LinearAttentionPlan& plan, ChunkPrefetch& prefetch,
+                    T* head_scratch)
+      : Base(sequence, buffers, plan, prefetch, head_scratch),
+        delta_(buffers) {}
 
   void AdvanceBlock(const Chunk& chunk, int64_t block_in_group) {
     T* from = states_ + block_in_group * state_size_;
@@ -86,7 +88,7 @@ class DeltaBackwardPass : public VectorBackwardPass<T> {
     const PanelMatrix<T> keys = Base::AnchoredKeyPanels();
     PackPanels(Rows(delta_.end_keys), chunk.size(), key_pad_,
                static_cast<const T*>(nullptr), keys);
-    UpdateStateColumns(delta_.written(), value_pad_, keys, chunk.size(),
+    UpdateStateColumns(ValueRows(delta_.written()), keys, chunk.size(),
                        gates_.total(), has_state ? from : nullptr,
                        Base::TransposedState(from + state_size_));
   }
@@ -277,9 +279,8 @@ class DeltaBackwardPass : public VectorBackwardPass<T> {
     const PanelMatrix<T> written = {buffers_.values_transposed, value_pad_,
                                     PadToVector(n)};
     PackTransposed(ValueRows(delta_.written()), n, s_.value_dim, written);
-    Base::LowerProduct(Base::From(s_.d_o, chunk.begin), n, written,
-                       buffers_.d_scores);
-    Base::LowerProduct(ValueRows(delta_.negated), n, written,
+    Base::LowerProduct(Base::OutputGradients(), n, written, buffers_.d_scores);
+    Base::LowerProduct(ValuePanels(delta_.negated_panels), n, written,
                        delta_.d_key_scores);
   }
 
@@ -432,7 +433,7 @@ class DeltaBackwardPass : public VectorBackwardPass<T> {
 
   void RetreatState(const Chunk& chunk) {
     Base::RetreatState(chunk);
-    UpdateState(delta_.start_keys, key_pad_, ValuePanels(delta_.negated_panels),
+    UpdateState(Rows(delta_.start_keys), ValuePanels(delta_.negated_panels),
                 chunk.size(), T{1}, d_state_, Base::GradientState());
   }
 

@@ -19,15 +19,17 @@ namespace longspan::kernels::LONGSPAN_ISA {
 template <typename T>
 struct ForwardBuffers {
   explicit ForwardBuffers(const LinearAttentionGroup<T>& group)
-      : keys_transposed(group.scratch),
+      : queries(group.scratch),
+        keys_transposed(queries + kChunk * PadToVector(group.heads[0].key_dim)),
         keys_weighted(keys_transposed +
                       kChunk * PadToVector(group.heads[0].key_dim)),
         values(keys_weighted + kChunk * PadToVector(group.heads[0].key_dim)),
         scores(values + kChunk * PadToVector(group.heads[0].value_dim)),
         weights(scores + kChunk * kChunk) {}
 
+  T* queries;          // (chunk, key_dim) panels
   T* keys_transposed;  // (key_dim, chunk) panels
-  T* keys_weighted;    // (chunk, key_dim)
+  T* keys_weighted;    // (chunk, key_dim) panels
   T* values;           // (chunk, value_dim) panels
   T* scores;           // (chunk, chunk)
   T* weights;          // (chunk, chunk)
@@ -50,22 +52,27 @@ class ForwardPass : public ForwardState<T> {
   void OutputChunk(const Chunk& chunk) {
     const int64_t n = chunk.size();
     if (chunk.starts_document) has_state_ = false;
+    const bool advances = s_.inter && Base::NeedsStateAfter(chunk);
     decay_.SetChunk(chunk.begin, chunk.end);
     Base::PackValues(chunk);
+    if (advances) PackKeys(chunk);
+    PackPanels(Base::From(s_.q, chunk.begin), n, s_.key_dim,
+               static_cast<const T*>(nullptr), Queries());
     if (s_.intra) {
       const PanelMatrix<T> keys = {buffers_.keys_transposed, key_pad_,
                                    PadToVector(n)};
       PackTransposed(Base::From(s_.k, chunk.begin), n, s_.key_dim, keys);
-      MaskedScores(Base::From(s_.q, chunk.begin), keys, n, s_.key_dim, decay_,
-                   buffers_.scores);
+      MaskedScores(Queries(), keys, n, decay_, buffers_.scores,
+                   Base::Between());
     }
     if (s_.intra || has_state_) WriteOutputs(chunk);
-    if (s_.inter && Base::NeedsStateAfter(chunk)) AdvanceState(chunk);
+    if (advances) AdvanceState(chunk);
   }
 
   void SummariseChunk(const Chunk& chunk) {
     decay_.SetChunk(chunk.begin, chunk.end);
     Base::PackValues(chunk);
+    PackKeys(chunk);
     AdvanceState(chunk);
   }
 
@@ -76,25 +83,32 @@ class ForwardPass : public ForwardState<T> {
   using Base::state_;
   using Base::value_pad_;
 
+  PanelMatrix<T> Queries() const {
+    return {buffers_.queries, kChunk, key_pad_};
+  }
+  PanelMatrix<T> WeightedKeys() const {
+    return {buffers_.keys_weighted, kChunk, key_pad_};
+  }
+
+  void PackKeys(const Chunk& chunk) const {
+    PackPanels(Base::From(s_.k, chunk.begin), chunk.size(), s_.key_dim,
+               s_.decay == DecayKind::kNone ? nullptr : decay_.to_end(),
+               WeightedKeys());
+  }
+
   void WriteOutputs(const Chunk& chunk) const {
-    const auto q = Base::From(s_.q, chunk.begin);
-    Base::WriteOutputTiles(chunk, buffers_.scores,
-                           [&](auto& tile, int64_t i, int64_t col) {
-                             if (!has_state_) return;
-                             const T* rows[kTileRows];
-                             RowPointers(q, i, chunk.size(), rows);
-                             tile.AddRows(rows, Base::State().Panel(col),
-                                          Base::State().Width(col), s_.key_dim);
-                             tile.ScaleRows(decay_.from_start() + i);
-                           });
+    Base::WriteOutputTiles(
+        chunk, buffers_.scores, [&](auto& tile, int64_t i, int64_t col) {
+          if (!has_state_) return;
+          tile.AddPanelRows(Queries(), i, Base::State().Panel(col),
+                            tile.kPanelStride, Base::Between());
+          tile.ScaleRows(decay_.from_start() + i);
+        });
   }
 
   void AdvanceState(const Chunk& chunk) {
-    PackRows(Base::From(s_.k, chunk.begin), chunk.size(), s_.key_dim,
-             s_.decay == DecayKind::kNone ? nullptr : decay_.to_end(),
-             buffers_.keys_weighted, key_pad_);
-    UpdateState(buffers_.keys_weighted, key_pad_, Base::Values(), chunk.size(),
-                decay_.total(), has_state_ ? state_ : nullptr, Base::State());
+    UpdateState(WeightedKeys(), Base::Values(), chunk.size(), decay_.total(),
+                has_state_ ? state_ : nullptr, Base::State(), Base::Between());
     has_state_ = true;
   }
 
@@ -121,8 +135,10 @@ class ForwardGroup {
     for (int64_t h = 0; h < count_; ++h) passes_[h]->LoadState();
     for (int64_t t = 0; t < walk_.tokens();) {
       const Chunk chunk = walk_.From(t);
-      PrefetchAfter(chunk);
-      for (int64_t h = 0; h < count_; ++h) passes_[h]->OutputChunk(chunk);
+      for (int64_t h = 0; h < count_; ++h) {
+        PrefetchAfter(chunk, h);
+        passes_[h]->OutputChunk(chunk);
+      }
       t = chunk.end;
     }
     if (inter) StoreStates();
@@ -148,27 +164,34 @@ class ForwardGroup {
     ForEachPass([](const Pass& pass) { pass.StoreState(); });
   }
 
-  void PrefetchAfter(const Chunk& chunk) {
-    const auto& first = group_.heads[0];
-    const auto& last = group_.heads[count_ - 1];
-    const int64_t left = walk_.tokens() - chunk.end;
+  // The rows that come after those of `head`: the next head's, or the first
+  // one's of the next chunk.
+  void PrefetchAfter(const Chunk& chunk, int64_t head) {
+    const bool last = head + 1 == count_;
+    const auto& next = group_.heads[last ? 0 : head + 1];
+    const int64_t begin = last ? chunk.end : chunk.begin;
+    const int64_t left = walk_.tokens() - begin;
     const int64_t rows = left < chunk.size() ? left : chunk.size();
-    const auto add = [&](const auto& from, const auto& to, int64_t cols) {
-      prefetch_.AddRows(from.data + chunk.end * from.stride,
-                        from.stride * sizeof(T),
-                        (to.data - from.data + cols) * sizeof(T), rows);
+    const auto add = [&](const auto& operand, int64_t cols) {
+      prefetch_.AddRows(operand.data + begin * operand.stride,
+                        operand.stride * sizeof(T), cols * sizeof(T), rows);
     };
     prefetch_.Begin();
-    add(first.v, last.v, first.value_dim);
-    add(first.k, last.k, first.key_dim);
-    add(first.q, last.q, first.key_dim);
-    add(first.o, last.o, first.value_dim);
-    prefetch_.SetSteps(count_ * Steps(chunk.size()));
+    if (next.decay == DecayKind::kPerChannel) add(next.log_gate, next.key_dim);
+    add(next.v, next.value_dim);
+    add(next.k, next.key_dim);
+    add(next.q, next.key_dim);
+    add(next.o, next.value_dim);
+    prefetch_.SetSteps(Tiles(chunk.size()));
   }
-  int64_t Steps(int64_t rows) const {
+
+  // Tiles of outputs and of the next state.
+  int64_t Tiles(int64_t rows) const {
+    const int64_t key_pad = PadToVector(group_.heads[0].key_dim);
     const int64_t value_pad = PadToVector(group_.heads[0].value_dim);
-    const int64_t panels = (value_pad + kPanelLanes<T> - 1) / kPanelLanes<T>;
-    return panels * ((rows + kTileRows - 1) / kTileRows);
+    const int64_t tiles = (value_pad + kPanelLanes<T> - 1) / kPanelLanes<T> *
+                          ((rows + kTileRows - 1) / kTileRows);
+    return tiles * (2 * key_pad / kSlab + 1);
   }
 
   const LinearAttentionGroup<T>& group_;

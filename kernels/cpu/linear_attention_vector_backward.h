@@ -53,7 +53,7 @@ struct VectorBackwardBuffers {
   T* queries;             // (chunk, key_dim)
   T* gate_terms;          // (chunk, key_dim)
   T* values_transposed;   // (value_dim, chunk) panels
-  T* values;              // (chunk, value_dim)
+  T* values;              // (chunk, value_dim) panels
   T* d_outputs;           // (chunk, value_dim) panels
   T* d_state_transposed;  // (value_dim, key_dim) panels
   T* scores;              // (chunk, chunk)
@@ -140,9 +140,10 @@ class VectorBackwardPass : public BackwardStates<T> {
   using Buffers = VectorBackwardBuffers<T>;
 
   VectorBackwardPass(const Sequence& sequence, const Buffers& buffers,
-                     const LinearAttentionPlan& plan, T* head_scratch)
-      : Base(sequence, plan, head_scratch, head_scratch + plan.state_elements,
-             buffers.d_outputs),
+                     const LinearAttentionPlan& plan, ChunkPrefetch& prefetch,
+                     T* head_scratch)
+      : Base(sequence, plan, prefetch, head_scratch,
+             head_scratch + plan.state_elements, buffers.d_outputs),
         buffers_(buffers),
         scale_(static_cast<T>(sequence.scale)),
         gates_(sequence, buffers.gates) {}
@@ -155,11 +156,11 @@ class VectorBackwardPass : public BackwardStates<T> {
     WeightKeys(chunk);
     RescaleRows(n, AfterStrip(), buffers_.keys, key_pad_);
     PackPanels(Keys(), n, key_pad_, static_cast<const T*>(nullptr), keys);
-    PackRows(Base::From(s_.v, chunk.begin), n, s_.value_dim,
-             static_cast<const T*>(nullptr), buffers_.values, value_pad_);
-    UpdateStateColumns(buffers_.values, value_pad_, keys, n, gates_.total(),
+    PackValues(chunk);
+    UpdateStateColumns(Values(), keys, n, gates_.total(),
                        Base::HasStateBefore(chunk) ? from : nullptr,
-                       Base::TransposedState(from + state_size_));
+                       Base::TransposedState(from + state_size_),
+                       Base::Between());
   }
 
   void SummariseChunk(const Chunk& chunk) {
@@ -177,6 +178,7 @@ class VectorBackwardPass : public BackwardStates<T> {
     const bool has_state = Base::HasStateBefore(chunk);
     gates_.SetChunk(chunk.begin, chunk.end);
     Base::PackOutputGradients(chunk);
+    PackValues(chunk);
     WeightQueries(chunk);
     WeightKeys(chunk);
     if (s_.intra) {
@@ -224,7 +226,16 @@ class VectorBackwardPass : public BackwardStates<T> {
     return [this](int64_t i) { return gates_.after(i / kStrip); };
   }
 
+  PanelMatrix<T> Values() const {
+    return {buffers_.values, kChunk, value_pad_};
+  }
+
   // ---- packing ----------------------------------------------------------
+
+  void PackValues(const Chunk& chunk) {
+    PackPanels(Base::From(s_.v, chunk.begin), chunk.size(), s_.value_dim,
+               static_cast<const T*>(nullptr), Values());
+  }
 
   // scale * q decayed from the start of its strip.
   void WeightQueries(const Chunk& chunk) {
@@ -257,21 +268,19 @@ class VectorBackwardPass : public BackwardStates<T> {
     const PanelMatrix<T> values = {buffers_.values_transposed, value_pad_,
                                    PadToVector(n)};
     PackTransposed(Base::From(s_.v, chunk.begin), n, s_.value_dim, values);
-    LowerProduct(Base::From(s_.d_o, chunk.begin), n, values, buffers_.d_scores);
+    LowerProduct(Base::OutputGradients(), n, values, buffers_.d_scores);
   }
 
   // to = rows transposed, for the tiles that touch the lower triangle.
-  void LowerProduct(const StridedRows<const T>& rows, int64_t n,
+  void LowerProduct(const PanelMatrix<T>& rows, int64_t n,
                     const PanelMatrix<T>& transposed, T* to) const {
     for (int64_t i = 0; i < n; i += kTileRows) {
-      const T* pointers[kTileRows];
-      RowPointers(rows, i, n, pointers);
       ForEachPanel<T>(transposed.cols, [&](auto nv, int64_t col) {
         if (col >= i + kTileRows) return;
         Tile<T, nv.kValue> tile;
         tile.Clear();
-        tile.AddRows(pointers, transposed.Panel(col), transposed.Width(col),
-                     s_.value_dim);
+        tile.AddPanelRows(rows, i, transposed.Panel(col), tile.kPanelStride,
+                          Base::Between());
         tile.StoreAll(to + i * kChunk + col, kChunk);
       });
     }
@@ -297,20 +306,20 @@ class VectorBackwardPass : public BackwardStates<T> {
   template <int NV>
   void QueryGradientTile(const Chunk& chunk, const Strip& strip, T* state,
                          int64_t i, int64_t col) const {
-    const int64_t width = AnchoredKeyPanels().Width(col);
-    const T* rows[kTileRows];
     Tile<T, NV> tile;
     tile.Clear();
     if (state != nullptr) {
-      RowPointers(Base::From(s_.d_o, chunk.begin), i, chunk.size(), rows);
-      tile.AddRows(rows, Base::TransposedState(state).Panel(col), width,
-                   s_.value_dim);
+      tile.AddPanelRows(Base::OutputGradients(), i,
+                        Base::TransposedState(state).Panel(col),
+                        tile.kPanelStride, Base::Between());
       tile.ScaleColumns(gates_.before(strip.index) + col);
     }
     if (s_.intra) {
+      const T* rows[kTileRows];
       RowPointers(StridedRows<const T>{buffers_.d_scores, kChunk}, i, kChunk,
                   rows);
-      tile.AddRows(rows, AnchoredKeyPanels().Panel(col), width, strip.first);
+      tile.AddRows(rows, AnchoredKeyPanels().Panel(col), tile.kPanelStride,
+                   strip.first);
     }
     tile.Weight(gates_.from(i) + col, key_pad_);
     tile.ScaleAll(scale_);
@@ -337,21 +346,20 @@ class VectorBackwardPass : public BackwardStates<T> {
   template <int NV>
   void KeyGradientTile(const Chunk& chunk, const Strip& strip, int64_t j,
                        int64_t col) const {
-    const int64_t width = AnchoredQueryPanels().Width(col);
     Tile<T, NV> tile;
     tile.Clear();
     if (has_d_state_) {
-      const T* rows[kTileRows];
-      RowPointers(Base::From(s_.v, chunk.begin), j, chunk.size(), rows);
-      tile.AddRows(
-          rows, Base::TransposedState(buffers_.d_state_transposed).Panel(col),
-          width, s_.value_dim);
+      tile.AddPanelRows(
+          Values(), j,
+          Base::TransposedState(buffers_.d_state_transposed).Panel(col),
+          tile.kPanelStride, Base::Between());
       tile.ScaleColumns(gates_.after(strip.index) + col);
     }
     if (s_.intra) {
-      tile.AddColumns(buffers_.d_scores + strip.last * kChunk + j, kChunk,
-                      AnchoredQueryPanels().Panel(col) + strip.last * width,
-                      width, chunk.size() - strip.last);
+      tile.AddColumns(
+          buffers_.d_scores + strip.last * kChunk + j, kChunk,
+          AnchoredQueryPanels().Panel(col) + strip.last * tile.kPanelStride,
+          tile.kPanelStride, chunk.size() - strip.last);
     }
     tile.Weight(gates_.to(j) + col, key_pad_);
     StridedRows<T> to = Base::To(s_.d_k, chunk.begin + j);
@@ -374,20 +382,20 @@ class VectorBackwardPass : public BackwardStates<T> {
     const int64_t n = chunk.size();
     RescaleRows(n, AfterStrip(), buffers_.keys, key_pad_);
     ForEachPanel<T>(value_pad_, [&](auto nv, int64_t col) {
-      const int64_t width = Base::OutputGradients().Width(col);
       for (int64_t j = 0; j < n; j += kTileRows) {
         Tile<T, nv.kValue> tile;
         tile.Clear();
         if (has_d_state_) {
           const T* rows[kTileRows];
           RowPointers(Keys(), j, n, rows);
-          tile.AddRows(rows, Base::GradientState().Panel(col), width,
-                       s_.key_dim);
+          tile.AddRows(rows, Base::GradientState().Panel(col),
+                       tile.kPanelStride, s_.key_dim, Base::Between());
         }
         if (s_.intra) {
-          tile.AddColumns(buffers_.scores + j * kChunk + j, kChunk,
-                          Base::OutputGradients().Panel(col) + j * width, width,
-                          n - j);
+          tile.AddColumns(
+              buffers_.scores + j * kChunk + j, kChunk,
+              Base::OutputGradients().Panel(col) + j * tile.kPanelStride,
+              tile.kPanelStride, n - j);
         }
         StridedRows<T> to = Base::To(s_.d_v, chunk.begin + j);
         to.data += col;
@@ -398,9 +406,9 @@ class VectorBackwardPass : public BackwardStates<T> {
 
   void RetreatState(const Chunk& chunk) {
     RescaleRows(chunk.size(), BeforeStrip(), buffers_.queries, key_pad_);
-    UpdateStateRows(buffers_.queries, key_pad_, Base::OutputGradients(),
-                    chunk.size(), gates_.total(),
-                    has_d_state_ ? d_state_ : nullptr, Base::GradientState());
+    UpdateStateRows(Queries(), Base::OutputGradients(), chunk.size(),
+                    gates_.total(), has_d_state_ ? d_state_ : nullptr,
+                    Base::GradientState(), Base::Between());
     has_d_state_ = true;
   }
 
@@ -446,13 +454,17 @@ class VectorBackwardPass : public BackwardStates<T> {
   void WriteGateGradients(const Chunk& chunk, bool has_state,
                           const T* end_state) const {
     const auto to = Base::To(s_.d_log_gate, chunk.begin);
+    alignas(64) T sums[kMaxKeyDim];
     for (int64_t col = 0; col < s_.key_dim; col += kLanes<T>) {
-      const int64_t left = s_.key_dim - col;
-      Vec<T> sum = {};
-      if (end_state != nullptr) sum = StateTerm(end_state, col);
-      for (int64_t i = chunk.size() - 1; i >= 0; --i) {
-        sum += GateTerm(chunk, i, col);
+      Store(sums + col,
+            end_state == nullptr ? Vec<T>{} : StateTerm(end_state, col));
+    }
+    for (int64_t i = chunk.size() - 1; i >= 0; --i) {
+      for (int64_t col = 0; col < s_.key_dim; col += kLanes<T>) {
+        const int64_t left = s_.key_dim - col;
+        Vec<T> sum = Load(sums + col) + GateTerm(chunk, i, col);
         if (!s_.intra) sum -= Load(buffers_.gate_terms + i * key_pad_ + col);
+        Store(sums + col, sum);
         // The gates of a token with no state before it multiply zero.
         Vec<T> value = i == 0 && !has_state ? Vec<T>{} : sum;
         if (!s_.intra) value += LoadFirst<T>(to.Row(i) + col, left);

@@ -120,23 +120,23 @@ class VectorForwardPass : public ForwardState<T> {
   }
 
   void WriteOutputs(const Chunk& chunk) const {
-    Base::WriteOutputTiles(chunk, buffers_.scores,
-                           [&](auto& tile, int64_t i, int64_t col) {
-                             if (!has_state_) return;
-                             const T* rows[kTileRows];
-                             RowPointers(Queries(), i, chunk.size(), rows);
-                             tile.AddRows(rows, Base::State().Panel(col),
-                                          Base::State().Width(col), s_.key_dim);
-                           });
+    Base::WriteOutputTiles(
+        chunk, buffers_.scores, [&](auto& tile, int64_t i, int64_t col) {
+          if (!has_state_) return;
+          const T* rows[kTileRows];
+          RowPointers(Queries(), i, chunk.size(), rows);
+          tile.AddRows(rows, Base::State().Panel(col), tile.kPanelStride,
+                       s_.key_dim, Base::Between());
+        });
   }
 
   void AdvanceState(const Chunk& chunk) {
     RescaleRows(
         chunk.size(), [&](int64_t i) { return gates_.after(i / kStrip); },
         buffers_.keys, key_pad_);
-    UpdateStateRows(buffers_.keys, key_pad_, Base::Values(), chunk.size(),
-                    gates_.total(), has_state_ ? state_ : nullptr,
-                    Base::State());
+    UpdateStateRows(Keys(), Base::Values(), chunk.size(), gates_.total(),
+                    has_state_ ? state_ : nullptr, Base::State(),
+                    Base::Between());
     has_state_ = true;
   }
 

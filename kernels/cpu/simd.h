@@ -12,10 +12,7 @@
 #include <cstdint>
 #include <utility>
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
-#define LONGSPAN_ISA amx
-#define LONGSPAN_VECTOR_BYTES 64
-#elif defined(__AVX512F__) && defined(__AVX512DQ__)
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
 #define LONGSPAN_ISA avx512
 #define LONGSPAN_VECTOR_BYTES 64
 #elif defined(__AVX2__)

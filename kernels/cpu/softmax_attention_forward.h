@@ -104,14 +104,14 @@ class SoftmaxForward {
   // sums = corrections o sums + P V
   void AddValues(int64_t count) {
     ForEachPanel<T>(width_, [&](auto nv, int64_t col) {
-      const int64_t width = Values().Width(col);
       for (int64_t i = 0; i < kBlock; i += kTileRows) {
         Tile<T, nv.kValue> tile;
-        T* sums = Sums().Panel(col) + i * width;
-        tile.LoadScaled(sums, width, T{1});
+        T* sums = Sums().Panel(col) + i * tile.kPanelStride;
+        tile.LoadScaled(sums, tile.kPanelStride, T{1});
         tile.ScaleRows(corrections_ + i);
-        tile.AddColumns(scores_ + i, kBlock, Values().Panel(col), width, count);
-        tile.StoreAll(sums, width);
+        tile.AddColumns(scores_ + i, IntConstant<kBlock>{}, Values().Panel(col),
+                        tile.kPanelStride, count);
+        tile.StoreAll(sums, tile.kPanelStride);
       }
     });
   }

@@ -25,7 +25,7 @@ void TransposedScores(const StridedRows<const T>& keys, int64_t key_count,
     ForEachPanel<T>(queries.cols, [&](auto nv, int64_t col) {
       Tile<T, nv.kValue> tile;
       tile.Clear();
-      tile.AddRows(rows, queries.Panel(col), queries.Width(col), depth);
+      tile.AddRows(rows, queries.Panel(col), tile.kPanelStride, depth);
       tile.ScaleRows(factors);
       tile.StoreAll(to + j * kBlock + col, kBlock);
     });

@@ -27,6 +27,14 @@ struct PanelMatrix {
   int64_t cols;
 
   T* Panel(int64_t col) const { return data + col * rows; }
+  // Element (0, col); rows are Width(start of col's panel) apart.
+  T* Column(int64_t col) const {
+    const int64_t panel = col / kPanelLanes<T> * kPanelLanes<T>;
+    return Panel(panel) + (col - panel);
+  }
+  int64_t RowStride(int64_t col) const {
+    return Width(col / kPanelLanes<T> * kPanelLanes<T>);
+  }
   int64_t Width(int64_t col) const {
     return cols - col < kPanelLanes<T> ? cols - col : kPanelLanes<T>;
   }
@@ -39,10 +47,32 @@ struct StridedRows {
   int64_t stride;
 
   T* Row(int64_t i) const { return data + i * stride; }
+  T* Column(int64_t col) const { return data + col; }
+  int64_t RowStride(int64_t) const { return stride; }
+};
+
+// Done between the slabs of a product: nothing.
+struct Idle {
+  void operator()() const {}
+};
+
+// Steps of a slab.
+inline constexpr int64_t kSlab = 32;
+
+// A number that the compiler knows.
+template <int value>
+struct IntConstant {
+  static constexpr int kValue = value;
+  constexpr operator int64_t() const { return value; }
 };
 
 template <typename T, int NV>
 struct Tile {
+  // Between the rows of a panel that is as wide as the tile. Strides are
+  // template arguments below, because a product's addresses cost registers
+  // unless they are offsets.
+  static constexpr IntConstant<NV * kLanes<T>> kPanelStride{};
+
   Vec<T> sum[kTileRows][NV];
 
   LONGSPAN_INLINE void Clear() {
@@ -128,13 +158,19 @@ struct Tile {
 
   // sum += A B with A given by rows. Four steps at a time, so that moving the
   // rows' pointers costs little.
+  template <typename Stride, typename Between = Idle>
   LONGSPAN_INLINE void AddRows(const T* const (&a)[kTileRows], const T* b,
-                               int64_t b_stride, int64_t count) {
+                               Stride b_stride, int64_t count,
+                               const Between& between = {}) {
     int64_t k = 0;
-    for (; k + 4 <= count; k += 4, b += 4 * b_stride) {
+    while (k + 4 <= count) {
+      between();
+      const int64_t end = k + kSlab < count ? k + kSlab : count;
+      for (; k + 4 <= end; k += 4, b += 4 * b_stride) {
 #pragma GCC unroll 4
-      for (int u = 0; u < 4; ++u) {
-        AddOuter([&](int i) { return a[i][k + u]; }, b + u * b_stride);
+        for (int u = 0; u < 4; ++u) {
+          AddOuter([&](int i) { return a[i][k + u]; }, b + u * b_stride);
+        }
       }
     }
     for (; k < count; ++k, b += b_stride) {
@@ -142,11 +178,49 @@ struct Tile {
     }
   }
 
+  // The same with rows [row, row + kTileRows) of packed A, all its columns.
+  template <typename Stride, typename Between = Idle>
+  LONGSPAN_INLINE void AddPanelRows(const PanelMatrix<T>& a, int64_t row,
+                                    const T* b, Stride b_stride,
+                                    const Between& between = {}) {
+    constexpr IntConstant<kPanelLanes<T>> kWidth;
+    constexpr IntConstant<kLanes<T>> kHalf;
+    int64_t col = 0;
+    for (; col + kWidth <= a.cols; col += kWidth) {
+      between();
+      AddSlab(a.Panel(col) + row * kWidth, kWidth, b + col * b_stride,
+              b_stride);
+    }
+    if (col == a.cols) return;
+    AddSlab(a.Panel(col) + row * kHalf, kHalf, b + col * b_stride, b_stride);
+  }
+
+  // The same with the first kTileRows rows of `a`, which is `width` wide.
+  template <typename Width, typename Stride>
+  LONGSPAN_INLINE void AddSlab(const T* a, Width width, const T* b,
+                               Stride b_stride) {
+    constexpr int kSteps = Width::kValue < 4 ? Width::kValue : 4;
+    for (int64_t k = 0; k < width; k += kSteps) {
+#pragma GCC unroll 4
+      for (int u = 0; u < kSteps; ++u) {
+        AddOuter([&](int i) { return a[i * width + u]; }, b + u * b_stride);
+      }
+      a += kSteps;
+      b += kSteps * b_stride;
+    }
+  }
+
   // sum += A^T B with A row-major [k, a_stride]: its columns are our rows.
-  LONGSPAN_INLINE void AddColumns(const T* a, int64_t a_stride, const T* b,
-                                  int64_t b_stride, int64_t count) {
-    for (int64_t k = 0; k < count; ++k, a += a_stride, b += b_stride) {
-      AddOuter([&](int i) { return a[i]; }, b);
+  template <typename StrideA, typename StrideB, typename Between = Idle>
+  LONGSPAN_INLINE void AddColumns(const T* a, StrideA a_stride, const T* b,
+                                  StrideB b_stride, int64_t count,
+                                  const Between& between = {}) {
+    for (int64_t first = 0; first < count; first += kSlab) {
+      between();
+      const int64_t end = first + kSlab < count ? first + kSlab : count;
+      for (int64_t k = first; k < end; ++k, a += a_stride, b += b_stride) {
+        AddOuter([&](int i) { return a[i]; }, b);
+      }
     }
   }
 
@@ -181,11 +255,6 @@ LONGSPAN_INLINE void RowPointers(const StridedRows<const T>& rows,
     pointers[i] = rows.data + row * rows.stride;
   }
 }
-
-template <int value>
-struct IntConstant {
-  static constexpr int kValue = value;
-};
 
 // Calls fn(IntConstant<NV>, col) for each panel (or half panel at the end).
 template <typename T, typename Fn>
