@@ -9,10 +9,21 @@ namespace longspan::kernels {
 namespace {
 
 // Backward needs the state at the start of every chunk. Up to this many bytes
-// per thread they are all kept, because recomputing them costs 2 dk dv of the
-// 160 (dk + dv) + 10 dk dv operations per token; beyond it only every
-// sqrt(blocks)-th is kept, which bounds memory by 2 sqrt(blocks) states a head.
-constexpr int64_t kMaxSavedStateBytes = int64_t{32} << 20;
+// per thread, or half of q, k, v and d_o of the heads at work (as much as heads
+// of 128 need, whatever their length), they are all kept, because recomputing
+// them costs 2 dk dv of the 160 (dk + dv) + 10 dk dv operations per token;
+// beyond it only every sqrt(blocks)-th is kept, which bounds memory by
+// 2 sqrt(blocks) states a head.
+constexpr int64_t kMaxSavedStateBytes = int64_t{64} << 20;
+
+bool KeepsAllStates(const LinearAttentionShape& shape, int64_t blocks,
+                    int64_t state_elements, int64_t heads) {
+  const int64_t head_bytes = heads * shape.element_bytes;
+  const int64_t half_operands =
+      blocks * kChunk * (shape.key_dim + shape.value_dim) * head_bytes;
+  return blocks * state_elements * head_bytes <=
+         std::max(kMaxSavedStateBytes, half_operands);
+}
 
 // Heads are walked together because they share memory pages: a token's heads
 // lie side by side. Their states have to stay in the L2 cache meanwhile.
@@ -138,11 +149,12 @@ LinearAttentionPlan PlanLinearAttention(LinearAttentionStage stage,
   plan.blocks = CeilDiv(shape.tokens, kChunk);
   plan.state_elements = dk * dv;
   const int64_t state_bytes = plan.state_elements * shape.element_bytes;
+  // A head's state, what a chunk makes of it, and in bf16 its rounded copy.
   plan.heads_together =
-      HeadsTogether(shape, bf16 ? 3 * state_bytes : state_bytes, threads);
+      HeadsTogether(shape, (bf16 ? 3 : 2) * state_bytes, threads);
   plan.group_blocks = plan.blocks;
-  if ((plan.blocks + 3) * state_bytes * plan.heads_together >
-      kMaxSavedStateBytes) {
+  if (!KeepsAllStates(shape, plan.blocks, plan.state_elements,
+                      plan.heads_together)) {
     plan.group_blocks = CeilSqrt(plan.blocks);
   }
   plan.groups = CeilDiv(plan.blocks, plan.group_blocks);

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/chunk_prefetch.h"
 #include "kernels/cpu/chunk_product.h"
+#include "kernels/cpu/chunk_stream.h"
 #include "kernels/cpu/chunk_walk.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {
@@ -66,9 +67,9 @@ class BackwardStates {
     Prefetch(s_.d_o, begin, n, s_.value_dim);
     prefetch_.AddRows(states_ + block_in_group * state_size_, 0,
                       state_size_ * kElement, 1);
-    Prefetch(s_.d_q, begin, n, s_.key_dim);
-    Prefetch(s_.d_k, begin, n, s_.key_dim);
-    Prefetch(s_.d_v, begin, n, s_.value_dim);
+    if (!Streams(s_.d_q)) Prefetch(s_.d_q, begin, n, s_.key_dim);
+    if (!Streams(s_.d_k)) Prefetch(s_.d_k, begin, n, s_.key_dim);
+    if (!Streams(s_.d_v)) Prefetch(s_.d_v, begin, n, s_.value_dim);
     if (HasGateRows()) Prefetch(s_.d_log_gate, begin, n, s_.key_dim);
     prefetch_.SetSteps(4 * StateProductSteps());
   }
@@ -109,6 +110,14 @@ class BackwardStates {
   bool HasStateBefore(const Chunk& chunk) const {
     if (!s_.inter || chunk.starts_document) return false;
     return chunk.begin > 0 || s_.initial_state.data != nullptr;
+  }
+  // Whether a gradient is stored past the caches. Those of q and k are read
+  // again where there are gates.
+  bool Streams(const typename Sequence::Result& result) const {
+    const bool gates =
+        s_.decay == DecayKind::kPerToken || s_.decay == DecayKind::kPerChannel;
+    if (gates && result.data != s_.d_v.data) return false;
+    return IsStreamed(result, s_.tokens);
   }
   // Done between the slabs of the chunk's products.
   auto Between() const {

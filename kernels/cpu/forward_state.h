@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/chunk_prefetch.h"
 #include "kernels/cpu/chunk_product.h"
+#include "kernels/cpu/chunk_stream.h"
 #include "kernels/cpu/chunk_walk.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {
@@ -20,6 +21,7 @@ class ForwardState {
         key_pad_(PadToVector(sequence.key_dim)),
         value_pad_(PadToVector(sequence.value_dim)),
         state_(state),
+        streams_(IsStreamed(sequence.o, sequence.tokens)),
         prefetch_(prefetch),
         values_(values) {}
 
@@ -80,7 +82,7 @@ class ForwardState {
         }
         const StridedRows<T> to = {
             s_.o.data + (chunk.begin + i) * s_.o.stride + col, s_.o.stride};
-        tile.StoreBlock(to, n - i, s_.value_dim - col, !s_.intra);
+        tile.StoreBlock(to, n - i, s_.value_dim - col, !s_.intra, streams_);
       }
     });
   }
@@ -92,6 +94,7 @@ class ForwardState {
   bool has_state_ = false;  // state_ holds the state before the chunk
 
  private:
+  const bool streams_;  // outputs past the caches
   ChunkPrefetch& prefetch_;
   T* const values_;  // (chunk, value_dim) panels
 };

@@ -197,6 +197,7 @@ class BackwardPass : public BackwardStates<T> {
 
   void WriteQueryGradients(const Chunk& chunk, T* state) {
     const int64_t n = chunk.size();
+    const bool streams = Base::Streams(s_.d_q);
     ForEachPanel<T>(key_pad_, [&](auto nv, int64_t col) {
       for (int64_t i = 0; i < n; i += kTileRows) {
         Tile<T, nv.kValue> tile;
@@ -216,7 +217,7 @@ class BackwardPass : public BackwardStates<T> {
         }
         StridedRows<T> to = Base::To(s_.d_q, chunk.begin + i);
         to.data += col;
-        tile.StoreBlock(to, n - i, s_.key_dim - col, !s_.intra);
+        tile.StoreBlock(to, n - i, s_.key_dim - col, !s_.intra, streams);
       }
     });
   }
@@ -240,6 +241,7 @@ class BackwardPass : public BackwardStates<T> {
                                 const PanelMatrix<T>& later, int64_t cols,
                                 const typename Sequence::Result& result) {
     const int64_t n = chunk.size();
+    const bool streams = Base::Streams(result);
     ForEachPanel<T>(later.cols, [&](auto nv, int64_t col) {
       for (int64_t j = 0; j < n; j += kTileRows) {
         Tile<T, nv.kValue> tile;
@@ -256,7 +258,7 @@ class BackwardPass : public BackwardStates<T> {
         }
         StridedRows<T> to = Base::To(result, chunk.begin + j);
         to.data += col;
-        tile.StoreBlock(to, n - j, cols - col, !s_.intra);
+        tile.StoreBlock(to, n - j, cols - col, !s_.intra, streams);
       }
     });
   }
@@ -346,6 +348,7 @@ class BackwardGroup {
       ReverseGroup(group);
     }
     if (inter_) StoreInitialGradients();
+    StreamFence();
   }
 
   // dS at the range's start from its own outputs, through tokens that precede

@@ -142,6 +142,7 @@ class ForwardGroup {
       t = chunk.end;
     }
     if (inter) StoreStates();
+    StreamFence();
   }
 
   // Sums states only, from the last document start on.
@@ -181,7 +182,7 @@ class ForwardGroup {
     add(next.v, next.value_dim);
     add(next.k, next.key_dim);
     add(next.q, next.key_dim);
-    add(next.o, next.value_dim);
+    if (!IsStreamed(next.o, next.tokens)) add(next.o, next.value_dim);
     prefetch_.SetSteps(Tiles(chunk.size()));
   }
 

@@ -380,6 +380,7 @@ class VectorBackwardPass : public BackwardStates<T> {
 
   void WriteValueGradients(const Chunk& chunk) const {
     const int64_t n = chunk.size();
+    const bool streams = Base::Streams(s_.d_v);
     RescaleRows(n, AfterStrip(), buffers_.keys, key_pad_);
     ForEachPanel<T>(value_pad_, [&](auto nv, int64_t col) {
       for (int64_t j = 0; j < n; j += kTileRows) {
@@ -399,7 +400,7 @@ class VectorBackwardPass : public BackwardStates<T> {
         }
         StridedRows<T> to = Base::To(s_.d_v, chunk.begin + j);
         to.data += col;
-        tile.StoreBlock(to, n - j, s_.value_dim - col, !s_.intra);
+        tile.StoreBlock(to, n - j, s_.value_dim - col, !s_.intra, streams);
       }
     });
   }

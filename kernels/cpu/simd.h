@@ -12,7 +12,10 @@
 #include <cstdint>
 #include <utility>
 
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
+#define LONGSPAN_ISA amx
+#define LONGSPAN_VECTOR_BYTES 64
+#elif defined(__AVX512F__) && defined(__AVX512DQ__)
 #define LONGSPAN_ISA avx512
 #define LONGSPAN_VECTOR_BYTES 64
 #elif defined(__AVX2__)
@@ -21,6 +24,10 @@
 #else
 #define LONGSPAN_ISA baseline
 #define LONGSPAN_VECTOR_BYTES 16
+#endif
+
+#if LONGSPAN_VECTOR_BYTES == 64
+#include <immintrin.h>
 #endif
 
 #define LONGSPAN_INLINE inline __attribute__((always_inline))
@@ -63,6 +70,24 @@ template <typename T>
 LONGSPAN_INLINE void Store(T* to, Vec<T> vector) {
   __builtin_memcpy(to, &vector, sizeof(vector));
 }
+
+// Stores past the caches where the set can, to a multiple of 64 bytes; other
+// threads see it after StreamFence.
+#if LONGSPAN_VECTOR_BYTES == 64
+LONGSPAN_INLINE void Stream(float* to, Vec<float> vector) {
+  _mm512_stream_ps(to, (__m512)vector);
+}
+LONGSPAN_INLINE void Stream(double* to, Vec<double> vector) {
+  _mm512_stream_pd(to, (__m512d)vector);
+}
+LONGSPAN_INLINE void StreamFence() { _mm_sfence(); }
+#else
+template <typename T>
+LONGSPAN_INLINE void Stream(T* to, Vec<T> vector) {
+  Store(to, vector);
+}
+LONGSPAN_INLINE void StreamFence() {}
+#endif
 
 // The first `count` (1 .. lanes) elements; the others are zero.
 template <typename T>

@@ -104,6 +104,16 @@ struct Tile {
     }
   }
 
+  LONGSPAN_INLINE void StreamAll(T* to, int64_t stride) const {
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) {
+        Stream(to + i * stride + j * kLanes<T>, sum[i][j]);
+      }
+    }
+  }
+
   // Row i times factors[i].
   LONGSPAN_INLINE void ScaleRows(const T* factors) {
 #pragma GCC unroll 8
@@ -224,11 +234,14 @@ struct Tile {
     }
   }
 
-  // Writes (or adds to) the first `rows` rows and `cols` columns of `to`.
+  // Writes (or adds to) the first `rows` rows and `cols` columns of `to`, past
+  // the caches if `stream`.
   LONGSPAN_INLINE void StoreBlock(const StridedRows<T>& to, int64_t rows,
-                                  int64_t cols, bool add) const {
+                                  int64_t cols, bool add,
+                                  bool stream = false) const {
     if (rows >= kTileRows && cols >= NV * kLanes<T> && !add) {
-      return StoreAll(to.data, to.stride);
+      return stream ? StreamAll(to.data, to.stride)
+                    : StoreAll(to.data, to.stride);
     }
     Tile copy = *this;
     for (int64_t i = 0; i < rows && i < kTileRows; ++i) {

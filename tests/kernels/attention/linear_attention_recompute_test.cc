@@ -79,16 +79,22 @@ TEST(LinearAttentionRecompute, KeepingFewerStatesChangesNoBit) {
 }
 
 TEST(LinearAttentionRecompute, PlanKeepsAllStatesOnlyWhileTheyAreSmall) {
-  LinearAttentionShape shape = {1, 4096, 8, 64, 64, 4};
+  LinearAttentionShape shape = {1, 4096, 8, 256, 256, 4};
   const auto plan = [&] {
     return PlanLinearAttention(LinearAttentionStage::kGradients, shape, 1);
   };
-  EXPECT_EQ(plan().groups, 1);
+  EXPECT_EQ(plan().groups, 1);      // small in bytes
   shape.tokens = int64_t{1} << 20;  // 16384 blocks, 128 by 128
   EXPECT_EQ(plan().group_blocks, 128);
   EXPECT_EQ(plan().groups, 128);
-  // 2 sqrt(blocks) + 3 states of 16 KiB per head, and the chunk's buffers.
-  EXPECT_LT(plan().scratch_elements * 4, (8 * 259 * 16 + 512) * 1024);
+  // 2 sqrt(blocks) + 3 states of 256 KiB of the one head at work, and the
+  // chunk's buffers.
+  EXPECT_LT(plan().scratch_elements * 4, (259 * 256 + 1024) * 1024);
+  // Small beside q, k, v and d_o.
+  shape.key_dim = shape.value_dim = 128;
+  EXPECT_EQ(plan().groups, 1);
+  EXPECT_LT(plan().head_elements,
+            shape.tokens * 2 * 128 + 5 * plan().state_elements);
 }
 
 }  // namespace
