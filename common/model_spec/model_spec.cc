@@ -106,6 +106,24 @@ bool TakesMap(LinearMixer mixer, FeatureMap asked) {
   }
 }
 
+// Whether phi(q) phi(k)^T, decayed as in the state, is never negative: each
+// term of the product, or for the polynomial maps the product, a square.
+bool ScoresKeepTheirSign(const LinearLayerForm& form) {
+  if (form.rotary) return false;
+  switch (form.feature_map) {
+    case FeatureMap::kIdentity:
+    case FeatureMap::kSilu:
+    case FeatureMap::kHadamard:
+    case FeatureMap::kUnit:
+      return false;
+    case FeatureMap::kTaylor:
+    case FeatureMap::kQuadratic:
+      return form.decay != StateDecay::kPerChannel;
+    default:
+      return true;
+  }
+}
+
 // The map of a mixer, its features, and what comes after the heads.
 void CheckForm(const LinearAttentionSpec& linear, Checker& check) {
   const LinearLayerForm form = FormOf(linear);
@@ -135,15 +153,21 @@ void CheckForm(const LinearAttentionSpec& linear, Checker& check) {
                              ", and the normaliser takes one column more; at "
                              "most ",
                              kMaxHeadDim, " together"));
-  check.Require(form.output_gate || !linear.output_gate, "linear.output_gate",
-                absl::StrCat("is true; ", mixer,
-                             " has no norm of its heads to gate: leave it "
-                             "out"));
+  check.Require(
+      form.output_gate || !linear.output_gate, "linear.output_gate",
+      absl::StrCat("is true; ", mixer, " has no output gate: leave it out"));
   const bool own_sums =
       form.delta || form.state_space || form.gate == DecayGateKind::kForget;
   check.Require(!own_sums || !form.normalised, "linear.normaliser",
                 absl::StrCat("is true; what ", mixer,
                              " writes is no weighted mean: leave it out"));
+  check.Require(
+      own_sums || !form.normalised || ScoresKeepTheirSign(form),
+      "linear.normaliser",
+      absl::StrCat("is true; scores of ", mixer, " with the map ",
+                   std::string(FeatureMapName(form.feature_map)),
+                   " change sign, and it would divide by their sum: leave it "
+                   "out"));
   check.Require(!form.needs_convolution || linear.short_convolution != 0,
                 "linear.short_convolution",
                 absl::StrCat("is 0; ", mixer,

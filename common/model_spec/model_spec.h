@@ -24,9 +24,9 @@ enum class LayerKind { kLinear, kSoftmax };
 //   gla         the same per channel of the key, from a projection of rank 16
 //   based, rebased, hedgehog  a = 1, a feature map and a normaliser
 //   lawcat      gla's gate, a hedgehog map and a normaliser
-//   deltanet    the delta rule, S_t = S_{t-1} + beta_t k_t^T (v_t - k_t
-//   S_{t-1}) gated_deltanet  the same on a_t S_{t-1}, with
-//               a_t = exp(-e^A softplus(x_t w_h + b_h)) per token and head
+//   deltanet    S_t = S_{t-1} + beta_t k_t^T (v_t - k_t S_{t-1}), delta rule
+//   gated_      the same on a_t S_{t-1}, with
+//   deltanet    a_t = exp(-e^A softplus(x_t w_h + b_h)) per token and head
 //   kda         the same with a_t per channel of the key
 //   hgrn2       a_t = sigmoid(f_t) per channel, and k_t = 1 - a_t
 //   mamba2      gated_deltanet's a_t without the delta rule, v_t times its step
@@ -85,7 +85,8 @@ struct LinearAttentionSpec {
   int64_t short_convolution = 4;
   // o <- norm(o) * silu(x Wg); mixers that always gate need no word here.
   bool output_gate = true;
-  // Divides o by phi(q) sum phi(k); mixers that always do need no word here.
+  // Divides o by phi(q) sum phi(k), which must not change sign; mixers that
+  // always do need no word here.
   bool normaliser = false;
 };
 

@@ -120,6 +120,49 @@ TEST(ModelSpecTest, TheDeltaRuleNeedsItsConvolutionAndNoNormaliser) {
               ElementsAre("linear.normaliser", "linear.short_convolution"));
 }
 
+TEST(ModelSpecTest, ANormaliserNeedsScoresOfOneSign) {
+  const auto mistakes = [](LinearMixer mixer, FeatureMap map) {
+    ModelSpec spec = WithMixer(mixer);
+    spec.linear.feature_map = map;
+    spec.linear.normaliser = true;
+    return Validate(spec);
+  };
+  for (FeatureMap map : {FeatureMap::kIdentity, FeatureMap::kSilu,
+                         FeatureMap::kHadamard, FeatureMap::kUnit}) {
+    EXPECT_THAT(PathsOf(mistakes(LinearMixer::kBasic, map)),
+                ElementsAre("linear.normaliser"))
+        << FeatureMapName(map);
+  }
+  for (FeatureMap map :
+       {FeatureMap::kElu, FeatureMap::kRelu, FeatureMap::kSoftmax,
+        FeatureMap::kHedgehogExp, FeatureMap::kHedgehogSoftmax,
+        FeatureMap::kHedgehogHalves, FeatureMap::kDpfp}) {
+    EXPECT_TRUE(mistakes(LinearMixer::kGla, map).empty())
+        << FeatureMapName(map);
+  }
+  // A square stays one when the state decays as a whole only.
+  for (FeatureMap map : {FeatureMap::kTaylor, FeatureMap::kQuadratic}) {
+    EXPECT_TRUE(mistakes(LinearMixer::kSimpleGla, map).empty());
+    EXPECT_THAT(PathsOf(mistakes(LinearMixer::kGla, map)),
+                ElementsAre("linear.normaliser"));
+  }
+  // Turned features change sign whatever the map.
+  const auto turned = mistakes(LinearMixer::kRetention, FeatureMap::kElu);
+  ASSERT_EQ(turned.size(), 1u);
+  EXPECT_EQ(turned[0].message,
+            "is true; scores of retention with the map elu change sign, and it "
+            "would divide by their sum: leave it out");
+}
+
+TEST(ModelSpecTest, TheOutputGateIsRefusedByName) {
+  ModelSpec spec = WithMixer(LinearMixer::kHgrn2);
+  spec.linear.output_gate = true;
+  const auto mistakes = Validate(spec);
+  ASSERT_THAT(PathsOf(mistakes), ElementsAre("linear.output_gate"));
+  EXPECT_EQ(mistakes[0].message,
+            "is true; hgrn2 has no output gate: leave it out");
+}
+
 TEST(ModelSpecTest, KeyHeadsDivideTheHeads) {
   ModelSpec spec = WithMixer(LinearMixer::kGatedDeltaNet);
   spec.linear.heads = 6;

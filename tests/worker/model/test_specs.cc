@@ -82,10 +82,10 @@ void AddMapped(std::vector<NamedSpec>& specs) {
   specs.push_back({"elu_normalised", MappedSpec(FeatureMap::kElu, true)});
   specs.push_back({"hadamard", MappedSpec(FeatureMap::kHadamard, false)});
   specs.push_back({"dpfp_normalised", MappedSpec(FeatureMap::kDpfp, true)});
-  ModelSpec decayed = SmallSpec(LinearMixer::kRetention, "L");
+  ModelSpec decayed = SmallSpec(LinearMixer::kLightning, "L");
   decayed.linear.feature_map = FeatureMap::kSoftmax;
   decayed.linear.normaliser = true;
-  specs.push_back({"retention_softmax_normalised", decayed});
+  specs.push_back({"lightning_softmax_normalised", decayed});
 }
 
 }  // namespace
