@@ -48,8 +48,7 @@ class Backend {
   virtual Elementwise& elementwise() = 0;
   virtual ShortConvolution& short_convolution() = 0;
   virtual FeatureMaps& feature_maps() = 0;
-  // Unless overridden, one that refuses every op.
-  virtual TokenGates& token_gates();
+  virtual TokenGates& token_gates() = 0;
   virtual Optimizer& optimizer() = 0;
   virtual Sampling& sampling() = 0;
 };

@@ -24,8 +24,8 @@
 // log gates, beta and their gradients have the type of sums. Gradients of
 // parameters accumulate, those of activations are overwritten unless an op says
 // otherwise. Errors: kInvalidArgument for shapes that do not fit together;
-// kUnimplemented, naming the op, where a backend does not override it (cuda).
-// Nothing is allocated.
+// kUnimplemented, naming the op, where the backend has none of them (cuda).
+// Nothing is allocated, inputs and outputs do not overlap.
 //
 // Sources: DeltaNet (arXiv 2406.06484), Gated DeltaNet (2412.06464), Kimi
 // Linear (2510.26692), HGRN2 (2404.07904), Mamba-2 (2405.21060).
@@ -73,49 +73,48 @@ struct StepProductGradients {
   TensorView d_a_log;
 };
 
-// The ops of this class itself refuse; a backend overrides those it has.
 class TokenGates {
  public:
   virtual ~TokenGates() = default;
 
   virtual absl::Status Sigmoid(ConstTensorView x, double factor, TensorView y,
-                               Stream& stream);
+                               Stream& stream) = 0;
   virtual absl::Status SigmoidBackward(ConstTensorView x, double factor,
                                        ConstTensorView d_y, TensorView d_x,
-                                       Stream& stream);
+                                       Stream& stream) = 0;
 
   virtual absl::Status SoftplusGate(const SoftplusGateInputs& inputs,
-                                    TensorView y, Stream& stream);
+                                    TensorView y, Stream& stream) = 0;
   virtual absl::Status SoftplusGateBackward(
       const SoftplusGateInputs& inputs, ConstTensorView d_y,
-      const SoftplusGateGradients& gradients, Stream& stream);
+      const SoftplusGateGradients& gradients, Stream& stream) = 0;
 
   virtual absl::Status ForgetGate(ConstTensorView x, TensorView y, TensorView k,
-                                  Stream& stream);
+                                  Stream& stream) = 0;
   virtual absl::Status ForgetGateBackward(ConstTensorView x,
                                           ConstTensorView d_y,
                                           ConstTensorView d_k, TensorView d_x,
-                                          Stream& stream);
+                                          Stream& stream) = 0;
 
   virtual absl::Status SigmoidProduct(const SigmoidProductInputs& inputs,
-                                      TensorView y, Stream& stream);
+                                      TensorView y, Stream& stream) = 0;
   virtual absl::Status SigmoidProductBackward(
       const SigmoidProductInputs& inputs, ConstTensorView d_y,
-      const SigmoidProductGradients& gradients, Stream& stream);
+      const SigmoidProductGradients& gradients, Stream& stream) = 0;
 
   virtual absl::Status StepProduct(const StepProductInputs& inputs,
-                                   TensorView y, Stream& stream);
+                                   TensorView y, Stream& stream) = 0;
   virtual absl::Status StepProductBackward(
       const StepProductInputs& inputs, ConstTensorView d_y,
-      const StepProductGradients& gradients, Stream& stream);
+      const StepProductGradients& gradients, Stream& stream) = 0;
 
   virtual absl::Status AddSkip(ConstTensorView x, ConstTensorView weight,
-                               TensorView y, Stream& stream);
+                               TensorView y, Stream& stream) = 0;
   // d_x is accumulated.
   virtual absl::Status AddSkipBackward(ConstTensorView x,
                                        ConstTensorView weight,
                                        ConstTensorView d_y, TensorView d_x,
-                                       TensorView d_weight, Stream& stream);
+                                       TensorView d_weight, Stream& stream) = 0;
 };
 
 }  // namespace longspan::kernels

@@ -2,6 +2,7 @@
 
 #include "common/base/status_macros.h"
 #include "kernels/api/elementwise_operands.h"
+#include "kernels/cpu/column_sums.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/op_kernels.h"
@@ -13,7 +14,6 @@ namespace longspan::kernels {
 namespace {
 
 constexpr int64_t kRepeatedElements = 256;
-constexpr int64_t kBiasColumns = 64;
 
 template <typename T>
 struct Bias {
@@ -56,22 +56,6 @@ void Gate(ConstTensorView x, ConstTensorView bias, double normalizer,
     RowKernelsOf<T>().log_sigmoid(
         count, x.data_as<T>() + row * x.stride(0), repeated.data,
         static_cast<T>(1.0 / normalizer), y.data_as<T>() + row * y.stride(0));
-  });
-}
-
-// d_bias[n] += sum over rows of d_x[:, n], in row order.
-template <typename T>
-void AddColumnSums(ConstTensorView d_x, TensorView d_bias, ThreadPool& pool) {
-  ForBlocks(pool, d_x.size(1), kBiasColumns, [&](int64_t begin, int64_t end) {
-    double sums[kBiasColumns] = {};
-    for (int64_t m = 0; m < d_x.size(0); ++m) {
-      const T* row = d_x.data_as<T>() + m * d_x.stride(0) + begin;
-      for (int64_t n = 0; n < end - begin; ++n) sums[n] += row[n];
-    }
-    T* bias = d_bias.data_as<T>() + begin;
-    for (int64_t n = 0; n < end - begin; ++n) {
-      bias[n] = static_cast<T>(bias[n] + sums[n]);
-    }
   });
 }
 

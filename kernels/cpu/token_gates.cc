@@ -6,6 +6,7 @@
 
 #include "common/base/status_macros.h"
 #include "kernels/api/token_gates_operands.h"
+#include "kernels/cpu/column_sums.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/cpu/op_kernels.h"
@@ -73,19 +74,26 @@ struct GateColumns {
   }
 };
 
-template <typename T>
-void Gate(const SoftplusGateInputs& inputs, TensorView y, ThreadPool& pool) {
+// body(columns, row) for all columns of all rows.
+template <typename T, typename Body>
+void ForGateRows(const SoftplusGateInputs& inputs, ThreadPool& pool,
+                 const Body& body) {
   const int64_t columns = inputs.x.size(1);
   ForBlocks(pool, inputs.x.size(0), GrainOf(columns),
             [&](int64_t begin, int64_t end) {
               for (int64_t n = 0; n < columns; n += kColumns) {
                 const GateColumns<T> gate(inputs, n,
                                           std::min(columns, n + kColumns));
-                for (int64_t m = begin; m < end; ++m) {
-                  gate.Forward(inputs, m, gate.At(y, m));
-                }
+                for (int64_t m = begin; m < end; ++m) body(gate, m);
               }
             });
+}
+
+template <typename T>
+void Gate(const SoftplusGateInputs& inputs, TensorView y, ThreadPool& pool) {
+  ForGateRows<T>(inputs, pool, [&](const GateColumns<T>& gate, int64_t m) {
+    gate.Forward(inputs, m, gate.At(y, m));
+  });
 }
 
 template <typename T>
@@ -94,43 +102,16 @@ void AddTo(TensorView sums, int64_t index, double value) {
   sum = static_cast<T>(sum + value);
 }
 
-// d_x, and the parameters' sums over rows in row order. y is a_log's factor
-// times something, so that d_a_log is the sum of d_y y.
-template <typename T>
-void GateColumnsBackward(const SoftplusGateInputs& inputs,
-                         const GateColumns<T>& gate, ConstTensorView d_y,
-                         const SoftplusGateGradients& d) {
-  double bias[kColumns] = {};
-  double a_log[kColumns] = {};
-  T y[kColumns];
-  for (int64_t m = 0; m < inputs.x.size(0); ++m) {
-    const T* seed = gate.At(d_y, m);
-    T* d_x = gate.At(d.d_x, m);
-    gate.Forward(inputs, m, y);
-    for (int64_t n = 0; n < gate.count; ++n) a_log[n] += double{seed[n]} * y[n];
-    gate.Backward(inputs, m, seed, d_x);
-    for (int64_t n = 0; n < gate.count; ++n) bias[n] += d_x[n];
-  }
-  const int64_t size = inputs.x.size(1) / inputs.a_log.size(0);
-  for (int64_t n = 0; n < gate.count; ++n) {
-    AddTo<T>(d.d_bias, gate.begin + n, bias[n]);
-    AddTo<T>(d.d_a_log, (gate.begin + n) / size, a_log[n]);
-  }
-}
-
-// Items are whole heads, so that each parameter has one writer.
+// The log gate itself waits in d_x for its product with d_y.
 template <typename T>
 void GateBackward(const SoftplusGateInputs& inputs, ConstTensorView d_y,
                   const SoftplusGateGradients& d, ThreadPool& pool) {
-  const int64_t heads = inputs.a_log.size(0);
-  const int64_t size = inputs.x.size(1) / heads;
-  const int64_t grain = std::max<int64_t>(1, kColumns / size);
-  ForBlocks(pool, heads, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin * size; n < end * size; n += kColumns) {
-      const int64_t stop = std::min(end * size, n + kColumns);
-      GateColumnsBackward(inputs, GateColumns<T>(inputs, n, stop), d_y, d);
-    }
+  Gate<T>(inputs, d.d_x, pool);
+  AddHeadProducts<T>(d_y, d.d_x, d.d_a_log, pool);
+  ForGateRows<T>(inputs, pool, [&](const GateColumns<T>& gate, int64_t m) {
+    gate.Backward(inputs, m, gate.At(d_y, m), gate.At(d.d_x, m));
   });
+  AddColumnSums<T>(d.d_x, d.d_bias, pool);
 }
 
 template <typename T>
@@ -167,25 +148,20 @@ void Product(const SigmoidProductInputs& inputs, TensorView y,
   });
 }
 
-// Items are columns, so that each element of d_bias has one writer.
 template <typename T>
 void ProductBackward(const SigmoidProductInputs& inputs, ConstTensorView d_y,
                      const SigmoidProductGradients& d, ThreadPool& pool) {
-  ForBlocks(pool, d_y.size(1), kColumns, [&](int64_t begin, int64_t end) {
-    double sums[kColumns] = {};
-    for (int64_t m = 0; m < d_y.size(0); ++m) {
-      T* d_gate = RowOf<T>(d.d_gate, m) + begin;
-      RowKernelsOf<T>().sigmoid_product_backward(
-          end - begin, RowOf<T>(inputs.x, m) + begin,
-          RowOf<T>(inputs.gate, m) + begin, inputs.bias.data_as<T>() + begin,
-          RowOf<T>(d_y, m) + begin, RowOf<T>(d.d_x, m) + begin, d_gate);
-      for (int64_t n = begin; n < end; ++n)
-        sums[n - begin] += d_gate[n - begin];
-    }
-    for (int64_t n = begin; n < end; ++n) {
-      AddTo<T>(d.d_bias, n, sums[n - begin]);
-    }
-  });
+  const int64_t columns = d_y.size(1);
+  ForBlocks(pool, d_y.size(0), GrainOf(columns),
+            [&](int64_t begin, int64_t end) {
+              for (int64_t m = begin; m < end; ++m) {
+                RowKernelsOf<T>().sigmoid_product_backward(
+                    columns, RowOf<T>(inputs.x, m), RowOf<T>(inputs.gate, m),
+                    inputs.bias.data_as<T>(), RowOf<T>(d_y, m),
+                    RowOf<T>(d.d_x, m), RowOf<T>(d.d_gate, m));
+              }
+            });
+  AddColumnSums<T>(d.d_gate, d.d_bias, pool);
 }
 
 template <typename T, typename View>

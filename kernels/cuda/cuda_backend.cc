@@ -51,6 +51,7 @@ class CudaBackend : public Backend {
   Elementwise& elementwise() override { return *elementwise_; }
   ShortConvolution& short_convolution() override { return *short_convolution_; }
   FeatureMaps& feature_maps() override { return *feature_maps_; }
+  TokenGates& token_gates() override { return *token_gates_; }
   Optimizer& optimizer() override { return *optimizer_; }
   Sampling& sampling() override { return *sampling_; }
 
@@ -71,6 +72,7 @@ class CudaBackend : public Backend {
   const std::unique_ptr<ShortConvolution> short_convolution_ =
       CreateCudaShortConvolution();
   const std::unique_ptr<FeatureMaps> feature_maps_ = CreateCudaFeatureMaps();
+  const std::unique_ptr<TokenGates> token_gates_ = CreateCudaTokenGates();
   const std::unique_ptr<Optimizer> optimizer_ = CreateCudaOptimizer();
   const std::unique_ptr<Sampling> sampling_ = CreateCudaSampling();
 };

@@ -19,6 +19,7 @@
 #include "kernels/api/optimizer.h"
 #include "kernels/api/sampling.h"
 #include "kernels/api/softmax_attention.h"
+#include "kernels/api/token_gates.h"
 #include "kernels/cuda/gemm.h"
 
 namespace longspan::kernels::cuda {
@@ -32,6 +33,7 @@ std::unique_ptr<Elementwise> CreateCudaElementwise();
 std::unique_ptr<ShortConvolution> CreateCudaShortConvolution();
 std::unique_ptr<Optimizer> CreateCudaOptimizer();
 std::unique_ptr<FeatureMaps> CreateCudaFeatureMaps();
+std::unique_ptr<TokenGates> CreateCudaTokenGates();
 std::unique_ptr<Sampling> CreateCudaSampling();
 
 }  // namespace longspan::kernels::cuda

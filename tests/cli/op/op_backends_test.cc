@@ -100,8 +100,8 @@ std::string RefusalOfCuda(const Example& example) {
            missing + "; the cpu backend has them";
   }
   if (kGates.count(op) > 0) {
-    return kGates.at(op) +
-           " is an op that this backend does not have; the backend cpu has it";
+    return "the backend cuda has no " + kGates.at(op) +
+           "; the backend cpu has it";
   }
   if (op == "feature_map") {
     return "the backend cuda has no feature map " + variant +

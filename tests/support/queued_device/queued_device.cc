@@ -153,6 +153,9 @@ class QueuedDevice : public kernels::Backend {
   kernels::FeatureMaps& feature_maps() override {
     return Missing<kernels::FeatureMaps>("feature maps");
   }
+  kernels::TokenGates& token_gates() override {
+    return Missing<kernels::TokenGates>("token gates");
+  }
   kernels::Optimizer& optimizer() override {
     return Missing<kernels::Optimizer>("optimizer");
   }

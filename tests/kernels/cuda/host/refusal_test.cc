@@ -412,6 +412,22 @@ std::vector<Refusal> FeatureMapRefusals() {
   };
 }
 
+std::vector<Refusal> TokenGateRefusals() {
+  return {
+      {"Sigmoid", "the backend cuda has no Sigmoid; the backend cpu has it",
+       [](Backend& cuda, Stream& stream) {
+         return cuda.token_gates().Sigmoid(Bf16({4, 8}), 1.0, F32({4, 8}),
+                                           stream);
+       }},
+      {"SoftplusGateBackward",
+       "the backend cuda has no SoftplusGate; the backend cpu has it",
+       [](Backend& cuda, Stream& stream) {
+         return cuda.token_gates().SoftplusGateBackward({}, F32({4, 8}), {},
+                                                        stream);
+       }},
+  };
+}
+
 class CudaRefusalTest : public HostTest,
                         public testing::WithParamInterface<Refusal> {};
 
@@ -441,6 +457,8 @@ INSTANTIATE_TEST_SUITE_P(Rows, CudaRefusalTest,
                          testing::ValuesIn(RowRefusals()), NameOf);
 INSTANTIATE_TEST_SUITE_P(Parameters, CudaRefusalTest,
                          testing::ValuesIn(ParameterRefusals()), NameOf);
+INSTANTIATE_TEST_SUITE_P(TokenGates, CudaRefusalTest,
+                         testing::ValuesIn(TokenGateRefusals()), NameOf);
 INSTANTIATE_TEST_SUITE_P(FeatureMaps, CudaRefusalTest,
                          testing::ValuesIn(FeatureMapRefusals()), NameOf);
 
