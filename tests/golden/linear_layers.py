@@ -10,8 +10,14 @@ PyTorch (float32), with gradients by autograd.
     /tmp/golden/bin/python tests/golden/linear_layers.py
 
 What runs is the package's own forward code of each layer. The kernels that it
-calls need a GPU; in their place stand the package's naive recurrences and norm,
-and a convolution of a few lines (below). Mamba-2 brings a recurrence of its own.
+calls need a GPU; in their place stand the package's naive recurrences, norms and
+rotary positions, and a convolution of a few lines (below). Mamba-2 brings a
+recurrence of its own, Based and ReBased a forward in plain PyTorch.
+
+Lightning is no layer of the package: `Lightning` below is one of plain PyTorch
+around the package's naive recurrence with a constant gate a head. Hedgehog's
+paper divides by its sums where the package's layer has a norm; here the layer
+has the normaliser and no norm.
 
 Numbers that go in are a formula (`values` below, and in the test), so that only
 those that come out are kept: the output, and the gradients of the input and of
@@ -24,14 +30,18 @@ import pathlib
 import torch
 import torch.nn.functional as F
 from fla.layers import (
-    delta_net, gated_deltanet, gla, hgrn2, kda, linear_attn, mamba2, simple_gla)
+    based, delta_net, gated_deltanet, gla, hgrn2, kda, linear_attn, mamba2,
+    multiscale_retention, rebased, simple_gla)
+from fla.modules import feature_map
 from fla.modules.layernorm_gated import rms_norm_ref
+from fla.modules.rotary import rotary_embedding_ref
 from fla.ops.delta_rule.naive import delta_rule_recurrence
 from fla.ops.gated_delta_rule.naive import naive_recurrent_gated_delta_rule
 from fla.ops.gla.naive import naive_recurrent_gla
 from fla.ops.kda.gate import naive_kda_gate
 from fla.ops.kda.naive import naive_recurrent_kda
 from fla.ops.linear_attn.naive import naive_recurrent_linear_attn
+from fla.ops.retention.naive import naive_retention
 from fla.ops.simple_gla.naive import naive_recurrent_simple_gla
 
 TOKENS, HIDDEN, EPSILON = 20, 8, 1e-5
@@ -116,7 +126,26 @@ def simple_gated_linear_attention(q, k, v, g, **_):
 
 
 def plain_linear_attention(q, k, v, normalize=False, **_):
-    return naive_recurrent_linear_attn(q, k, v, normalize=normalize)
+    o, state = naive_recurrent_linear_attn(q, k, v)
+    if normalize:
+        sums, _ = naive_recurrent_linear_attn(q, k, torch.ones_like(v))
+        o = o / (sums + 1e-6)
+    return o, state
+
+
+def retention(q, k, v, **_):
+    return naive_retention(
+        *(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2), None
+
+
+def rotary(self, q, k, **_):
+    self._update_cos_sin_cache(q.shape[1], device=q.device, dtype=q.dtype)
+    return (rotary_embedding_ref(x, self._cos_cached, self._sin_cached)
+            for x in (q, k))
+
+
+def layer_norm(x, weight, bias):
+    return F.layer_norm(x, weight.shape, weight, bias, EPSILON)
 
 
 # Classes that the layers' modules share.
@@ -132,6 +161,12 @@ gla.fused_recurrent_gla = gated_linear_attention
 simple_gla.chunk_simple_gla = simple_gated_linear_attention
 simple_gla.fused_recurrent_simple_gla = simple_gated_linear_attention
 linear_attn.chunk_linear_attn = plain_linear_attention
+multiscale_retention.chunk_retention = retention
+multiscale_retention.RotaryEmbedding.forward = rotary
+based.BasedLinearAttention.forward = based.BasedLinearAttention.forward_reference
+rebased.ReBasedLinearAttention.forward = (
+    rebased.ReBasedLinearAttention.forward_reference)
+feature_map.layer_norm = layer_norm
 hgrn2.rms_norm_linear = rms_norm_linear
 hgrn2.swish = F.silu
 mamba2.RMSNormGated.forward = mamba_norm
@@ -140,10 +175,44 @@ mamba2.ACT2FN = {"silu": F.silu}
 
 # ---- The layers --------------------------------------------------------------
 
+class Lightning(torch.nn.Module):
+    """Lightning Attention-2 (arXiv 2401.04658) with a norm per head: silu of q
+    and k, decays exp(-2^(-8 (h + 1) / heads)), norm, output gate."""
+
+    def __init__(self, heads):
+        super().__init__()
+        self.heads = heads
+        for name in ("q_proj", "k_proj", "v_proj", "g_proj", "o_proj"):
+            setattr(self, name, torch.nn.Linear(HIDDEN, HIDDEN, bias=False))
+        self.g_norm_swish_gate = torch.nn.Module()
+        self.g_norm_swish_gate.weight = torch.nn.Parameter(
+            torch.ones(HIDDEN // heads))
+
+    def forward(self, x):
+        q, k, v, g = (
+            projection(x).unflatten(-1, (self.heads, -1)) for projection in (
+                self.q_proj, self.k_proj, self.v_proj, self.g_proj))
+        slopes = 2.0 ** (-8.0 * torch.arange(1, self.heads + 1) / self.heads)
+        o, _ = naive_recurrent_simple_gla(
+            F.silu(q), F.silu(k), v, -slopes.expand(*q.shape[:3]))
+        o = rms_norm_ref(o, self.g_norm_swish_gate.weight, None, eps=EPSILON)
+        return self.o_proj((o * F.silu(g)).flatten(-2)),
+
+
 LAYERS = {
     "basic": lambda: linear_attn.LinearAttention(
         hidden_size=HIDDEN, num_heads=2, feature_map="elementwise_product",
         norm_eps=EPSILON),
+    "lightning": lambda: Lightning(heads=2),
+    "retention": lambda: multiscale_retention.MultiScaleRetention(
+        hidden_size=HIDDEN, num_heads=2, expand_v=1.0, norm_eps=EPSILON),
+    "based": lambda: based.BasedLinearAttention(
+        hidden_size=HIDDEN, feature_dim=4, num_heads=2, num_key_value_heads=2),
+    "rebased": lambda: rebased.ReBasedLinearAttention(
+        hidden_size=HIDDEN, feature_dim=4, num_heads=2, num_key_value_heads=2),
+    "hedgehog": lambda: linear_attn.LinearAttention(
+        hidden_size=HIDDEN, num_heads=2, feature_map="hedgehog",
+        output_norm="identity", do_feature_map_norm=True),
     "simple_gla": lambda: simple_gla.SimpleGatedLinearAttention(
         hidden_size=HIDDEN, num_heads=2, norm_eps=EPSILON),
     "gla": lambda: gla.GatedLinearAttention(
@@ -170,7 +239,8 @@ def write(name, layer):
         for parameter, x in parameters.items():
             x.copy_(values(seed_of(parameter), *x.shape))
     x = (2 * values(1, 1, TOKENS, HIDDEN)).requires_grad_()
-    y = layer(x)[0]
+    y = layer(x)
+    y = y[0] if isinstance(y, tuple) else y
     (y * values(2, 1, TOKENS, HIDDEN)).sum().backward()
     tensors = {"y": y, "d_x": x.grad}
     tensors.update((p, value.grad) for p, value in parameters.items())

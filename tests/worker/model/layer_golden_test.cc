@@ -187,7 +187,16 @@ std::vector<LayerCase> Cases() {
   gated.output_gate = true;
   LinearAttentionSpec mapped = bare;
   mapped.feature_map = FeatureMap::kHadamard;
+  LinearAttentionSpec turned = bare;
+  turned.output_gate = true;
+  LinearAttentionSpec activated = turned;
+  activated.feature_map = FeatureMap::kSilu;
   return {{"basic", with(mapped, LinearMixer::kBasic)},
+          {"lightning", with(activated, LinearMixer::kLightning)},
+          {"retention", with(turned, LinearMixer::kRetention)},
+          {"based", with(bare, LinearMixer::kBased)},
+          {"rebased", with(bare, LinearMixer::kRebased)},
+          {"hedgehog", with(bare, LinearMixer::kHedgehog)},
           {"simple_gla", with(gated, LinearMixer::kSimpleGla)},
           {"gla", with(gated, LinearMixer::kGla)},
           {"deltanet", with(two, LinearMixer::kDeltaNet)},
