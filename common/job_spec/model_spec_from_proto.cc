@@ -53,6 +53,7 @@ LinearAttentionSpec LinearFromProto(const v1::LinearAttentionSpec& from) {
   to.short_convolution = from.short_convolution();
   to.output_gate = from.output_gate();
   to.normaliser = from.normaliser();
+  to.allow_neg_eigval = from.allow_neg_eigval();
   return to;
 }
 
@@ -77,6 +78,7 @@ void LinearToProto(const LinearAttentionSpec& from,
   to->set_short_convolution(static_cast<int32_t>(from.short_convolution));
   to->set_output_gate(from.output_gate);
   to->set_normaliser(from.normaliser);
+  to->set_allow_neg_eigval(from.allow_neg_eigval);
 }
 
 void SoftmaxToProto(const SoftmaxAttentionSpec& from,

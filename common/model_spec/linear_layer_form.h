@@ -32,7 +32,8 @@
 // gated with output_gate. The short convolution takes q, k and v and ends in
 // silu; lawcat's takes q and k and has none, nor has hgrn2's.
 //
-// `delta`: the delta rule with a write strength beta = sigmoid(x Wb) per head.
+// `delta`: the delta rule with a write strength beta = sigmoid(x Wb) per head,
+// twice that with allow_neg_eigval.
 // The gate is logsigmoid(x Wa + b) / 16; `softplus`: -e^A softplus(x Wa + b);
 // `forget`: k = 1 - e^gate with the gate logsigmoid of what would be k.
 // mamba2 projects [z, x, B, C, dt] in one matrix; its v is x times the step

@@ -168,6 +168,10 @@ void CheckForm(const LinearAttentionSpec& linear, Checker& check) {
                    std::string(FeatureMapName(form.feature_map)),
                    " change sign, and it would divide by their sum: leave it "
                    "out"));
+  check.Require(form.delta || !linear.allow_neg_eigval,
+                "linear.allow_neg_eigval",
+                absl::StrCat("is true; ", mixer,
+                             " has no delta rule to allow them: leave it out"));
   check.Require(!form.needs_convolution || linear.short_convolution != 0,
                 "linear.short_convolution",
                 absl::StrCat("is 0; ", mixer,

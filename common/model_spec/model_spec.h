@@ -88,6 +88,9 @@ struct LinearAttentionSpec {
   // Divides o by phi(q) sum phi(k), which must not change sign; mixers that
   // always do need no word here.
   bool normaliser = false;
+  // The delta rule with beta in (0, 2) instead of (0, 1), so that what a token
+  // does to the state along its key may change its sign (arXiv 2411.12537).
+  bool allow_neg_eigval = false;
 };
 
 struct SoftmaxAttentionSpec {

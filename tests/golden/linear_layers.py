@@ -103,18 +103,24 @@ def delta_rule(q, k, v, beta, **_):
     return o.transpose(1, 2), None
 
 
-def gated_delta_rule(q, k, v, g, beta, A_log, dt_bias, **_):
+def strength(beta, allow_neg_eigval):
+    return beta.sigmoid() * (2 if allow_neg_eigval else 1)
+
+
+def gated_delta_rule(q, k, v, g, beta, A_log, dt_bias, allow_neg_eigval, **_):
     gate = -A_log.exp() * F.softplus(g + dt_bias)
     repeats = v.shape[2] // q.shape[2]
     q, k = (unit(x).repeat_interleave(repeats, 2) for x in (q, k))
-    o, _ = naive_recurrent_gated_delta_rule(q, k, v, beta.sigmoid(), gate)
+    o, _ = naive_recurrent_gated_delta_rule(
+        q, k, v, strength(beta, allow_neg_eigval), gate)
     return o, None
 
 
-def kimi_delta_attention(q, k, v, g, beta, A_log, dt_bias, **_):
+def kimi_delta_attention(q, k, v, g, beta, A_log, dt_bias, allow_neg_eigval,
+                         **_):
     return naive_recurrent_kda(unit(q), unit(k), v,
                                naive_kda_gate(g, A_log, dt_bias),
-                               beta.sigmoid())
+                               strength(beta, allow_neg_eigval))
 
 
 def gated_linear_attention(q, k, v, gk, **_):
@@ -222,6 +228,15 @@ LAYERS = {
         hidden_size=HIDDEN, num_heads=2, norm_eps=EPSILON),
     "gated_deltanet": lambda: gated_deltanet.GatedDeltaNet(
         hidden_size=HIDDEN, head_dim=4, num_heads=1, num_v_heads=2, expand_v=1,
+        norm_eps=EPSILON),
+    "deltanet_signed": lambda: delta_net.DeltaNet(
+        hidden_size=HIDDEN, num_heads=2, allow_neg_eigval=True,
+        norm_eps=EPSILON),
+    "gated_deltanet_signed": lambda: gated_deltanet.GatedDeltaNet(
+        hidden_size=HIDDEN, head_dim=4, num_heads=1, num_v_heads=2, expand_v=1,
+        allow_neg_eigval=True, norm_eps=EPSILON),
+    "kda_signed": lambda: kda.KimiDeltaAttention(
+        hidden_size=HIDDEN, head_dim=4, num_heads=2, allow_neg_eigval=True,
         norm_eps=EPSILON),
     "kda": lambda: kda.KimiDeltaAttention(
         hidden_size=HIDDEN, head_dim=4, num_heads=2, norm_eps=EPSILON),

@@ -23,9 +23,9 @@ TensorView WriteStrength::Columns(RowRange rows, TensorView packed) const {
 absl::Status WriteStrength::Forward(const RankContext& context, RowRange rows,
                                     const LinearAttentionTape& tape) const {
   if (!exists()) return absl::OkStatus();
-  return context.backend->token_gates().Sigmoid(Columns(rows, tape.packed), 1.0,
-                                                rows.Of(AsRows(tape.beta)),
-                                                *context.stream);
+  return context.backend->token_gates().Sigmoid(
+      Columns(rows, tape.packed), limit_, rows.Of(AsRows(tape.beta)),
+      *context.stream);
 }
 
 absl::Status WriteStrength::Backward(
@@ -33,7 +33,7 @@ absl::Status WriteStrength::Backward(
     const LinearAttentionLayerGradients& d) const {
   if (!exists()) return absl::OkStatus();
   return context.backend->token_gates().SigmoidBackward(
-      Columns(rows, tape.packed), 1.0, rows.Of(AsRows(d.d_beta)),
+      Columns(rows, tape.packed), limit_, rows.Of(AsRows(d.d_beta)),
       Columns(rows, d.d_packed), *context.stream);
 }
 

@@ -3,6 +3,8 @@
 //
 //     beta = sigmoid(b),   b: H projected columns (b_proj.weight)
 //
+// or 2 sigmoid(b) with allow_neg_eigval.
+//
 // Row-by-row work on the beta columns of a layer's projection
 // (common/model_spec/projection_widths.h). Layers without the delta rule have
 // one that does nothing.
@@ -20,7 +22,8 @@ namespace longspan::worker {
 class WriteStrength {
  public:
   explicit WriteStrength(const LinearAttentionSpec& spec)
-      : widths_(LinearProjectionWidths(spec)) {}
+      : limit_(spec.allow_neg_eigval ? 2.0 : 1.0),
+        widths_(LinearProjectionWidths(spec)) {}
 
   bool exists() const { return widths_.beta > 0; }
 
@@ -40,6 +43,7 @@ class WriteStrength {
   // Columns of rows of a packed buffer [B, n, stride].
   kernels::TensorView Columns(RowRange rows, kernels::TensorView packed) const;
 
+  const double limit_;  // of beta
   const ProjectionWidths widths_;
 };
 

@@ -33,6 +33,7 @@ TEST(ModelSpecFromProtoTest, RoundTripKeepsEveryField) {
     linear->set_feature_map(
         static_cast<v1::LinearAttentionSpec::FeatureMap>(mixer + 3));
     linear->set_normaliser(mixer % 2 == 0);
+    linear->set_allow_neg_eigval(mixer % 2 == 1);
     linear->set_short_convolution(2);
     linear->set_output_gate(true);
     auto* softmax = proto.mutable_softmax();

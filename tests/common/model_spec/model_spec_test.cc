@@ -120,6 +120,21 @@ TEST(ModelSpecTest, TheDeltaRuleNeedsItsConvolutionAndNoNormaliser) {
               ElementsAre("linear.normaliser", "linear.short_convolution"));
 }
 
+TEST(ModelSpecTest, OnlyTheDeltaRuleHasNegativeEigenvalues) {
+  for (LinearMixer mixer : {LinearMixer::kDeltaNet, LinearMixer::kGatedDeltaNet,
+                            LinearMixer::kKda}) {
+    ModelSpec spec = WithMixer(mixer);
+    spec.linear.allow_neg_eigval = true;
+    EXPECT_TRUE(Validate(spec).empty()) << LinearMixerName(mixer);
+  }
+  ModelSpec spec = WithMixer(LinearMixer::kMamba2);
+  spec.linear.allow_neg_eigval = true;
+  const auto mistakes = Validate(spec);
+  ASSERT_THAT(PathsOf(mistakes), ElementsAre("linear.allow_neg_eigval"));
+  EXPECT_EQ(mistakes[0].message,
+            "is true; mamba2 has no delta rule to allow them: leave it out");
+}
+
 TEST(ModelSpecTest, ANormaliserNeedsScoresOfOneSign) {
   const auto mistakes = [](LinearMixer mixer, FeatureMap map) {
     ModelSpec spec = WithMixer(mixer);

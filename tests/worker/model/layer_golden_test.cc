@@ -187,6 +187,10 @@ std::vector<LayerCase> Cases() {
   gated.output_gate = true;
   LinearAttentionSpec mapped = bare;
   mapped.feature_map = FeatureMap::kHadamard;
+  LinearAttentionSpec signed_two = two;
+  signed_two.allow_neg_eigval = true;
+  LinearAttentionSpec signed_grouped = grouped;
+  signed_grouped.allow_neg_eigval = true;
   LinearAttentionSpec turned = bare;
   turned.output_gate = true;
   LinearAttentionSpec activated = turned;
@@ -201,6 +205,10 @@ std::vector<LayerCase> Cases() {
           {"gla", with(gated, LinearMixer::kGla)},
           {"deltanet", with(two, LinearMixer::kDeltaNet)},
           {"gated_deltanet", with(grouped, LinearMixer::kGatedDeltaNet)},
+          {"deltanet_signed", with(signed_two, LinearMixer::kDeltaNet)},
+          {"gated_deltanet_signed",
+           with(signed_grouped, LinearMixer::kGatedDeltaNet)},
+          {"kda_signed", with(signed_two, LinearMixer::kKda)},
           {"kda", with(two, LinearMixer::kKda)},
           {"hgrn2", with(bare, LinearMixer::kHgrn2)},
           {"mamba2", with(wide, LinearMixer::kMamba2)}};

@@ -62,6 +62,12 @@ void AddPublished(std::vector<NamedSpec>& specs) {
   specs.push_back({"deltanet", SmallSpec(LinearMixer::kDeltaNet, "LL")});
   specs.push_back(
       {"gated_deltanet", SmallSpec(LinearMixer::kGatedDeltaNet, "LN")});
+  ModelSpec signed_delta = SmallSpec(LinearMixer::kDeltaNet, "L");
+  signed_delta.linear.allow_neg_eigval = true;
+  specs.push_back({"deltanet_signed", signed_delta});
+  ModelSpec signed_kda = SmallSpec(LinearMixer::kKda, "LN");
+  signed_kda.linear.allow_neg_eigval = true;
+  specs.push_back({"kda_signed", signed_kda});
   specs.push_back({"kda", SmallSpec(LinearMixer::kKda, "LL")});
   specs.push_back({"hgrn2", PlainSpec(LinearMixer::kHgrn2, "LL")});
   ModelSpec hgrn2 = PlainSpec(LinearMixer::kHgrn2, "L");
