@@ -54,6 +54,7 @@ LinearAttentionSpec LinearFromProto(const v1::LinearAttentionSpec& from) {
   to.output_gate = from.output_gate();
   to.normaliser = from.normaliser();
   to.allow_neg_eigval = from.allow_neg_eigval();
+  to.convolution_bias = from.convolution_bias();
   return to;
 }
 
@@ -79,6 +80,7 @@ void LinearToProto(const LinearAttentionSpec& from,
   to->set_output_gate(from.output_gate);
   to->set_normaliser(from.normaliser);
   to->set_allow_neg_eigval(from.allow_neg_eigval);
+  to->set_convolution_bias(from.convolution_bias);
 }
 
 void SoftmaxToProto(const SoftmaxAttentionSpec& from,

@@ -149,10 +149,25 @@ LinearLayerForm FormOf(const LinearAttentionSpec& linear) {
 }
 
 int64_t OutputNormSize(const LinearAttentionSpec& linear) {
+  switch (FormOf(linear).output) {
+    case OutputStage::kWholeNorm:
+      return linear.value_dim * linear.heads;
+    case OutputStage::kGatedThenNorm:
+      return linear.value_dim * linear.heads / linear.key_heads;
+    default:
+      return linear.value_dim;
+  }
+}
+
+int64_t OutputNormWeights(const LinearAttentionSpec& linear) {
   const OutputStage output = FormOf(linear).output;
-  const bool whole = output == OutputStage::kWholeNorm ||
-                     output == OutputStage::kGatedThenNorm;
-  return linear.value_dim * (whole ? linear.heads : 1);
+  const bool own = output == OutputStage::kWholeNorm ||
+                   output == OutputStage::kGatedThenNorm;
+  return linear.value_dim * (own ? linear.heads : 1);
+}
+
+int64_t ConvolutionParameters(const LinearAttentionSpec& linear) {
+  return linear.short_convolution + (linear.convolution_bias ? 1 : 0);
 }
 
 int64_t GateWidth(const LinearAttentionSpec& linear) {

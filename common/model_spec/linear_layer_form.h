@@ -26,7 +26,7 @@
 //   hgrn2       per channel, silu of q,         no          norm of all heads
 //               forget       forget of k                    together
 //   mamba2      per head,    identity           no          silu(z), then norm
-//               softplus                                    of all heads
+//               softplus                                    of a group's heads
 //
 // `shared`: q and k have one map, not one each. `norm` is RMSNorm per head,
 // gated with output_gate. The short convolution takes q, k and v and ends in
@@ -40,12 +40,13 @@
 // softplus(dt + b), its k and q are B and C, and D x is added to its outputs.
 //
 // Heads of q and k may be fewer than those of v (key_heads): each serves
-// heads / key_heads of them. mamba2's number is its n_groups.
+// heads / key_heads of them. mamba2's number is its n_groups, and its norm is
+// of the heads of a group.
 //
 // Sources: fla's layers linear_attn, retnet, simple_gla, gla, based and rebased
 // (the last two in the form of their papers, arXiv 2402.18668 and 2402.10644),
 // delta_net, gated_deltanet, kda, hgrn2 (without lower bounds) and mamba2 (with
-// rmsnorm, one group of it, without biases of its projections and convolution);
+// rmsnorm, without biases of its projections);
 // Lightning Attention-2 (2401.04658), Hedgehog (2402.04347), LAWCAT
 // (2509.18467). Based interleaves its linear layers with softmax layers of a
 // window of 64: layer_pattern "LN" and softmax.window 64.
@@ -74,7 +75,7 @@ enum class OutputStage {
   kHeadNorm,     // norm per head, times silu of the output gate if there is one
   kSigmoidGate,  // norm per head, times sigmoid of the output gate
   kWholeNorm,    // norm of all heads together
-  kGatedThenNorm  // the same of silu(output gate) times the heads
+  kGatedThenNorm  // norm per group of heads, of silu(output gate) times them
 };
 
 struct LinearLayerForm {
@@ -101,8 +102,14 @@ struct LinearLayerForm {
 
 LinearLayerForm FormOf(const LinearAttentionSpec& linear);
 
-// Numbers that the output norm takes together: a head's, or all.
+// Numbers that the output norm takes together: a head's, a group's or all.
 int64_t OutputNormSize(const LinearAttentionSpec& linear);
+
+// Its weights: a head's, which the heads share, or one for every number.
+int64_t OutputNormWeights(const LinearAttentionSpec& linear);
+
+// Of a channel of the short convolution: its taps, and a bias if it has one.
+int64_t ConvolutionParameters(const LinearAttentionSpec& linear);
 
 // Numbers of log gate per token.
 int64_t GateWidth(const LinearAttentionSpec& linear);

@@ -33,6 +33,25 @@ std::string OutputNormName(const LinearAttentionSpec& linear) {
   return linear.mixer == LinearMixer::kBasic ? "norm.weight" : "g_norm.weight";
 }
 
+// Convolved parts, their names without what a parameter is called.
+std::vector<NamedRows> ConvolvedParts(const LinearAttentionSpec& linear) {
+  const ProjectionWidths widths = LinearProjectionWidths(linear);
+  if (widths.convolved == 0) return {};
+  const LinearLayerForm form = FormOf(linear);
+  if (form.state_space) return {{"conv1d", widths.convolved}};
+  std::vector<NamedRows> all = {{Letter(linear, 'q') + "_conv1d", widths.key},
+                                {Letter(linear, 'k') + "_conv1d", widths.key}};
+  if (form.convolves_values) {
+    all.push_back({Letter(linear, 'v') + "_conv1d", widths.value});
+  }
+  return all;
+}
+
+std::vector<NamedRows> Called(const char* what, std::vector<NamedRows> parts) {
+  for (NamedRows& part : parts) part.name += what;
+  return parts;
+}
+
 }  // namespace
 
 std::vector<NamedRows> InputProjections(const LinearAttentionSpec& linear) {
@@ -52,17 +71,12 @@ std::vector<NamedRows> InputProjections(const LinearAttentionSpec& linear) {
 }
 
 std::vector<NamedRows> Convolutions(const LinearAttentionSpec& linear) {
-  const ProjectionWidths widths = LinearProjectionWidths(linear);
-  if (widths.convolved == 0) return {};
-  const LinearLayerForm form = FormOf(linear);
-  if (form.state_space) return {{"conv1d.weight", widths.convolved}};
-  std::vector<NamedRows> all = {
-      {Letter(linear, 'q') + "_conv1d.weight", widths.key},
-      {Letter(linear, 'k') + "_conv1d.weight", widths.key}};
-  if (form.convolves_values) {
-    all.push_back({Letter(linear, 'v') + "_conv1d.weight", widths.value});
-  }
-  return all;
+  return Called(".weight", ConvolvedParts(linear));
+}
+
+std::vector<NamedRows> ConvolutionBiases(const LinearAttentionSpec& linear) {
+  if (!linear.convolution_bias) return {};
+  return Called(".bias", ConvolvedParts(linear));
 }
 
 LinearLayerNames NamesOf(const LinearAttentionSpec& linear) {

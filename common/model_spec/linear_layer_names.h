@@ -20,8 +20,9 @@ struct NamedRows {
 // (projection_widths.h): q_proj.weight and so on, or mamba2's in_proj.weight.
 std::vector<NamedRows> InputProjections(const LinearAttentionSpec& linear);
 
-// The short convolution's weights, likewise; empty without one.
+// The short convolution's weights, likewise, and its biases; empty without.
 std::vector<NamedRows> Convolutions(const LinearAttentionSpec& linear);
+std::vector<NamedRows> ConvolutionBiases(const LinearAttentionSpec& linear);
 
 struct LinearLayerNames {
   std::string gate_expansion;  // of a gate per channel behind a low rank

@@ -321,7 +321,7 @@ class Planner {
     if (convolves()) {
       bytes = std::max(bytes, kernels::ShortConvolutionBackwardWorkspaceBytes(
                                   shape_.batch, tokens_, widths_.convolved,
-                                  spec_.linear.short_convolution, unit_,
+                                  ConvolutionParameters(spec_.linear), unit_,
                                   shape_.backend, shape_.threads));
     }
     return std::max(bytes, MapBackwardWorkspace());

@@ -168,6 +168,9 @@ void CheckForm(const LinearAttentionSpec& linear, Checker& check) {
                    std::string(FeatureMapName(form.feature_map)),
                    " change sign, and it would divide by their sum: leave it "
                    "out"));
+  check.Require(!linear.convolution_bias || linear.short_convolution != 0,
+                "linear.convolution_bias",
+                "is true and linear.short_convolution 0: leave one out");
   check.Require(form.delta || !linear.allow_neg_eigval,
                 "linear.allow_neg_eigval",
                 absl::StrCat("is true; ", mixer,
@@ -386,6 +389,8 @@ class CudaGaps {
     Require(maps, "linear.feature_map",
             absl::StrCat("the feature map ",
                          std::string(FeatureMapName(form.feature_map))));
+    Require(!linear.convolution_bias, "linear.convolution_bias",
+            "a bias of the short convolution");
     Require(!form.normalised, "linear.normaliser",
             "the normaliser of linear attention");
     constexpr char kHeads[] = "linear attention with heads of";

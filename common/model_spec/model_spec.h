@@ -83,6 +83,7 @@ struct LinearAttentionSpec {
   FeatureMap feature_map = FeatureMap::kIdentity;
   // Kernel size of the causal convolution with silu on q, k and v; 0: none.
   int64_t short_convolution = 4;
+  bool convolution_bias = false;  // before the silu, one number per channel
   // o <- norm(o) * silu(x Wg); mixers that always gate need no word here.
   bool output_gate = true;
   // Divides o by phi(q) sum phi(k), which must not change sign; mixers that

@@ -62,6 +62,11 @@ class Builder {
          false});
   }
 
+  // Biases that share an input are neighbours, too.
+  void Bias(std::string name, int64_t size) {
+    Add({std::move(name), {size}, 0, 0, InitialValue::kZero, 0.0, false});
+  }
+
   void Vector(std::string name, int64_t size, InitialValue initial) {
     StartGroup();
     Add({std::move(name), {size}, 0, 0, initial, 0.0, false});
@@ -120,6 +125,10 @@ void AddQkv(const ModelSpec& spec, const std::string& attn, Builder& builder) {
   for (const NamedRows& part : Convolutions(linear)) {
     builder.Convolution(attn + part.name, part.rows, linear.short_convolution);
   }
+  builder.StartGroup();
+  for (const NamedRows& part : ConvolutionBiases(linear)) {
+    builder.Bias(attn + part.name, part.rows);
+  }
   const LinearLayerForm form = FormOf(linear);
   for (const std::string& prefix : MapPrefixes(form)) {
     for (const MapParameter& part :
@@ -145,7 +154,7 @@ void AddOutputStage(const LinearAttentionSpec& linear, const std::string& attn,
     builder.Vector(gate + ".bias", value, InitialValue::kZero);
   }
   if (form.output == OutputStage::kPlain) return;
-  builder.Vector(attn + names.output_norm, OutputNormSize(linear),
+  builder.Vector(attn + names.output_norm, OutputNormWeights(linear),
                  InitialValue::kOne);
 }
 

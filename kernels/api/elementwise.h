@@ -100,9 +100,11 @@ class Elementwise {
 // Depthwise causal convolution over tokens with kernel size K, then optionally
 // silu:
 //
-//     y[t, c] = act(sum_{j=0..K-1} weight[c, j] * x[t - (K-1) + j, c])
+//     y[t, c] = act(bias[c] + sum_{j=0..K-1} weight[c, j] * x[t - (K-1) + j,
+//     c])
 //
-// x, y [B, T, C]; weight [C, K], 2 <= K <= 8; halo [B, K-1, C] holds the K-1
+// x, y [B, T, C]; weight [C, K], 2 <= K <= 8; bias [C] or null (which is all
+// that cuda has); halo [B, K-1, C] holds the K-1
 // tokens before t = 0 (null: zeros); the caller puts zeros where they belong to
 // another document than token 0. Taps do not cross a document start.
 struct ShortConvolutionInputs {
@@ -111,12 +113,14 @@ struct ShortConvolutionInputs {
   ConstTensorView halo;
   bool silu = false;
   Documents documents;
+  ConstTensorView bias;
 };
 
 struct ShortConvolutionGradients {
   TensorView d_x;
   TensorView d_weight;  // accumulated
   TensorView d_halo;    // null iff halo is; overwritten
+  TensorView d_bias;    // null iff bias is; accumulated
 };
 
 class ShortConvolution {

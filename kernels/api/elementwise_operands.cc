@@ -46,6 +46,9 @@ absl::Status CheckConvolutionInputs(OperandCheck& check,
   check.Dense("weight", weight, AccumulatorOf(x.dtype()), {x.size(2), kernel});
   check.That(2 <= kernel && kernel <= 8,
              absl::StrCat("kernel size ", kernel, ", needs 2 to 8"));
+  if (!inputs.bias.is_null()) {
+    check.Dense("bias", inputs.bias, weight.dtype(), {x.size(2)});
+  }
   if (!inputs.halo.is_null()) {
     check.Floating("halo", inputs.halo).Type("halo", inputs.halo, x.dtype());
     check.Shape("halo", inputs.halo, {x.size(0), kernel - 1, x.size(2)});
@@ -185,6 +188,12 @@ absl::Status CheckShortConvolutionBackward(
              "halo and d_halo need to be both given or both null");
   if (!inputs.halo.is_null()) {
     check.Like("d_halo", gradients.d_halo, inputs.halo);
+  }
+  check.That(gradients.d_bias.is_null() == inputs.bias.is_null(),
+             "bias and d_bias need to be both given or both null");
+  if (!inputs.bias.is_null()) {
+    check.Dense("d_bias", gradients.d_bias, inputs.bias.dtype(),
+                {inputs.bias.size(0)});
   }
   return check.status();
 }

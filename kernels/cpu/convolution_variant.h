@@ -40,8 +40,10 @@ int64_t KernelSize(const ConvolutionRun<T>& run) {
 template <typename T>
 struct Taps {
   Vector<T> weight[kMaxTaps];
+  Vector<T> bias = {};
 
   explicit Taps(const ConvolutionRun<T>& run) {
+    if (run.bias != nullptr) bias = Load(run.bias, run.channels);
     for (int64_t j = 0; j < run.kernel; ++j) {
       weight[j] = Vector<T>{};
       for (int64_t c = 0; c < run.channels; ++c) {
@@ -78,7 +80,7 @@ inline void ForSources(const ConvolutionRun<T>& run, int64_t t, int64_t lowest,
 template <typename T, int kTaps>
 Vector<T> PreActivation(const ConvolutionRun<T>& run, const Taps<T>& taps,
                         int64_t t, int64_t lowest) {
-  Vector<T> sum = {};
+  Vector<T> sum = taps.bias;
   ForSources<T, kTaps>(run, t, lowest, [&](int64_t j, Vector<T> source) {
     sum += taps.weight[j] * source;
   });
@@ -145,16 +147,19 @@ void StoreSourceGradient(const ConvolutionRun<T>& run,
 }
 
 template <typename T>
-void StoreTaps(const ConvolutionRun<T>& run, const Taps<T>& taps, T* weight) {
+void StoreTaps(const ConvolutionRun<T>& run, const Taps<T>& taps,
+               const ConvolutionRunGradients<T>& gradients) {
   for (int64_t c = 0; c < run.channels; ++c) {
     for (int64_t j = 0; j < run.kernel; ++j) {
-      weight[c * run.kernel + j] = taps.weight[j][c];
+      gradients.d_weight[c * run.kernel + j] = taps.weight[j][c];
     }
   }
+  if (gradients.d_bias == nullptr) return;
+  Store<T>(gradients.d_bias, taps.bias, run.channels);
 }
 
 // The gradient of token t before its activation; tokens of the run also add
-// theirs to the weights'.
+// theirs to the weights' and the bias's.
 template <typename T, int kTaps>
 Vector<T> TokenGradient(const ConvolutionRun<T>& run,
                         const ConvolutionRunGradients<T>& gradients,
@@ -165,6 +170,7 @@ Vector<T> TokenGradient(const ConvolutionRun<T>& run,
     d_z *= SiluDerivative<T>(PreActivation<T, kTaps>(run, taps, t, lowest));
   }
   if (t < run.end) {
+    d_taps.bias += d_z;
     ForSources<T, kTaps>(run, t, lowest, [&](int64_t j, Vector<T> source) {
       d_taps.weight[j] += d_z * source;
     });
@@ -181,6 +187,7 @@ void ConvolveTapsBackward(const ConvolutionRun<T>& run,
   const Taps<T> taps(run);
   Taps<T> d_taps(run);
   for (Vector<T>& weight : d_taps.weight) weight = Vector<T>{};
+  d_taps.bias = Vector<T>{};
   GradientRing<T> ring = {};
   DocumentCursor<T> cursor(run);
   const int64_t reach = KernelSize<T, kTaps>(run) - 1;
@@ -197,7 +204,7 @@ void ConvolveTapsBackward(const ConvolutionRun<T>& run,
     StoreSourceGradient(run, gradients, s,
                         SourceGradient<T, kTaps>(run, taps, ring, s));
   }
-  StoreTaps(run, d_taps, gradients.d_weight);
+  StoreTaps(run, d_taps, gradients);
 }
 
 template <typename T>

@@ -64,6 +64,7 @@ struct ConvolutionRun {
   const int64_t* document_starts = nullptr;
   int64_t document_count = 0;
   const T* weight = nullptr;  // [channels, kernel]
+  const T* bias = nullptr;    // [channels]; may be null
   const T* x = nullptr;
   int64_t x_stride = 0;
   const T* halo = nullptr;  // may be null
@@ -79,6 +80,7 @@ struct ConvolutionRunGradients {
   T* d_halo = nullptr;  // may be null; written by the run with begin 0
   int64_t d_halo_stride = 0;
   T* d_weight = nullptr;  // [channels, kernel], overwritten
+  T* d_bias = nullptr;    // [channels], overwritten; null iff bias is
 };
 
 // AdamW with everything but the elements folded into factors.

@@ -17,6 +17,11 @@
 namespace longspan::kernels {
 namespace {
 
+// Of a channel.
+int64_t ParametersOf(const ShortConvolutionInputs& inputs) {
+  return inputs.weight.size(1) + (inputs.bias.is_null() ? 0 : 1);
+}
+
 template <typename T>
 class Convolver {
  public:
@@ -34,25 +39,23 @@ class Convolver {
     });
   }
 
-  // partial_sums [batch, blocks, C, K].
+  // partial_sums [batch, blocks, C K + C]: of weights, and of a bias.
   void Backward(ConstTensorView d_y, const ShortConvolutionGradients& gradients,
                 T* partial_sums) {
     const int64_t weights = inputs_.weight.element_count();
+    const int64_t numbers = channels_ * ParametersOf(inputs_);
     const int64_t kernel = inputs_.weight.size(1);
     ForItems([&](int64_t batch, int64_t block, int64_t channel) {
       ConvolutionRunGradients<T> run =
           GradientsAt(d_y, gradients, batch, channel);
-      run.d_weight =
-          partial_sums + (batch * blocks_ + block) * weights + channel * kernel;
+      T* sums = partial_sums + (batch * blocks_ + block) * numbers;
+      run.d_weight = sums + channel * kernel;
+      if (!inputs_.bias.is_null()) run.d_bias = sums + weights + channel;
       kernels_.convolve_backward(RunAt(batch, block, channel), run);
     });
-    T* d_weight = gradients.d_weight.data_as<T>();
-    const int64_t sums = inputs_.x.size(0) * blocks_;
-    for (int64_t i = 0; i < weights; ++i) {
-      double sum = 0.0;
-      for (int64_t j = 0; j < sums; ++j) sum += partial_sums[j * weights + i];
-      d_weight[i] = static_cast<T>(d_weight[i] + sum);
-    }
+    AddSums(partial_sums, numbers, gradients.d_weight);
+    if (inputs_.bias.is_null()) return;
+    AddSums(partial_sums + weights, numbers, gradients.d_bias);
   }
 
  private:
@@ -79,6 +82,9 @@ class Convolver {
     run.document_starts = inputs_.documents.starts;
     run.document_count = inputs_.documents.count;
     run.weight = inputs_.weight.data_as<T>() + channel * run.kernel;
+    if (!inputs_.bias.is_null()) {
+      run.bias = inputs_.bias.data_as<T>() + channel;
+    }
     run.x = x.data_as<T>() + batch * x.stride(0) + channel;
     run.x_stride = x.stride(1);
     if (!inputs_.halo.is_null()) {
@@ -104,6 +110,17 @@ class Convolver {
       run.d_halo_stride = d_halo.stride(1);
     }
     return run;
+  }
+
+  // gradient += rows of `stride` sums, in their order.
+  void AddSums(const T* sums, int64_t stride, TensorView gradient) const {
+    T* to = gradient.data_as<T>();
+    const int64_t rows = inputs_.x.size(0) * blocks_;
+    for (int64_t i = 0; i < gradient.element_count(); ++i) {
+      double sum = 0.0;
+      for (int64_t j = 0; j < rows; ++j) sum += sums[j * stride + i];
+      to[i] = static_cast<T>(to[i] + sum);
+    }
   }
 
   const ShortConvolutionInputs& inputs_;
@@ -135,7 +152,7 @@ class CpuShortConvolution : public ShortConvolution {
     RETURN_IF_ERROR(CheckShortConvolutionBackward(inputs, d_y, gradients));
     const ConstTensorView& x = inputs.x;
     const int64_t bytes = ShortConvolutionBackwardWorkspaceBytes(
-        x.size(0), x.size(1), x.size(2), inputs.weight.size(1),
+        x.size(0), x.size(1), x.size(2), ParametersOf(inputs),
         BytesPerElement(x.dtype()), BackendKind::kCpu, 1);
     OperandCheck check("ShortConvolutionBackward");
     RETURN_IF_ERROR(check.Workspace(workspace, bytes).status());

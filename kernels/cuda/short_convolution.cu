@@ -385,11 +385,19 @@ absl::Status RunBackward(const ConvolutionParams& params, Stream& stream) {
                                         shape, stream, params);
 }
 
+absl::Status RefuseBias(const ShortConvolutionInputs& inputs) {
+  if (inputs.bias.is_null()) return absl::OkStatus();
+  return absl::UnimplementedError(
+      "the backend cuda has no bias of ShortConvolution; the backend cpu has "
+      "it");
+}
+
 }  // namespace
 
 absl::Status CudaShortConvolution::Forward(const ShortConvolutionInputs& inputs,
                                            TensorView y, Stream& stream) {
   RETURN_IF_ERROR(CheckShortConvolution(inputs, y, kCudaOperands));
+  RETURN_IF_ERROR(RefuseBias(inputs));
   ConvolutionParams params = ParamsOf(inputs);
   params.y = RowsOfView(y);
   params.wide = AllAllowVectors({inputs.x, inputs.halo, y});
@@ -404,6 +412,7 @@ absl::Status CudaShortConvolution::Backward(
   const char* op = "ShortConvolutionBackward";
   RETURN_IF_ERROR(
       CheckShortConvolutionBackward(inputs, d_y, gradients, kCudaOperands));
+  RETURN_IF_ERROR(RefuseBias(inputs));
   ConvolutionParams params = ParamsOf(inputs);
   const int64_t batch = inputs.x.size(0);
   const int64_t bytes = ShortConvolutionBackwardWorkspaceBytes(

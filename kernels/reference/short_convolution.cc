@@ -31,7 +31,7 @@ double Source(const ShortConvolutionInputs& inputs, int64_t b, int64_t s,
 double PreActivation(const ShortConvolutionInputs& inputs, int64_t b, int64_t t,
                      int64_t c) {
   const int64_t kernel = inputs.weight.size(1);
-  double sum = 0.0;
+  double sum = inputs.bias.is_null() ? 0.0 : Load(inputs.bias, {c});
   for (int64_t j = 0; j < kernel; ++j) {
     const int64_t s = t - (kernel - 1) + j;
     if (!SameDocument(inputs.documents, s, t)) continue;
@@ -93,6 +93,7 @@ absl::Status ReferenceShortConvolution::Backward(
       for (int64_t c = 0; c < d_y.size(2); ++c) {
         double d_z = Load(d_y, {b, t, c});
         if (inputs.silu) d_z *= SiluDerivative(PreActivation(inputs, b, t, c));
+        if (!inputs.bias.is_null()) Accumulate(gradients.d_bias, {c}, d_z);
         for (int64_t j = 0; j < kernel; ++j) {
           const int64_t s = t - (kernel - 1) + j;
           if (!SameDocument(inputs.documents, s, t)) continue;

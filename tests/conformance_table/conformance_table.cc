@@ -181,6 +181,7 @@ bool Print(DType dtype) {
   AddLinearAttention(table, "linear attention: dense", DenseCases());
   AddSoftmaxAttention(table);
   AddOps(table, "ops", OpCases());
+  AddOps(table, "convolutions with a bias", BiasedConvolutionCases());
   AddOps(table, "feature maps", FeatureMapCases());
   AddOps(table, "token gates", TokenGateCases());
   table.Summary();

@@ -12,7 +12,8 @@ PyTorch (float32), with gradients by autograd.
 What runs is the package's own forward code of each layer. The kernels that it
 calls need a GPU; in their place stand the package's naive recurrences, norms and
 rotary positions, and a convolution of a few lines (below). Mamba-2 brings a
-recurrence of its own, Based and ReBased a forward in plain PyTorch.
+recurrence of its own, whose groups are mended below, Based and ReBased a forward
+in plain PyTorch.
 
 Lightning is no layer of the package: `Lightning` below is one of plain PyTorch
 around the package's naive recurrence with a constant gate a head. Hedgehog's
@@ -24,8 +25,10 @@ those that come out are kept: the output, and the gradients of the input and of
 every parameter, one line per tensor, its name and its numbers, row-major.
 """
 
+import inspect
 import math
 import pathlib
+import textwrap
 
 import torch
 import torch.nn.functional as F
@@ -90,6 +93,7 @@ def rms_norm_linear(x, norm_weight, _norm_bias, weight, _bias):
 
 def mamba_norm(self, x, z):
     return rms_norm_ref(x, self.weight, None, z, eps=EPSILON,
+                        group_size=self.group_size,
                         norm_before_gate=self.norm_before_gate)
 
 
@@ -154,6 +158,19 @@ def layer_norm(x, weight, bias):
     return F.layer_norm(x, weight.shape, weight, bias, EPSILON)
 
 
+def mend_groups_of_mamba2():
+    """Its recurrence for CPUs gives head h group h mod n_groups; its kernels,
+    and so all models, give h // (num_heads / n_groups)."""
+    source = textwrap.dedent(inspect.getsource(mamba2.Mamba2.torch_forward))
+    tiled = "repeat(1, 1, self.num_heads // self.n_groups, 1)"
+    assert source.count(tiled) == 2
+    exec(source.replace(
+        tiled, "repeat_interleave(self.num_heads // self.n_groups, 2)"),
+        vars(mamba2))
+    mamba2.Mamba2.torch_forward = mamba2.torch_forward
+
+
+mend_groups_of_mamba2()
 # Classes that the layers' modules share.
 delta_net.ShortConvolution.forward = short_convolution
 delta_net.FusedRMSNormGated.forward = gated_rms_norm
@@ -244,6 +261,9 @@ LAYERS = {
         hidden_size=HIDDEN, expand_ratio=4, norm_eps=EPSILON),
     "mamba2": lambda: mamba2.Mamba2(
         hidden_size=HIDDEN, head_dim=4, state_size=6, use_conv_bias=False,
+        norm_eps=EPSILON, chunk_size=8),
+    "mamba2_groups": lambda: mamba2.Mamba2(
+        hidden_size=HIDDEN, head_dim=4, state_size=6, n_groups=2,
         norm_eps=EPSILON, chunk_size=8),
 }
 

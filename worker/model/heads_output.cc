@@ -42,16 +42,27 @@ void HeadsOutput::AllocateTape(const RankContext& context,
     return context.arena->Allocate(name, context.dtype, {rows, widths_.value});
   };
   const kernels::DType wide = context.accumulator();
-  tape.o_rstd = whole()
-                    ? context.arena->Allocate("o_rstd", wide, {rows})
-                    : context.arena->Allocate("o_rstd", wide, {rows, heads_});
+  tape.o_rstd =
+      whole() ? context.arena->Allocate("o_rstd", wide, {norm_count(), rows})
+              : context.arena->Allocate("o_rstd", wide, {rows, heads_});
   tape.normed = take("normed");
   if (gates_first() || gates_last()) tape.gated = take("gated");
   if (gates_last()) tape.gate_values = take("gate_values");
 }
 
-TensorView HeadsOutput::Grouped(TensorView rows) const {
-  return whole() ? rows : rows.SplitLast(heads_);
+Norm HeadsOutput::NormAt(int64_t i) const {
+  return whole() ? norm_.Part(i * norm_size_, norm_size_) : norm_;
+}
+
+TensorView HeadsOutput::Grouped(TensorView rows, int64_t i) const {
+  return whole() ? rows.Slice(1, i * norm_size_, (i + 1) * norm_size_)
+                 : rows.SplitLast(heads_);
+}
+
+TensorView HeadsOutput::RstdAt(RowRange rows, const LinearAttentionTape& tape,
+                               int64_t i) const {
+  if (!whole()) return rows.Of(tape.o_rstd);
+  return rows.Of(tape.o_rstd.Slice(0, i, i + 1).Reshape({tape.o_rstd.size(1)}));
 }
 
 TensorView HeadsOutput::Gate(RowRange rows, TensorView packed) const {
@@ -62,7 +73,7 @@ TensorView HeadsOutput::Gate(RowRange rows, TensorView packed) const {
 
 TensorView HeadsOutput::InnerGate(RowRange rows, TensorView packed) const {
   const bool inner = widths_.gate > 0 && !gates_first() && !gates_last();
-  return inner ? Grouped(Gate(rows, packed)) : TensorView();
+  return inner ? Grouped(Gate(rows, packed), 0) : TensorView();
 }
 
 TensorView HeadsOutput::NormInput(RowRange rows,
@@ -91,9 +102,13 @@ absl::Status HeadsOutput::Forward(const RankContext& context, RowRange rows,
         Gate(rows, tape.packed), rows.Of(AsRows(tape.o)), rows.Of(tape.gated),
         *context.stream));
   }
-  RETURN_IF_ERROR(norm_.Forward(
-      context, Grouped(NormInput(rows, tape)), InnerGate(rows, tape.packed),
-      Grouped(rows.Of(tape.normed)), rows.Of(tape.o_rstd)));
+  const TensorView normed = rows.Of(tape.normed);
+  for (int64_t i = 0; i < norm_count(); ++i) {
+    RETURN_IF_ERROR(
+        NormAt(i).Forward(context, Grouped(NormInput(rows, tape), i),
+                          InnerGate(rows, tape.packed), Grouped(normed, i),
+                          RstdAt(rows, tape, i)));
+  }
   if (!gates_last()) return absl::OkStatus();
   RETURN_IF_ERROR(expand_.Forward(context, Gate(rows, tape.packed),
                                   Write::kReplace, rows.Of(tape.gate_values)));
@@ -132,11 +147,14 @@ absl::Status HeadsOutput::Backward(
   }
   const TensorView d_o = rows.Of(AsRows(d.d_o));
   const TensorView d_input = gates_first() ? take("d_gated") : d_o;
-  RETURN_IF_ERROR(norm_.Backward(
-      context, Grouped(NormInput(rows, tape)), InnerGate(rows, tape.packed),
-      rows.Of(tape.o_rstd), Grouped(d_normed),
-      {.d_x = Grouped(d_input), .d_gate = InnerGate(rows, d.d_packed)},
-      workspace));
+  for (int64_t i = 0; i < norm_count(); ++i) {
+    RETURN_IF_ERROR(NormAt(i).Backward(
+        context, Grouped(NormInput(rows, tape), i),
+        InnerGate(rows, tape.packed), RstdAt(rows, tape, i),
+        Grouped(d_normed, i),
+        {.d_x = Grouped(d_input, i), .d_gate = InnerGate(rows, d.d_packed)},
+        workspace));
+  }
   if (!gates_first()) return absl::OkStatus();
   return context.backend->elementwise().SwiGluBackward(
       Gate(rows, tape.packed), rows.Of(AsRows(tape.o)), d_input,

@@ -59,17 +59,28 @@ class HeadsOutput {
                         const LinearAttentionLayerGradients& d) const;
 
  private:
-  bool whole() const { return norm_size_ != value_dim_; }
+  // Whether weights differ from head to head.
+  bool whole() const {
+    return form_.output == OutputStage::kWholeNorm || gates_first();
+  }
   bool gates_first() const {
     return form_.output == OutputStage::kGatedThenNorm;
   }
   bool gates_last() const { return form_.output == OutputStage::kSigmoidGate; }
-  // Rows [rows, H Dv] as the norm takes them: [rows, H, Dv] for a norm per
+  // The norms that take a row one after the other: one, or one per group of
+  // heads that have weights of their own.
+  int64_t norm_count() const {
+    return whole() ? widths_.value / norm_size_ : 1;
+  }
+  Norm NormAt(int64_t i) const;
+  // What norm `i` takes of rows [rows, H Dv]: [rows, H, Dv] for a norm per
   // head.
-  kernels::TensorView Grouped(kernels::TensorView rows) const;
+  kernels::TensorView Grouped(kernels::TensorView rows, int64_t i) const;
+  kernels::TensorView RstdAt(RowRange rows, const LinearAttentionTape& tape,
+                             int64_t i) const;
   // The gate columns of rows of a packed buffer; null where there are none.
   kernels::TensorView Gate(RowRange rows, kernels::TensorView packed) const;
-  // The same for a gate inside the norm.
+  // The same for a gate inside the norm, which is per head.
   kernels::TensorView InnerGate(RowRange rows,
                                 kernels::TensorView packed) const;
   // What the norm takes: o, or what the gate made of it.

@@ -41,7 +41,7 @@ struct LinearAttentionTape {
   kernels::TensorView decays;       // [ranks, B, H (, F (, F))]
   kernels::TensorView sums;         // [B, n, H, Dv + 1] before the division
   kernels::TensorView o;            // [B, n, H, Dv]
-  kernels::TensorView o_rstd;       // [M, H], or [M] of all heads
+  kernels::TensorView o_rstd;       // [M, H], or [groups, M]
   kernels::TensorView normed;       // [M, H Dv]
   kernels::TensorView gated;        // [M, H Dv] gated before or after the norm
   kernels::TensorView gate_values;  // [M, H Dv] a gate behind a low rank

@@ -14,6 +14,15 @@ class Norm {
   Norm(kernels::TensorView weight, kernels::TensorView gradient, double epsilon)
       : weight_(weight), gradient_(gradient), epsilon_(epsilon) {}
 
+  // The norm of N of the weights, from `first` on.
+  Norm Part(int64_t first, int64_t size) const {
+    const int64_t end = first + size;
+    return Norm(
+        weight_.Slice(0, first, end),
+        gradient_.is_null() ? gradient_ : gradient_.Slice(0, first, end),
+        epsilon_);
+  }
+
   // x, y [M, N], or [M, H, N] for a norm per head; gate like x or null; rstd
   // [M] or [M, H] is kept for backward.
   absl::Status Forward(const RankContext& context, kernels::ConstTensorView x,

@@ -24,6 +24,11 @@ TensorView Half(TensorView x, int index) {
   return x.Slice(last, index * size, (index + 1) * size);
 }
 
+// Rows of one number.
+TensorView AsVector(TensorView rows) {
+  return rows.is_null() ? rows : rows.Reshape({rows.size(0)});
+}
+
 }  // namespace
 
 QkvBuffers BuffersOf(const LinearAttentionTape& tape) {
@@ -48,6 +53,13 @@ QkvPath::QkvPath(const LinearAttentionSpec& spec, int layer,
   const std::string last = prefix + parts.back().name;
   convolution_ = parameters.PackedValue(first, last);
   convolution_gradient_ = parameters.PackedGradient(first, last);
+  const std::vector<NamedRows> biases = ConvolutionBiases(spec);
+  if (biases.empty()) return;
+  const std::string first_bias = prefix + biases.front().name;
+  const std::string last_bias = prefix + biases.back().name;
+  convolution_bias_ = AsVector(parameters.PackedValue(first_bias, last_bias));
+  convolution_bias_gradient_ =
+      AsVector(parameters.PackedGradient(first_bias, last_bias));
 }
 
 // ---- Where the numbers lie -------------------------------------------------
@@ -246,7 +258,8 @@ kernels::ShortConvolutionInputs QkvPath::ConvolutionInputs(
           .weight = convolution_,
           .halo = tape.halo,
           .silu = form_.convolution_silu,
-          .documents = pass.shard->documents()};
+          .documents = pass.shard->documents(),
+          .bias = convolution_bias_};
 }
 
 absl::Status QkvPath::Convolve(const RankContext& context,
@@ -281,8 +294,9 @@ absl::Status QkvPath::ConvolveBackward(const RankContext& context,
         {tape.halo.size(0), tape.halo.size(1), tape.halo.size(2)});
   }
   RETURN_IF_ERROR(context.backend->short_convolution().Backward(
-      inputs, d.convolved, {d_x, convolution_gradient_, d_halo}, workspace,
-      *context.stream));
+      inputs, d.convolved,
+      {d_x, convolution_gradient_, d_halo, convolution_bias_gradient_},
+      workspace, *context.stream));
   if (d_halo.is_null()) return absl::OkStatus();
   ConvolutionHalo halo(context, layer_, *pass.shard, spec_.short_convolution,
                        widths_.convolved, AllocateStaging(context, pass));
@@ -299,7 +313,7 @@ int64_t QkvPath::BackwardWorkspaceBytes(const RankContext& context,
   if (!convolves()) return map;
   return std::max(
       map, kernels::ShortConvolutionBackwardWorkspaceBytes(
-               batch, tokens, widths_.convolved, spec_.short_convolution,
+               batch, tokens, widths_.convolved, ConvolutionParameters(spec_),
                context.element_bytes(), context.backend_kind, context.threads));
 }
 

@@ -2,7 +2,8 @@
 // takes: the short convolution, the feature map, the rotary positions and the
 // normaliser's column.
 //
-//     q, k, v  <- silu(conv(q, k, v))     when the layer has a convolution
+//     q, k, v  <- silu(conv(q, k, v))     when the layer has a convolution,
+//                                         perhaps with a bias
 //     q, k     <- phi(q), phi(k)          when it has a feature map
 //     k, log g <- 1 - g, logsigmoid(k)    when its keys hold the gate (hgrn2)
 //     q, k     <- rotary(q), rotary(k)    when the mixer is retention
@@ -134,6 +135,8 @@ class QkvPath {
   const TimeStep time_step_;
   kernels::TensorView convolution_;  // [C, K]
   kernels::TensorView convolution_gradient_;
+  kernels::TensorView convolution_bias_;  // [C], or null
+  kernels::TensorView convolution_bias_gradient_;
 };
 
 }  // namespace longspan::worker

@@ -120,6 +120,16 @@ TEST(ModelSpecTest, TheDeltaRuleNeedsItsConvolutionAndNoNormaliser) {
               ElementsAre("linear.normaliser", "linear.short_convolution"));
 }
 
+TEST(ModelSpecTest, TheConvolutionBiasNeedsAConvolution) {
+  ModelSpec spec = WithMixer(LinearMixer::kSimpleGla);
+  spec.linear.convolution_bias = true;
+  EXPECT_TRUE(Validate(spec).empty());
+  EXPECT_THAT(PathsOf(MissingOnCuda(spec)),
+              ElementsAre("linear.convolution_bias"));
+  spec.linear.short_convolution = 0;
+  EXPECT_THAT(PathsOf(Validate(spec)), ElementsAre("linear.convolution_bias"));
+}
+
 TEST(ModelSpecTest, OnlyTheDeltaRuleHasNegativeEigenvalues) {
   for (LinearMixer mixer : {LinearMixer::kDeltaNet, LinearMixer::kGatedDeltaNet,
                             LinearMixer::kKda}) {

@@ -84,6 +84,13 @@ INSTANTIATE_TEST_SUITE_P(FeatureMaps, ConformanceTest,
                                   std::to_string(info.index);
                          });
 
+INSTANTIATE_TEST_SUITE_P(BiasedConvolutions, ConformanceTest,
+                         ::testing::ValuesIn(BiasedConvolutionCases()),
+                         [](const auto& info) {
+                           return info.param.name + "_" +
+                                  std::to_string(info.index);
+                         });
+
 INSTANTIATE_TEST_SUITE_P(TokenGates, ConformanceTest,
                          ::testing::ValuesIn(TokenGateCases()),
                          [](const auto& info) {

@@ -11,6 +11,9 @@ struct ConvolutionShape {
   bool silu = false;
   bool strided = false;
   std::vector<int64_t> documents = {};
+  bool bias = false;
+
+  int64_t parameters() const { return kernel + (bias ? 1 : 0); }
 };
 
 OpCase ConvolutionCase(const ConvolutionShape& s) {
@@ -18,7 +21,8 @@ OpCase ConvolutionCase(const ConvolutionShape& s) {
   result.name = absl::StrCat(
       "ShortConvolution_", s.batch, "x", s.tokens, "x", s.channels, "_kernel",
       s.kernel, s.halo ? "_halo" : "", s.silu ? "_silu" : "",
-      s.documents.empty() ? "" : "_documents", s.strided ? "_strided" : "");
+      s.documents.empty() ? "" : "_documents", s.strided ? "_strided" : "",
+      s.bias ? "_bias" : "");
   const std::vector<int64_t> shape = {s.batch, s.tokens, s.channels};
   result.operands = {{"x", Role::kInput, shape, s.strided},
                      {"weight", Role::kInput, {s.channels, s.kernel}},
@@ -31,11 +35,16 @@ OpCase ConvolutionCase(const ConvolutionShape& s) {
     result.operands.push_back({"halo", Role::kInput, halo, s.strided});
     result.operands.push_back({"d_halo", Role::kOutput, halo, s.strided});
   }
+  if (s.bias) {
+    result.operands.push_back({"bias", Role::kInput, {s.channels}});
+    result.operands.push_back({"d_bias", Role::kAccumulated, {s.channels}});
+  }
   const auto inputs = [s](const Operands& t) {
     ShortConvolutionInputs in = {t["x"], t["weight"], t["halo"], s.silu, {}};
     in.documents = {s.documents.data(),
                     static_cast<int64_t>(s.documents.size()),
                     s.documents.data()};
+    in.bias = t["bias"];
     return in;
   };
   result.forward = [inputs](OpSet& ops, Operands& t) {
@@ -44,10 +53,11 @@ OpCase ConvolutionCase(const ConvolutionShape& s) {
   result.backward = [inputs, s](OpSet& ops, Operands& t) {
     const TensorView workspace =
         t.Workspace(ShortConvolutionBackwardWorkspaceBytes(
-            s.batch, s.tokens, s.channels, s.kernel,
+            s.batch, s.tokens, s.channels, s.parameters(),
             BytesPerElement(t.real_type()), ops.kind, 1));
     return ops.short_convolution->Backward(
-        inputs(t), t["d_y"], {t["d_x"], t["d_weight"], t["d_halo"]}, workspace,
+        inputs(t), t["d_y"],
+        {t["d_x"], t["d_weight"], t["d_halo"], t["d_bias"]}, workspace,
         *ops.stream);
   };
   return result;
@@ -100,6 +110,32 @@ std::vector<OpCase> ConvolutionCases() {
                                      .halo = true,
                                      .silu = silu,
                                      .documents = {2}}));
+  }
+  return cases;
+}
+
+// Apart, because the backend cuda refuses them.
+std::vector<OpCase> BiasedConvolutionCases() {
+  std::vector<OpCase> cases;
+  for (bool silu : {false, true}) {
+    for (int64_t kernel : {3, 4}) {
+      cases.push_back(ConvolutionCase({.batch = 1,
+                                       .tokens = 200,
+                                       .channels = 35,
+                                       .kernel = kernel,
+                                       .halo = true,
+                                       .silu = silu,
+                                       .strided = true,
+                                       .documents = {2, 3, 64, 70, 199},
+                                       .bias = true}));
+    }
+    cases.push_back(ConvolutionCase({.batch = 2,
+                                     .tokens = 7,
+                                     .channels = 3,
+                                     .kernel = 4,
+                                     .halo = true,
+                                     .silu = silu,
+                                     .bias = true}));
   }
   return cases;
 }

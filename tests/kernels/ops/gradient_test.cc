@@ -22,7 +22,8 @@ bool IsSmall(const OpCase& op) {
 
 std::vector<OpCase> DifferentiableCases() {
   std::vector<OpCase> cases;
-  for (const auto& part : {OpCases(), FeatureMapCases(), TokenGateCases()}) {
+  for (const auto& part : {OpCases(), BiasedConvolutionCases(),
+                           FeatureMapCases(), TokenGateCases()}) {
     for (const OpCase& op : part) {
       if (op.backward && IsSmall(op)) cases.push_back(op);
     }

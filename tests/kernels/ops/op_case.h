@@ -123,6 +123,7 @@ std::vector<OpCase> LargeOptimizerCases();
 std::vector<OpCase> LargeSamplingCases();
 
 // Not in OpCases(): what the CUDA backend refuses.
+std::vector<OpCase> BiasedConvolutionCases();
 std::vector<OpCase> FeatureMapCases();
 std::vector<OpCase> TokenGateCases();
 

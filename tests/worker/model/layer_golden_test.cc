@@ -183,6 +183,9 @@ std::vector<LayerCase> Cases() {
   wide.heads = 4;
   wide.key_heads = 1;
   wide.key_dim = 6;
+  LinearAttentionSpec wide_groups = wide;
+  wide_groups.key_heads = 2;
+  wide_groups.convolution_bias = true;
   LinearAttentionSpec gated = two;
   gated.output_gate = true;
   LinearAttentionSpec mapped = bare;
@@ -211,7 +214,8 @@ std::vector<LayerCase> Cases() {
           {"kda_signed", with(signed_two, LinearMixer::kKda)},
           {"kda", with(two, LinearMixer::kKda)},
           {"hgrn2", with(bare, LinearMixer::kHgrn2)},
-          {"mamba2", with(wide, LinearMixer::kMamba2)}};
+          {"mamba2", with(wide, LinearMixer::kMamba2)},
+          {"mamba2_groups", with(wide_groups, LinearMixer::kMamba2)}};
 }
 
 INSTANTIATE_TEST_SUITE_P(FlashLinearAttention, LayerGoldenTest,

@@ -76,6 +76,12 @@ void AddPublished(std::vector<NamedSpec>& specs) {
   ModelSpec mamba2 = SmallSpec(LinearMixer::kMamba2, "LL");
   mamba2.linear.heads = 4;  // over one head of B and C
   specs.push_back({"mamba2", mamba2});
+  mamba2.linear.key_heads = 2;  // and a norm for the heads of each
+  mamba2.linear.convolution_bias = true;
+  specs.push_back({"mamba2_groups", mamba2});
+  ModelSpec biased = SmallSpec(LinearMixer::kSimpleGla, "LN");
+  biased.linear.convolution_bias = true;
+  specs.push_back({"simple_gla_convolution_bias", biased});
   // Values of two heads on each key, and on each map of a key.
   ModelSpec grouped = SmallSpec(LinearMixer::kGatedDeltaNet, "L");
   grouped.linear.heads = 4;

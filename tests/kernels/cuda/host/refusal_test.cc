@@ -402,6 +402,14 @@ std::vector<Refusal> FeatureMapRefusals() {
          return cuda.feature_maps().MapBackward({FeatureMapKind::kTaylor, x}, x,
                                                 {}, {}, stream);
        }},
+      {"ConvolutionBias",
+       "the backend cuda has no bias of ShortConvolution; the backend cpu has "
+       "it",
+       [](Backend& cuda, Stream& stream) {
+         const TensorView x = Bf16({1, 4, 8});
+         return cuda.short_convolution().Forward(
+             {x, F32({8, 4}), {}, false, {}, F32({8})}, x, stream);
+       }},
       {"Normaliser",
        "the backend cuda has no normaliser of linear attention; the backend "
        "cpu has it",
