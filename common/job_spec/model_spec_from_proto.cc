@@ -55,6 +55,7 @@ LinearAttentionSpec LinearFromProto(const v1::LinearAttentionSpec& from) {
   to.normaliser = from.normaliser();
   to.allow_neg_eigval = from.allow_neg_eigval();
   to.convolution_bias = from.convolution_bias();
+  to.use_lower_bound = from.use_lower_bound();
   return to;
 }
 
@@ -81,6 +82,7 @@ void LinearToProto(const LinearAttentionSpec& from,
   to->set_normaliser(from.normaliser);
   to->set_allow_neg_eigval(from.allow_neg_eigval);
   to->set_convolution_bias(from.convolution_bias);
+  to->set_use_lower_bound(from.use_lower_bound);
 }
 
 void SoftmaxToProto(const SoftmaxAttentionSpec& from,

@@ -36,6 +36,7 @@
 // twice that with allow_neg_eigval.
 // The gate is logsigmoid(x Wa + b) / 16; `softplus`: -e^A softplus(x Wa + b);
 // `forget`: k = 1 - e^gate with the gate logsigmoid of what would be k.
+// With use_lower_bound it lies between a bound of the layer and 1.
 // mamba2 projects [z, x, B, C, dt] in one matrix; its v is x times the step
 // softplus(dt + b), its k and q are B and C, and D x is added to its outputs.
 //
@@ -45,7 +46,7 @@
 //
 // Sources: fla's layers linear_attn, retnet, simple_gla, gla, based and rebased
 // (the last two in the form of their papers, arXiv 2402.18668 and 2402.10644),
-// delta_net, gated_deltanet, kda, hgrn2 (without lower bounds) and mamba2 (with
+// delta_net, gated_deltanet, kda, hgrn2 and mamba2 (with
 // rmsnorm, without biases of its projections);
 // Lightning Attention-2 (2401.04658), Hedgehog (2402.04347), LAWCAT
 // (2509.18467). Based interleaves its linear layers with softmax layers of a

@@ -51,7 +51,8 @@ double ForwardFlopsPerToken(const ModelSpec& spec, int64_t context_tokens) {
   double flops = 0;
   for (const ParameterInfo& info : LayoutParameters(spec).parameters) {
     const bool is_matrix = info.shape.size() == 2;
-    const bool is_table = info.name == "model.embeddings.weight";
+    const bool is_table = info.name == "model.embeddings.weight" ||
+                          info.name == "model.lower_bounds";
     if (is_matrix && !is_table && !IsOfFeatureMap(info.name)) {
       flops += 2.0 * info.count;
     }

@@ -168,6 +168,10 @@ void CheckForm(const LinearAttentionSpec& linear, Checker& check) {
                    std::string(FeatureMapName(form.feature_map)),
                    " change sign, and it would divide by their sum: leave it "
                    "out"));
+  check.Require(form.gate == DecayGateKind::kForget || !linear.use_lower_bound,
+                "linear.use_lower_bound",
+                absl::StrCat("is true; ", mixer,
+                             " has no forget gate to bound: leave it out"));
   check.Require(!linear.convolution_bias || linear.short_convolution != 0,
                 "linear.convolution_bias",
                 "is true and linear.short_convolution 0: leave one out");

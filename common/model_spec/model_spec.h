@@ -92,6 +92,9 @@ struct LinearAttentionSpec {
   // The delta rule with beta in (0, 2) instead of (0, 1), so that what a token
   // does to the state along its key may change its sign (arXiv 2411.12537).
   bool allow_neg_eigval = false;
+  // hgrn2: gates of a layer stay above a learned bound, higher layer by layer;
+  // one parameter of the model, model.lower_bounds.
+  bool use_lower_bound = false;
 };
 
 struct SoftmaxAttentionSpec {

@@ -67,6 +67,18 @@ class Builder {
     Add({std::move(name), {size}, 0, 0, InitialValue::kZero, 0.0, false});
   }
 
+  // A table that is no matrix of a product.
+  void Table(std::string name, int64_t rows, int64_t columns) {
+    StartGroup();
+    Add({std::move(name),
+         {rows, columns},
+         0,
+         0,
+         InitialValue::kZero,
+         0.0,
+         false});
+  }
+
   void Vector(std::string name, int64_t size, InitialValue initial) {
     StartGroup();
     Add({std::move(name), {size}, 0, 0, initial, 0.0, false});
@@ -211,6 +223,11 @@ ParameterLayout LayoutParameters(const ModelSpec& spec) {
   builder.StartGroup();
   builder.Matrix("model.embeddings.weight", spec.vocabulary_size,
                  spec.hidden_size);
+  const bool linear = spec.layer_pattern.find('L') != std::string::npos;
+  if (linear && spec.linear.use_lower_bound) {
+    builder.Table("model.lower_bounds", spec.layer_count,
+                  GateWidth(spec.linear));
+  }
   for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
     AddLayer(spec, layer, builder);
   }

@@ -9,6 +9,9 @@
 //                                                           Mamba-2
 //   ForgetGate       y = logsigmoid(x), k = 1 - e^y         log gate and key of
 //                                                           HGRN2
+//   BoundedForgetGate  the same with e^y = b + (1 - b)    HGRN2 with lower
+//                    sigmoid(x), b = the sum of rows 1    bounds
+//                    to `layer` of softmax(bounds)
 //   SigmoidProduct   y = x sigmoid(gate + bias)             output gate of KDA
 //   StepProduct      y = -e^-a_log[h] log_gate[h] x         values of Mamba-2:
 //                                                           x times the step
@@ -16,7 +19,8 @@
 //   AddSkip          y += weight[h] x                       D of Mamba-2
 //
 // Shapes: operands are [M, N] with contiguous rows that may be strided. a_log
-// is [H] with H a divisor of N: column n belongs to head n / (N / H). In the
+// is [H] with H a divisor of N: column n belongs to head n / (N / H). bounds
+// is [L, N], its softmax over the L rows, and 1 <= layer < L. In the
 // last two, x and y are [M, H, D] with contiguous heads, log_gate is [M, H],
 // a_log and weight are [H].
 //
@@ -47,6 +51,17 @@ struct SoftplusGateGradients {
   TensorView d_x;
   TensorView d_bias;
   TensorView d_a_log;
+};
+
+struct BoundedForgetGateInputs {
+  ConstTensorView x;
+  ConstTensorView bounds;  // [L, N]
+  int64_t layer = 0;
+};
+
+struct BoundedForgetGateGradients {
+  TensorView d_x;
+  TensorView d_bounds;
 };
 
 struct SigmoidProductInputs {
@@ -95,6 +110,14 @@ class TokenGates {
                                           ConstTensorView d_y,
                                           ConstTensorView d_k, TensorView d_x,
                                           Stream& stream) = 0;
+
+  virtual absl::Status BoundedForgetGate(const BoundedForgetGateInputs& inputs,
+                                         TensorView y, TensorView k,
+                                         Stream& stream) = 0;
+  virtual absl::Status BoundedForgetGateBackward(
+      const BoundedForgetGateInputs& inputs, ConstTensorView d_y,
+      ConstTensorView d_k, const BoundedForgetGateGradients& gradients,
+      Stream& stream) = 0;
 
   virtual absl::Status SigmoidProduct(const SigmoidProductInputs& inputs,
                                       TensorView y, Stream& stream) = 0;

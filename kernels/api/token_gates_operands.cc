@@ -29,6 +29,22 @@ absl::Status CheckGate(OperandCheck& check, const SoftplusGateInputs& inputs,
   return check.Dense("a_log", inputs.a_log, dtype, {heads}).status();
 }
 
+absl::Status CheckBounds(OperandCheck& check,
+                         const BoundedForgetGateInputs& inputs,
+                         const char* name, ConstTensorView y) {
+  const ConstTensorView& bounds = inputs.bounds;
+  RETURN_IF_ERROR(CheckRows(check, inputs.x, name, y));
+  RETURN_IF_ERROR(
+      check.Present("bounds", bounds).Rank("bounds", bounds, 2).status());
+  check.That(1 <= inputs.layer && inputs.layer < bounds.size(0),
+             absl::StrCat("layer is ", inputs.layer, " of ", bounds.size(0),
+                          " bounds; the first layer has none"));
+  return check
+      .Dense("bounds", bounds, AccumulatorOf(inputs.x.dtype()),
+             {bounds.size(0), inputs.x.size(1)})
+      .status();
+}
+
 absl::Status CheckProduct(OperandCheck& check,
                           const SigmoidProductInputs& inputs, const char* name,
                           ConstTensorView y) {
@@ -109,6 +125,27 @@ absl::Status CheckForgetGateBackward(ConstTensorView x, ConstTensorView d_y,
   OperandCheck check("ForgetGateBackward", rules);
   RETURN_IF_ERROR(CheckRows(check, x, "d_y", d_y));
   return check.Like("d_k", d_k, x).Like("d_x", d_x, x).status();
+}
+
+absl::Status CheckBoundedForgetGate(const BoundedForgetGateInputs& inputs,
+                                    ConstTensorView y, ConstTensorView k,
+                                    const OperandRules& rules) {
+  OperandCheck check("BoundedForgetGate", rules);
+  RETURN_IF_ERROR(CheckBounds(check, inputs, "y", y));
+  return check.Like("k", k, inputs.x).status();
+}
+
+absl::Status CheckBoundedForgetGateBackward(
+    const BoundedForgetGateInputs& inputs, ConstTensorView d_y,
+    ConstTensorView d_k, const BoundedForgetGateGradients& gradients,
+    const OperandRules& rules) {
+  OperandCheck check("BoundedForgetGateBackward", rules);
+  RETURN_IF_ERROR(CheckBounds(check, inputs, "d_y", d_y));
+  return check.Like("d_k", d_k, inputs.x)
+      .Like("d_x", gradients.d_x, inputs.x)
+      .Contiguous("d_bounds", gradients.d_bounds)
+      .Like("d_bounds", gradients.d_bounds, inputs.bounds)
+      .status();
 }
 
 absl::Status CheckSigmoidProduct(const SigmoidProductInputs& inputs,

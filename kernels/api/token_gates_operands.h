@@ -29,6 +29,13 @@ absl::Status CheckForgetGateBackward(ConstTensorView x, ConstTensorView d_y,
                                      ConstTensorView d_k, ConstTensorView d_x,
                                      const OperandRules& rules = kCpuOperands);
 
+absl::Status CheckBoundedForgetGate(const BoundedForgetGateInputs& inputs,
+                                    ConstTensorView y, ConstTensorView k,
+                                    const OperandRules& rules = {});
+absl::Status CheckBoundedForgetGateBackward(
+    const BoundedForgetGateInputs& inputs, ConstTensorView d_y,
+    ConstTensorView d_k, const BoundedForgetGateGradients& gradients,
+    const OperandRules& rules = {});
 absl::Status CheckSigmoidProduct(const SigmoidProductInputs& inputs,
                                  ConstTensorView y,
                                  const OperandRules& rules = kCpuOperands);

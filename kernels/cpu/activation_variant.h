@@ -114,6 +114,35 @@ void ForgetBackward(int64_t n, const T* x, const T* d_y, const T* d_k, T* d_x) {
   });
 }
 
+// b + (1 - b) sigmoid(x) = (1 + b e^-x) / (1 + e^-x), whose logarithm is a
+// difference of two that cannot overflow.
+template <typename T>
+void BoundedForget(int64_t n, const T* x, const T* bound, const T* log_bound,
+                   T* y, T* k) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> v = Load(x + i, count);
+    const Vector<T> above = v - Load(log_bound + i, count);
+    Store<T>(y + i, LogSigmoid<T>(v) - LogSigmoid<T>(above), count);
+    const Vector<T> room = static_cast<T>(1) - Load(bound + i, count);
+    Store<T>(k + i, room * Sigmoid<T>(-v), count);
+  });
+}
+
+template <typename T>
+void BoundedForgetBackward(int64_t n, const T* x, const T* bound, const T* d_y,
+                           const T* d_k, T* d_x, T* d_bound) {
+  ForLanes<T>(n, [&](int64_t i, int64_t count) {
+    const Vector<T> v = Load(x + i, count);
+    const Vector<T> b = Load(bound + i, count);
+    const Vector<T> open = (static_cast<T>(1) - b) * Sigmoid<T>(v);
+    const Vector<T> d_b =
+        (Load(d_y + i, count) / (b + open) - Load(d_k + i, count)) *
+        Sigmoid<T>(-v);
+    Store<T>(d_x + i, d_b * open, count);
+    Store<T>(d_bound + i, d_b, count);
+  });
+}
+
 template <typename T>
 void SigmoidProduct(int64_t n, const T* x, const T* gate, const T* bias, T* y) {
   ForLanes<T>(n, [&](int64_t i, int64_t count) {

@@ -126,6 +126,13 @@ struct RowKernels {
   void (*forget)(int64_t n, const T* x, T* y, T* k);
   void (*forget_backward)(int64_t n, const T* x, const T* d_y, const T* d_k,
                           T* d_x);
+  // The same above a bound per column: y = log(b + (1 - b) sigmoid(x)),
+  // k = 1 - e^y. d_bound is each element's, overwritten.
+  void (*bounded_forget)(int64_t n, const T* x, const T* bound,
+                         const T* log_bound, T* y, T* k);
+  void (*bounded_forget_backward)(int64_t n, const T* x, const T* bound,
+                                  const T* d_y, const T* d_k, T* d_x,
+                                  T* d_bound);
   // y = x sigmoid(gate + bias).
   void (*sigmoid_product)(int64_t n, const T* x, const T* gate, const T* bias,
                           T* y);

@@ -26,6 +26,8 @@ constexpr RowKernels<T> MakeRowKernels() {
       .softplus_backward = SoftplusBackward<T>,
       .forget = Forget<T>,
       .forget_backward = ForgetBackward<T>,
+      .bounded_forget = BoundedForget<T>,
+      .bounded_forget_backward = BoundedForgetBackward<T>,
       .sigmoid_product = SigmoidProduct<T>,
       .sigmoid_product_backward = SigmoidProductBackward<T>,
       .add = Add<T>,

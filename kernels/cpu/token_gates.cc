@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "common/base/status_macros.h"
@@ -132,6 +133,89 @@ void ForgetBackwardRuns(ConstTensorView x, ConstTensorView d_y,
                                       d_y.data_as<T>() + run.offsets[1],
                                       d_k.data_as<T>() + run.offsets[2],
                                       d_x.data_as<T>() + run.offsets[3]);
+  });
+}
+
+// Columns [begin, begin + count) of BoundedForgetGate, at most kColumns.
+template <typename T>
+struct BoundColumns {
+  int64_t begin;
+  int64_t count;
+  T bound[kColumns];
+  T log_bound[kColumns];
+
+  BoundColumns(const BoundedForgetGateInputs& inputs, int64_t begin,
+               int64_t end)
+      : begin(begin), count(end - begin) {
+    for (int64_t n = 0; n < count; ++n) {
+      double sum = 0.0;
+      for (int64_t l = 1; l <= inputs.layer; ++l) sum += Share(inputs, l, n);
+      bound[n] = static_cast<T>(sum);
+      // A bound of 0, which has no logarithm, is below all that T can hold.
+      const double least = std::numeric_limits<T>::min();
+      log_bound[n] = static_cast<T>(std::log(std::max(sum, least)));
+    }
+  }
+
+  // softmax(bounds)[l] of column begin + n.
+  double Share(const BoundedForgetGateInputs& inputs, int64_t l,
+               int64_t n) const {
+    const T* column = inputs.bounds.data_as<T>() + begin + n;
+    const int64_t stride = inputs.bounds.stride(0);
+    double sum = 0.0;
+    for (int64_t other = 0; other < inputs.bounds.size(0); ++other) {
+      sum += std::exp(double{column[other * stride]} - column[l * stride]);
+    }
+    return 1.0 / sum;
+  }
+};
+
+template <typename T>
+void BoundedForgetRows(const BoundedForgetGateInputs& inputs, TensorView y,
+                       TensorView k, ThreadPool& pool) {
+  ForBlocks(pool, y.size(1), kColumns, [&](int64_t begin, int64_t end) {
+    const BoundColumns<T> columns(inputs, begin, end);
+    for (int64_t m = 0; m < y.size(0); ++m) {
+      RowKernelsOf<T>().bounded_forget(
+          columns.count, RowOf<T>(inputs.x, m) + begin, columns.bound,
+          columns.log_bound, RowOf<T>(y, m) + begin, RowOf<T>(k, m) + begin);
+    }
+  });
+}
+
+// d_bounds of the columns: what softmax makes of the bound's gradient.
+template <typename T>
+void AddBoundGradients(const BoundedForgetGateInputs& inputs,
+                       const BoundColumns<T>& columns, const double* d_bound,
+                       TensorView d_bounds) {
+  for (int64_t l = 0; l < d_bounds.size(0); ++l) {
+    const double inside = 1 <= l && l <= inputs.layer ? 1.0 : 0.0;
+    for (int64_t n = 0; n < columns.count; ++n) {
+      T& to = RowOf<T>(d_bounds, l)[columns.begin + n];
+      to = static_cast<T>(to + d_bound[n] * columns.Share(inputs, l, n) *
+                                   (inside - columns.bound[n]));
+    }
+  }
+}
+
+// Items are columns, so that each element of d_bounds has one writer.
+template <typename T>
+void BoundedForgetRowsBackward(const BoundedForgetGateInputs& inputs,
+                               ConstTensorView d_y, ConstTensorView d_k,
+                               const BoundedForgetGateGradients& d,
+                               ThreadPool& pool) {
+  ForBlocks(pool, d_y.size(1), kColumns, [&](int64_t begin, int64_t end) {
+    const BoundColumns<T> columns(inputs, begin, end);
+    double sums[kColumns] = {};
+    T d_bound[kColumns];
+    for (int64_t m = 0; m < d_y.size(0); ++m) {
+      RowKernelsOf<T>().bounded_forget_backward(
+          columns.count, RowOf<T>(inputs.x, m) + begin, columns.bound,
+          RowOf<T>(d_y, m) + begin, RowOf<T>(d_k, m) + begin,
+          RowOf<T>(d.d_x, m) + begin, d_bound);
+      for (int64_t n = 0; n < columns.count; ++n) sums[n] += d_bound[n];
+    }
+    AddBoundGradients(inputs, columns, sums, d.d_bounds);
   });
 }
 
@@ -306,6 +390,29 @@ class CpuTokenGates : public TokenGates {
     x.dtype() == DType::kF32
         ? ForgetBackwardRuns<float>(x, d_y, d_k, d_x, pool)
         : ForgetBackwardRuns<double>(x, d_y, d_k, d_x, pool);
+    return absl::OkStatus();
+  }
+
+  absl::Status BoundedForgetGate(const BoundedForgetGateInputs& inputs,
+                                 TensorView y, TensorView k,
+                                 Stream& stream) override {
+    RETURN_IF_ERROR(CheckBoundedForgetGate(inputs, y, k));
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    k.dtype() == DType::kF32 ? BoundedForgetRows<float>(inputs, y, k, pool)
+                             : BoundedForgetRows<double>(inputs, y, k, pool);
+    return absl::OkStatus();
+  }
+
+  absl::Status BoundedForgetGateBackward(
+      const BoundedForgetGateInputs& inputs, ConstTensorView d_y,
+      ConstTensorView d_k, const BoundedForgetGateGradients& gradients,
+      Stream& stream) override {
+    RETURN_IF_ERROR(
+        CheckBoundedForgetGateBackward(inputs, d_y, d_k, gradients));
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    d_k.dtype() == DType::kF32
+        ? BoundedForgetRowsBackward<float>(inputs, d_y, d_k, gradients, pool)
+        : BoundedForgetRowsBackward<double>(inputs, d_y, d_k, gradients, pool);
     return absl::OkStatus();
   }
 

@@ -42,6 +42,16 @@ class NoTokenGates : public TokenGates {
                                   Stream&) override {
     return Refusal("ForgetGate");
   }
+  absl::Status BoundedForgetGate(const BoundedForgetGateInputs&, TensorView,
+                                 TensorView, Stream&) override {
+    return Refusal("BoundedForgetGate");
+  }
+  absl::Status BoundedForgetGateBackward(const BoundedForgetGateInputs&,
+                                         ConstTensorView, ConstTensorView,
+                                         const BoundedForgetGateGradients&,
+                                         Stream&) override {
+    return Refusal("BoundedForgetGate");
+  }
   absl::Status SigmoidProduct(const SigmoidProductInputs&, TensorView,
                               Stream&) override {
     return Refusal("SigmoidProduct");

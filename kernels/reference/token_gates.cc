@@ -1,8 +1,10 @@
 // The gates of kernels/api/token_gates.h by their equations, in double.
 #include "kernels/api/token_gates.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
+#include <vector>
 
 #include "common/base/status_macros.h"
 #include "kernels/api/token_gates_operands.h"
@@ -12,6 +14,27 @@
 
 namespace longspan::kernels {
 namespace {
+
+// softmax(bounds) of column n, and the lower bound that `layer` makes of it.
+struct BoundColumn {
+  std::vector<double> shares;
+  double bound = 0.0;
+
+  BoundColumn(const BoundedForgetGateInputs& inputs, int64_t n) {
+    const int64_t layers = inputs.bounds.size(0);
+    double largest = Load(inputs.bounds, {0, n});
+    for (int64_t l = 1; l < layers; ++l) {
+      largest = std::max(largest, Load(inputs.bounds, {l, n}));
+    }
+    double sum = 0.0;
+    for (int64_t l = 0; l < layers; ++l) {
+      shares.push_back(std::exp(Load(inputs.bounds, {l, n}) - largest));
+      sum += shares.back();
+    }
+    for (double& share : shares) share /= sum;
+    for (int64_t l = 1; l <= inputs.layer; ++l) bound += shares[l];
+  }
+};
 
 class ReferenceTokenGates : public TokenGates {
  public:
@@ -93,6 +116,47 @@ class ReferenceTokenGates : public TokenGates {
       StoreFlat(d_x, i,
                 LoadFlat(d_y, i) * forgets -
                     LoadFlat(d_k, i) * forgets * (1 - forgets));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status BoundedForgetGate(const BoundedForgetGateInputs& inputs,
+                                 TensorView y, TensorView k, Stream&) override {
+    RETURN_IF_ERROR(CheckBoundedForgetGate(inputs, y, k, kReferenceOperands));
+    for (int64_t n = 0; n < y.size(1); ++n) {
+      const double bound = BoundColumn(inputs, n).bound;
+      for (int64_t m = 0; m < y.size(0); ++m) {
+        const double s = SigmoidOf(Load(inputs.x, {m, n}));
+        Store(y, {m, n}, std::log(bound + (1 - bound) * s));
+        Store(k, {m, n}, (1 - bound) * (1 - s));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status BoundedForgetGateBackward(const BoundedForgetGateInputs& inputs,
+                                         ConstTensorView d_y,
+                                         ConstTensorView d_k,
+                                         const BoundedForgetGateGradients& d,
+                                         Stream&) override {
+    RETURN_IF_ERROR(CheckBoundedForgetGateBackward(inputs, d_y, d_k, d,
+                                                   kReferenceOperands));
+    for (int64_t n = 0; n < d_y.size(1); ++n) {
+      const BoundColumn column(inputs, n);
+      const double bound = column.bound;
+      double d_bound = 0.0;
+      for (int64_t m = 0; m < d_y.size(0); ++m) {
+        const double s = SigmoidOf(Load(inputs.x, {m, n}));
+        const double d_a =
+            Load(d_y, {m, n}) / (bound + (1 - bound) * s) - Load(d_k, {m, n});
+        Store(d.d_x, {m, n}, d_a * (1 - bound) * s * (1 - s));
+        d_bound += d_a * (1 - s);
+      }
+      for (int64_t l = 0; l < inputs.bounds.size(0); ++l) {
+        const double inside = 1 <= l && l <= inputs.layer ? 1.0 : 0.0;
+        Accumulate(d.d_bounds, {l, n},
+                   d_bound * column.shares[l] * (inside - bound));
+      }
     }
     return absl::OkStatus();
   }

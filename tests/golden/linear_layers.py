@@ -222,6 +222,22 @@ class Lightning(torch.nn.Module):
         return self.o_proj((o * F.silu(g)).flatten(-2)),
 
 
+class SecondOfTwo(torch.nn.Module):
+    """HGRN2's second layer with its lower bound as the package's model makes
+    it of lower_bounds, a parameter of the model."""
+
+    def __init__(self):
+        super().__init__()
+        self.attn = hgrn2.HGRN2Attention(
+            hidden_size=HIDDEN, expand_ratio=4, layer_idx=1, norm_eps=EPSILON)
+        self.lower_bounds = torch.nn.Parameter(torch.zeros(2, HIDDEN))
+
+    def forward(self, x):
+        bounds = self.lower_bounds.softmax(0)
+        bounds = bounds.cumsum(0) - bounds[0]
+        return self.attn(x, lower_bound=bounds[1])
+
+
 LAYERS = {
     "basic": lambda: linear_attn.LinearAttention(
         hidden_size=HIDDEN, num_heads=2, feature_map="elementwise_product",
@@ -259,6 +275,7 @@ LAYERS = {
         hidden_size=HIDDEN, head_dim=4, num_heads=2, norm_eps=EPSILON),
     "hgrn2": lambda: hgrn2.HGRN2Attention(
         hidden_size=HIDDEN, expand_ratio=4, norm_eps=EPSILON),
+    "hgrn2_bounded": SecondOfTwo,
     "mamba2": lambda: mamba2.Mamba2(
         hidden_size=HIDDEN, head_dim=4, state_size=6, use_conv_bias=False,
         norm_eps=EPSILON, chunk_size=8),
@@ -269,7 +286,8 @@ LAYERS = {
 
 
 def write(name, layer):
-    parameters = dict(layer.named_parameters())
+    parameters = {name.removeprefix("attn."): x
+                  for name, x in layer.named_parameters()}
     with torch.no_grad():
         for parameter, x in parameters.items():
             x.copy_(values(seed_of(parameter), *x.shape))

@@ -47,6 +47,10 @@ QkvPath::QkvPath(const LinearAttentionSpec& spec, int layer,
       layer_(layer),
       feature_map_(spec, prefix, parameters),
       time_step_(spec, prefix, parameters) {
+  if (spec.use_lower_bound && layer > 0) {  // the first layer's is 0
+    lower_bounds_ = parameters.Value("model.lower_bounds");
+    lower_bounds_gradient_ = parameters.Gradient("model.lower_bounds");
+  }
   if (!convolves()) return;
   const std::vector<NamedRows> parts = Convolutions(spec);
   const std::string first = prefix + parts.front().name;
@@ -151,8 +155,13 @@ absl::Status QkvPath::Map(const RankContext& context,
   }
   RETURN_IF_ERROR(context.backend->elementwise().Silu(Half(x, 0), Half(y, 0),
                                                       *context.stream));
-  return context.backend->token_gates().ForgetGate(
-      Half(x, 1), AsRows(tape.log_gate), Half(y, 1), *context.stream);
+  kernels::TokenGates& gates = context.backend->token_gates();
+  const TensorView log_gate = AsRows(tape.log_gate);
+  if (!lower_bounds_.is_null()) {
+    return gates.BoundedForgetGate({Half(x, 1), lower_bounds_, layer_},
+                                   log_gate, Half(y, 1), *context.stream);
+  }
+  return gates.ForgetGate(Half(x, 1), log_gate, Half(y, 1), *context.stream);
 }
 
 absl::Status QkvPath::MapBackward(const RankContext& context,
@@ -167,9 +176,15 @@ absl::Status QkvPath::MapBackward(const RankContext& context,
   }
   RETURN_IF_ERROR(context.backend->elementwise().SiluBackward(
       Half(x, 0), Half(d_y, 0), Half(d_x, 0), *context.stream));
-  return context.backend->token_gates().ForgetGateBackward(
-      Half(x, 1), AsRows(d.d_log_gate), Half(d_y, 1), Half(d_x, 1),
-      *context.stream);
+  kernels::TokenGates& gates = context.backend->token_gates();
+  const TensorView d_log_gate = AsRows(d.d_log_gate);
+  if (!lower_bounds_.is_null()) {
+    return gates.BoundedForgetGateBackward(
+        {Half(x, 1), lower_bounds_, layer_}, d_log_gate, Half(d_y, 1),
+        {Half(d_x, 1), lower_bounds_gradient_}, *context.stream);
+  }
+  return gates.ForgetGateBackward(Half(x, 1), d_log_gate, Half(d_y, 1),
+                                  Half(d_x, 1), *context.stream);
 }
 
 absl::Status QkvPath::Rotate(const RankContext& context, const LayerPass& pass,

@@ -5,7 +5,8 @@
 //     q, k, v  <- silu(conv(q, k, v))     when the layer has a convolution,
 //                                         perhaps with a bias
 //     q, k     <- phi(q), phi(k)          when it has a feature map
-//     k, log g <- 1 - g, logsigmoid(k)    when its keys hold the gate (hgrn2)
+//     k, log g <- 1 - g, logsigmoid(k)    when its keys hold the gate (hgrn2),
+//                                         perhaps above a bound
 //     q, k     <- rotary(q), rotary(k)    when the mixer is retention
 //     q, k     <- of every head           when their heads are fewer than v's
 //     v        <- [v, 1]                  when it is normalised
@@ -133,6 +134,8 @@ class QkvPath {
   const int layer_;
   const QkFeatureMap feature_map_;
   const TimeStep time_step_;
+  kernels::TensorView lower_bounds_;  // [layers, H Dk], or null
+  kernels::TensorView lower_bounds_gradient_;
   kernels::TensorView convolution_;  // [C, K]
   kernels::TensorView convolution_gradient_;
   kernels::TensorView convolution_bias_;  // [C], or null

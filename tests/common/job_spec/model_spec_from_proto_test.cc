@@ -35,6 +35,7 @@ TEST(ModelSpecFromProtoTest, RoundTripKeepsEveryField) {
     linear->set_normaliser(mixer % 2 == 0);
     linear->set_allow_neg_eigval(mixer % 2 == 1);
     linear->set_convolution_bias(mixer % 3 == 1);
+    linear->set_use_lower_bound(mixer % 3 == 2);
     linear->set_short_convolution(2);
     linear->set_output_gate(true);
     auto* softmax = proto.mutable_softmax();

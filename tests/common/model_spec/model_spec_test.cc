@@ -120,6 +120,14 @@ TEST(ModelSpecTest, TheDeltaRuleNeedsItsConvolutionAndNoNormaliser) {
               ElementsAre("linear.normaliser", "linear.short_convolution"));
 }
 
+TEST(ModelSpecTest, OnlyForgetGatesHaveLowerBounds) {
+  ModelSpec spec = WithMixer(LinearMixer::kHgrn2);
+  spec.linear.use_lower_bound = true;
+  EXPECT_TRUE(Validate(spec).empty());
+  spec.linear.mixer = LinearMixer::kGla;
+  EXPECT_THAT(PathsOf(Validate(spec)), ElementsAre("linear.use_lower_bound"));
+}
+
 TEST(ModelSpecTest, TheConvolutionBiasNeedsAConvolution) {
   ModelSpec spec = WithMixer(LinearMixer::kSimpleGla);
   spec.linear.convolution_bias = true;

@@ -1,3 +1,4 @@
+#include "absl/strings/str_cat.h"
 #include "tests/kernels/ops/op_case.h"
 
 namespace longspan::kernels {
@@ -66,6 +67,31 @@ OpCase ForgetGateCase(const Shape& shape, bool strided) {
   result.backward = [](OpSet& ops, Operands& t) {
     return ops.token_gates->ForgetGateBackward(t["x"], t["d_y"], t["d_k"],
                                                t["d_x"], *ops.stream);
+  };
+  return result;
+}
+
+OpCase BoundedForgetGateCase(const Shape& shape, int64_t layers, int64_t layer,
+                             bool strided) {
+  OpCase result;
+  result.name = absl::StrCat(NameOf("BoundedForgetGate", shape, strided),
+                             "_layer", layer, "of", layers);
+  result.operands = {{"x", Role::kInput, shape, strided},
+                     {"bounds", Role::kInput, {layers, shape[1]}},
+                     {"y", Role::kOutput, shape, strided},
+                     {"k", Role::kOutput, shape, strided},
+                     {"d_y", Role::kInput, shape, strided},
+                     {"d_k", Role::kInput, shape, strided},
+                     {"d_x", Role::kOutput, shape, strided},
+                     {"d_bounds", Role::kAccumulated, {layers, shape[1]}}};
+  result.forward = [layer](OpSet& ops, Operands& t) {
+    return ops.token_gates->BoundedForgetGate({t["x"], t["bounds"], layer},
+                                              t["y"], t["k"], *ops.stream);
+  };
+  result.backward = [layer](OpSet& ops, Operands& t) {
+    return ops.token_gates->BoundedForgetGateBackward(
+        {t["x"], t["bounds"], layer}, t["d_y"], t["d_k"],
+        {t["d_x"], t["d_bounds"]}, *ops.stream);
   };
   return result;
 }
@@ -143,6 +169,8 @@ OpCase AddSkipCase(int64_t m, int64_t h, int64_t size, bool strided) {
 std::vector<OpCase> TokenGateCases() {
   return {ForgetGateCase({5, 7}, false),
           ForgetGateCase({200, 65}, true),
+          BoundedForgetGateCase({5, 7}, 4, 2, false),
+          BoundedForgetGateCase({200, 65}, 3, 2, true),
           SigmoidProductCase({6, 9}, false),
           SigmoidProductCase({70, 130}, true),
           StepProductCase(5, 3, 7, false),

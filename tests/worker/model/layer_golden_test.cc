@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "gtest/gtest.h"
 #include "tests/support/golden.h"
@@ -24,7 +25,14 @@ using worker::RowRange;
 constexpr int64_t kTokens = 20;
 constexpr int64_t kHidden = 8;
 constexpr double kTolerance = 1e-5;
-const std::string kPrefix = "model.layers.0.attn.";
+
+// What a parameter of layer `layer` is called in a golden file: the rest of
+// its name, and its name in the model where layers share it. Empty for others.
+std::string GoldenName(const std::string& name, int layer) {
+  const std::string prefix = absl::StrCat("model.layers.", layer, ".attn.");
+  if (name.rfind(prefix, 0) == 0) return name.substr(prefix.size());
+  return name == "model.lower_bounds" ? "lower_bounds" : "";
+}
 
 // `values` and `seed_of` of the generator.
 std::vector<double> Values(int64_t seed, int64_t count, double factor) {
@@ -50,11 +58,12 @@ void Store(const std::vector<double>& values, int64_t offset, TensorView out) {
   }
 }
 
-void FillParameters(worker::Parameters& parameters) {
+void FillParameters(int layer, worker::Parameters& parameters) {
   for (const ParameterInfo& info : parameters.layout().parameters) {
-    if (info.name.rfind(kPrefix, 0) != 0) continue;
-    const int64_t seed = SeedOf(info.name.substr(kPrefix.size()));
-    Store(Values(seed, info.count, 1), info.offset, parameters.values());
+    const std::string name = GoldenName(info.name, layer);
+    if (name.empty()) continue;
+    Store(Values(SeedOf(name), info.count, 1), info.offset,
+          parameters.values());
   }
 }
 
@@ -69,10 +78,10 @@ double RelativeRms(const std::vector<double>& actual,
 }
 
 // The layer alone, forward and backward.
-absl::Status RunLayer(RankFixture& rank, const ModelSpec& spec,
+absl::Status RunLayer(RankFixture& rank, const ModelSpec& spec, int index,
                       Golden& results) {
   const worker::RankContext& context = rank.context();
-  worker::LinearAttentionLayer layer(spec, 0, rank.parameters());
+  worker::LinearAttentionLayer layer(spec, index, rank.parameters());
   ASSIGN_OR_RETURN(const auto shard,
                    worker::SequenceShard::Split({.tokens = kTokens}, 1, 0));
   std::vector<int64_t> positions(kTokens);
@@ -105,13 +114,14 @@ absl::Status RunLayer(RankFixture& rank, const ModelSpec& spec,
 struct LayerCase {
   std::string name;
   LinearAttentionSpec linear;
+  int layer = 0;
 };
 
-ModelSpec SpecOf(const LinearAttentionSpec& linear) {
+ModelSpec SpecOf(const LinearAttentionSpec& linear, int layer) {
   ModelSpec spec;
   spec.vocabulary_size = 5;
   spec.hidden_size = kHidden;
-  spec.layer_count = 1;
+  spec.layer_count = layer + 1;
   spec.layer_pattern = "L";
   spec.linear = linear;
   spec.norm_epsilon = 1e-5;
@@ -122,22 +132,24 @@ class LayerGoldenTest : public ::testing::TestWithParam<LayerCase> {
  protected:
   void Check(BackendKind backend, DType dtype) {
     SCOPED_TRACE(DTypeName(dtype));
-    GangCase c = MakeGangCase(SpecOf(GetParam().linear), 1, kTokens);
+    GangCase c =
+        MakeGangCase(SpecOf(GetParam().linear, GetParam().layer), 1, kTokens);
     c.backend = backend;
     c.dtype = dtype;
     RankFixture rank(c, nullptr, 1 << 20, true);
-    FillParameters(rank.parameters());
+    FillParameters(GetParam().layer, rank.parameters());
     ASSERT_TRUE(rank.parameters().ZeroGradients().ok());
     Golden results;
-    const absl::Status status = RunLayer(rank, c.spec, results);
+    const absl::Status status =
+        RunLayer(rank, c.spec, GetParam().layer, results);
     ASSERT_TRUE(status.ok()) << status;
     const std::vector<double> gradients =
         ToDoubles(rank.parameters().gradients());
     for (const ParameterInfo& info : rank.parameters().layout().parameters) {
-      if (info.name.rfind(kPrefix, 0) != 0) continue;
+      const std::string name = GoldenName(info.name, GetParam().layer);
+      if (name.empty()) continue;
       const auto begin = gradients.begin() + info.offset;
-      results[info.name.substr(kPrefix.size())].assign(begin,
-                                                       begin + info.count);
+      results[name].assign(begin, begin + info.count);
     }
     Compare(results,
             ReadGolden(std::string("linear_layer_") + GetParam().name));
@@ -194,6 +206,8 @@ std::vector<LayerCase> Cases() {
   signed_two.allow_neg_eigval = true;
   LinearAttentionSpec signed_grouped = grouped;
   signed_grouped.allow_neg_eigval = true;
+  LinearAttentionSpec bounded = bare;
+  bounded.use_lower_bound = true;
   LinearAttentionSpec turned = bare;
   turned.output_gate = true;
   LinearAttentionSpec activated = turned;
@@ -214,6 +228,7 @@ std::vector<LayerCase> Cases() {
           {"kda_signed", with(signed_two, LinearMixer::kKda)},
           {"kda", with(two, LinearMixer::kKda)},
           {"hgrn2", with(bare, LinearMixer::kHgrn2)},
+          {"hgrn2_bounded", with(bounded, LinearMixer::kHgrn2), 1},
           {"mamba2", with(wide, LinearMixer::kMamba2)},
           {"mamba2_groups", with(wide_groups, LinearMixer::kMamba2)}};
 }

@@ -70,6 +70,9 @@ void AddPublished(std::vector<NamedSpec>& specs) {
   specs.push_back({"kda_signed", signed_kda});
   specs.push_back({"kda", SmallSpec(LinearMixer::kKda, "LL")});
   specs.push_back({"hgrn2", PlainSpec(LinearMixer::kHgrn2, "LL")});
+  ModelSpec bounded = PlainSpec(LinearMixer::kHgrn2, "LNL");
+  bounded.linear.use_lower_bound = true;
+  specs.push_back({"hgrn2_bounded", bounded});
   ModelSpec hgrn2 = PlainSpec(LinearMixer::kHgrn2, "L");
   hgrn2.linear.short_convolution = 4;
   specs.push_back({"hgrn2_convolved", hgrn2});
