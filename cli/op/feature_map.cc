@@ -37,7 +37,7 @@ constexpr char kEquation[] =
     "hedgehog_softmax            softmax([2 z, -2 z])\n"
     "hedgehog_halves             [softmax(z), softmax(-z)]\n"
     "hadamard      (W x + b) * (W2 x + b2)\n"
-    "dpfp          z = [relu(x), -relu(x)];  [z * roll(z, j), j = 1 .. 4]\n"
+    "dpfp          z = [relu(x), relu(-x)];  [z * roll(z, j), j = 1 .. 4]\n"
     "unit          x / sqrt(|x|^2 + 1e-6)";
 
 std::vector<std::string> KindNames() {

@@ -25,7 +25,7 @@
 //   kHedgehogSoftmax  y = W x + b;  softmax([2 y, -2 y]) over all       2 R
 //   kHedgehogHalves   y = W x + b;  [softmax(y), softmax(-y)]           2 R
 //   kHadamard         (W x + b) * (W2 x + b2)                           R
-//   kDpfp             z = [relu(x), -relu(x)];
+//   kDpfp             z = [relu(x), relu(-x)];
 //                     [z * roll(z, j) for j = 1 .. 4]                   8 D
 //   kUnit             x / sqrt(|x|^2 + 1e-6)                            D
 //
@@ -35,9 +35,8 @@
 // Sources: Katharopoulos (arXiv 2006.16236), elu; Based (2402.18668), Taylor;
 // ReBased (2402.10644), quadratic; Hedgehog (2402.04347), exp; fla's
 // HedgehogFeatureMap, one softmax over both signs; LoLCATs (2410.10254), a
-// softmax of each sign; fla's linear_attn, Hadamard; DPFP (2102.11174) in fla's
-// form, which negates relu(x) where the paper has relu(-x); DeltaNet
-// (2406.06484), unit, with fla's epsilon.
+// softmax of each sign; fla's linear_attn, Hadamard; DPFP (2102.11174);
+// DeltaNet (2406.06484), unit, with fla's epsilon.
 //
 // Shapes: x [M, H, D], y [M, H, F], rows of heads strided in M and H.
 // weight, second_weight [R, D] and bias, second_bias [R] (null: none), shared

@@ -231,7 +231,7 @@ template <typename T>
 void SignedRelu(int64_t size, const FeatureTile<T>& x, FeatureTile<T>& z) {
   for (int64_t i = 0; i < size; ++i) {
     z[i] = Positive<T>(x[i]);
-    z[size + i] = -z[i];
+    z[size + i] = Positive<T>(-x[i]);
   }
 }
 
@@ -269,8 +269,8 @@ void DpfpBackward(const FeatureMapRows<T>& rows, const FeatureTile<T>& x,
     }
   }
   for (int64_t i = 0; i < rows.head_dim; ++i) {
-    const Vec<T> d = d_z[i] - d_z[rows.head_dim + i];
-    d_x[i] = x[i] <= Vec<T>{} ? Vec<T>{} : d;
+    const Vec<T> below = x[i] < Vec<T>{} ? -d_z[rows.head_dim + i] : Vec<T>{};
+    d_x[i] = x[i] > Vec<T>{} ? d_z[i] : below;
   }
 }
 

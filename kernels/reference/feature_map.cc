@@ -163,7 +163,7 @@ size_t Rolled(size_t i, int64_t j, size_t size) {
 Row SignedRelu(const Row& x) {
   Row z;
   for (double value : x) z.push_back(std::max(value, 0.0));
-  for (double value : x) z.push_back(-std::max(value, 0.0));
+  for (double value : x) z.push_back(std::max(-value, 0.0));
   return z;
 }
 
@@ -292,8 +292,11 @@ Row DpfpBackward(const Row& x, const Row& d_y) {
       d_z[rolled] += d_y[at] * z[i];
     }
   }
-  Row d_x = BothSignsBackward(1.0, d_z);
-  for (size_t i = 0; i < x.size(); ++i) d_x[i] = x[i] <= 0 ? 0.0 : d_x[i];
+  Row d_x(x.size(), 0.0);
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (x[i] > 0) d_x[i] = d_z[i];
+    if (x[i] < 0) d_x[i] = -d_z[x.size() + i];
+  }
   return d_x;
 }
 

@@ -109,9 +109,9 @@ TEST_P(FeatureMapTest, HedgehogVariantsSumAsTheySay) {
 // The numbers of fla's DPFPFeatureMap for x = (1, -2), written out by hand.
 TEST_P(FeatureMapTest, DpfpRollsAsFlaDoes) {
   const Numbers y = Map({.kind = FeatureMapKind::kDpfp}, {1, -2});
-  // z = (1, 0, -1, 0); only shifts of 2 and 4 meet non-zero numbers.
-  EXPECT_THAT(y, ::testing::ElementsAre(0, 0, 0, 0, -1, 0, -1, 0, 0, 0, 0, 0, 1,
-                                        0, 1, 0));
+  // z = (1, 0, 0, 2); shifts of 1, 3 and 4 bring non-zero numbers together.
+  EXPECT_THAT(y, ::testing::ElementsAre(2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1,
+                                        0, 0, 4));
 }
 
 TEST_P(FeatureMapTest, EluIsPositiveAndContinuous) {
