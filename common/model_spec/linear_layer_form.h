@@ -109,7 +109,8 @@ int64_t OutputNormSize(const LinearAttentionSpec& linear);
 // Its weights: a head's, which the heads share, or one for every number.
 int64_t OutputNormWeights(const LinearAttentionSpec& linear);
 
-// Of a channel of the short convolution: its taps, and a bias if it has one.
+// Of a channel of the short convolution: its taps, and a bias if it has one,
+// which is to a workspace what one more tap is.
 int64_t ConvolutionParameters(const LinearAttentionSpec& linear);
 
 // Numbers of log gate per token.

@@ -17,7 +17,7 @@
 namespace longspan::kernels {
 namespace {
 
-// Of a channel.
+// Of a channel; a bias is to the workspace what one more tap is.
 int64_t ParametersOf(const ShortConvolutionInputs& inputs) {
   return inputs.weight.size(1) + (inputs.bias.is_null() ? 0 : 1);
 }

@@ -317,9 +317,43 @@ std::vector<BadCall> FeatureMapCalls() {
   };
 }
 
+std::vector<BadCall> LayerPartCalls() {
+  return {
+      {"ConvolutionBiasSize", "ShortConvolution: bias is f32[3], needs f32[4]",
+       [](OpSet& ops, Memory& m) {
+         const TensorView x = m.F32({1, 2, 4});
+         return ops.short_convolution->Forward(
+             {x, m.F32({4, 2}), {}, false, {}, m.F32({3})}, x, *ops.stream);
+       }},
+      {"ConvolutionBiasGradient",
+       "bias and d_bias need to be both given or both null",
+       [](OpSet& ops, Memory& m) {
+         const TensorView x = m.F32({1, 2, 4});
+         const TensorView weight = m.F32({4, 2});
+         return ops.short_convolution->Backward(
+             {x, weight, {}, false, {}, m.F32({4})}, x, {x, weight, {}, {}},
+             m.F32({16}), *ops.stream);
+       }},
+      {"BoundOfTheFirstLayer",
+       "BoundedForgetGate: layer is 0 of 2 bounds; the first layer has none",
+       [](OpSet& ops, Memory& m) {
+         const TensorView x = m.F32({3, 4});
+         return ops.token_gates->BoundedForgetGate({x, m.F32({2, 4}), 0}, x, x,
+                                                   *ops.stream);
+       }},
+      {"BoundColumns", "bounds is f32[2, 3], needs f32[2, 4]",
+       [](OpSet& ops, Memory& m) {
+         const TensorView x = m.F32({3, 4});
+         return ops.token_gates->BoundedForgetGateBackward(
+             {x, m.F32({2, 3}), 1}, x, x, {x, m.F32({2, 3})}, *ops.stream);
+       }},
+  };
+}
+
 std::vector<BadCall> AllCalls() {
   std::vector<BadCall> calls = DenseCalls();
-  for (const auto& part : {ElementwiseCalls(), FeatureMapCalls()}) {
+  for (const auto& part :
+       {ElementwiseCalls(), FeatureMapCalls(), LayerPartCalls()}) {
     for (const BadCall& call : part) calls.push_back(call);
   }
   return calls;
