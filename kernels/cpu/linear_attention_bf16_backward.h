@@ -68,10 +68,10 @@ struct Bf16BackwardBuffers {
 class Bf16BackwardPass {
  public:
   Bf16BackwardPass(const Bf16Sequence& sequence,
-                   const Bf16BackwardBuffers& buffers, ChunkPrefetch& prefetch,
+                   const Bf16BackwardBuffers& buffers,
                    const LinearAttentionPlan& plan, BFloat16* head_scratch)
-      : Bf16BackwardPass(sequence, buffers, prefetch, plan,
-                         ScratchCutter(head_scratch)) {}
+      : Bf16BackwardPass(sequence, buffers, plan, ScratchCutter(head_scratch)) {
+  }
 
   // ---- the forward sweep -------------------------------------------------
 
@@ -105,7 +105,7 @@ class Bf16BackwardPass {
     PackPairs(v, n, values_, kChunkTiles, buffers_.values_pairs);
     Flip(buffers_.values_pairs, values_, n, buffers_.values_flipped);
     AddToState(state_, buffers_.values_flipped, buffers_.keys_pairs, n,
-               HasStateBefore(chunk), next ? StateAt(*next) : nullptr);
+               HasStateBefore(chunk), next ? StateAt(*next) : nullptr, nullptr);
   }
 
   // ---- the reverse sweep -------------------------------------------------
@@ -160,14 +160,13 @@ class Bf16BackwardPass {
 
  private:
   Bf16BackwardPass(const Bf16Sequence& sequence,
-                   const Bf16BackwardBuffers& buffers, ChunkPrefetch& prefetch,
+                   const Bf16BackwardBuffers& buffers,
                    const LinearAttentionPlan& plan, ScratchCutter cut)
       : s_(sequence),
         keys_(PadToBlock(sequence.key_dim)),
         values_(PadToBlock(sequence.value_dim)),
         gates_(sequence.decay == DecayKind::kPerToken),
         buffers_(buffers),
-        prefetch_(prefetch),
         decay_sequence_(DecayOfSequence(sequence)),
         decay_(decay_sequence_, cut.TakeF32(8 * kChunk), buffers.weights),
         d_state_(cut.TakeF32(keys_ * values_), keys_, values_),
@@ -203,10 +202,11 @@ class Bf16BackwardPass {
               tokens / kTileDepth, kChunkTiles, to);
   }
 
-  // state <- total * state + A B over the chunk's tokens, and its operand.
+  // state <- total * state + A B over the chunk's tokens, and its operands, as
+  // far as they are not null.
   void AddToState(const BlockedState& state, const BFloat16* a,
                   const BFloat16* b, int64_t tokens, bool has_before,
-                  BFloat16* pairs) const {
+                  BFloat16* pairs, BFloat16* flipped) const {
     const TileOperand rows = PackedTiles(a, kChunkTiles);
     const TileOperand cols = PackedTiles(b, kChunkTiles);
     const float total = decay_.total();
@@ -217,6 +217,7 @@ class Bf16BackwardPass {
         },
         [&](int64_t r, int64_t c, const float* sums) {
           state.AddTo(r, c, has_before ? &total : nullptr, sums, pairs);
+          if (flipped != nullptr) state.WriteFlipped(r, c, flipped);
         });
   }
 
@@ -233,8 +234,7 @@ class Bf16BackwardPass {
     PackPairs(q, n, keys_, kChunkTiles, buffers_.keys_pairs);
     Flip(buffers_.keys_pairs, keys_, n, buffers_.keys_flipped);
     AddToState(d_state_, buffers_.keys_flipped, buffers_.d_outputs_pairs, n,
-               has_d_state_, d_state_pairs_);
-    d_state_.WriteFlipped(d_state_flipped_);
+               has_d_state_, d_state_pairs_, d_state_flipped_);
     has_d_state_ = true;
   }
 
@@ -286,7 +286,6 @@ class Bf16BackwardPass {
         PadToBlock(chunk.size()) / kBlockLines, keys_ / kBlockLines,
         buffers_.blocks,
         [&](BlockSum& sum, int64_t r, int64_t c) {
-          prefetch_.Step();
           if (state != nullptr) {
             sum.Add(AsTiles(d_o).From(r, 0), states.From(c, 0),
                     values_ / kTileDepth);
@@ -318,7 +317,6 @@ class Bf16BackwardPass {
     ForEachBlockSum(
         blocks, keys_ / kBlockLines, buffers_.blocks,
         [&](BlockSum& sum, int64_t r, int64_t c) {
-          prefetch_.Step();
           if (has_d_state_) {
             sum.Add(AsTiles(v).From(r, 0), states.From(c, 0),
                     values_ / kTileDepth);
@@ -351,7 +349,6 @@ class Bf16BackwardPass {
     ForEachBlockSum(
         blocks, values_ / kBlockLines, buffers_.blocks,
         [&](BlockSum& sum, int64_t r, int64_t c) {
-          prefetch_.Step();
           if (has_d_state_) {
             sum.Add(AsTiles(k).From(r, 0), states.From(c, 0),
                     keys_ / kTileDepth);
@@ -433,7 +430,6 @@ class Bf16BackwardPass {
   const int64_t values_;  // value_dim, padded
   const bool gates_;
   const Bf16BackwardBuffers& buffers_;
-  ChunkPrefetch& prefetch_;
   const LinearAttentionSequence<float> decay_sequence_;
   ChunkDecay<float> decay_;
   const BlockedState d_state_;
@@ -450,15 +446,14 @@ class Bf16BackwardPass {
 class Bf16BackwardGroup {
  public:
   explicit Bf16BackwardGroup(const LinearAttentionGroup<BFloat16>& group)
-      : group_(group),
-        buffers_(group.scratch, PadToBlock(group.heads[0].key_dim),
+      : buffers_(group.scratch, PadToBlock(group.heads[0].key_dim),
                  PadToBlock(group.heads[0].value_dim)),
         plan_(group.plan),
         inter_(group.heads[0].inter),
         count_(group.count),
         walk_(WalkOf(group.heads[0])) {
     for (int64_t h = 0; h < count_; ++h) {
-      passes_[h].emplace(group.heads[h], buffers_, prefetch_, plan_,
+      passes_[h].emplace(group.heads[h], buffers_, plan_,
                          group.head_scratch(h));
     }
   }
@@ -520,7 +515,6 @@ class Bf16BackwardGroup {
     for (int64_t t = BlockBegin(first + plan_.group_blocks); t > begin;) {
       const Chunk chunk = walk_.Until(t);
       const int64_t block = chunk.begin / kChunk - first;
-      PrefetchBefore(chunk);
       ForEachPass([&](auto& pass) { pass.ReverseChunk(chunk, block); });
       t = chunk.begin;
     }
@@ -530,32 +524,8 @@ class Bf16BackwardGroup {
     ForEachPass([](auto& pass) { pass.StoreInitialGradient(); });
   }
 
-  void PrefetchBefore(const Chunk& chunk) {
-    const Bf16Sequence& first = group_.heads[0];
-    const Bf16Sequence& last = group_.heads[count_ - 1];
-    const int64_t rows = chunk.begin < kChunk ? chunk.begin : kChunk;
-    const auto add = [&](const auto& from, const auto& to, int64_t cols) {
-      AddPrefetch(prefetch_, from.data, to.data, from.stride, cols,
-                  chunk.begin - rows, rows);
-    };
-    prefetch_.Begin();
-    add(first.d_o, last.d_o, first.value_dim);
-    add(first.q, last.q, first.key_dim);
-    add(first.k, last.k, first.key_dim);
-    add(first.v, last.v, first.value_dim);
-    add(first.d_q, last.d_q, first.key_dim);
-    add(first.d_k, last.d_k, first.key_dim);
-    add(first.d_v, last.d_v, first.value_dim);
-    prefetch_.SetSteps(
-        count_ * (PadToBlock(chunk.size()) / kBlockLines) *
-        ((2 * PadToBlock(first.key_dim) + PadToBlock(first.value_dim)) /
-         kBlockLines));
-  }
-
-  const LinearAttentionGroup<BFloat16>& group_;
   const TileRegisters registers_;
   const Bf16BackwardBuffers buffers_;
-  ChunkPrefetch prefetch_;
   const LinearAttentionPlan plan_;
   const bool inter_;
   const int64_t count_;

@@ -8,7 +8,6 @@
 
 #include "kernels/cpu/bf16_state.h"
 #include "kernels/cpu/chunk_decay.h"
-#include "kernels/cpu/chunk_prefetch.h"
 #include "kernels/cpu/chunk_walk.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {
@@ -104,15 +103,6 @@ inline void MaskedBf16Scores(const Bf16Rows& a, const TileOperand& b,
           }
         });
   }
-}
-
-// Rows from here on of a group's heads, which lie side by side.
-inline void AddPrefetch(ChunkPrefetch& prefetch, const BFloat16* first,
-                        const BFloat16* last, int64_t stride, int64_t cols,
-                        int64_t begin, int64_t rows) {
-  prefetch.AddRows(
-      first + begin * stride, stride * static_cast<int64_t>(sizeof(BFloat16)),
-      (last - first + cols) * static_cast<int64_t>(sizeof(BFloat16)), rows);
 }
 
 // Rows of a block of sums as `rows` rows of up to `cols` results, or added to

@@ -42,10 +42,8 @@ struct Bf16ForwardBuffers {
 class Bf16ForwardPass {
  public:
   Bf16ForwardPass(const Bf16Sequence& sequence,
-                  const Bf16ForwardBuffers& buffers, ChunkPrefetch& prefetch,
-                  BFloat16* head_scratch)
-      : Bf16ForwardPass(sequence, buffers, prefetch,
-                        ScratchCutter(head_scratch)) {}
+                  const Bf16ForwardBuffers& buffers, BFloat16* head_scratch)
+      : Bf16ForwardPass(sequence, buffers, ScratchCutter(head_scratch)) {}
 
   void LoadState() {
     has_state_ = s_.inter && s_.initial_state.data != nullptr;
@@ -76,13 +74,11 @@ class Bf16ForwardPass {
 
  private:
   Bf16ForwardPass(const Bf16Sequence& sequence,
-                  const Bf16ForwardBuffers& buffers, ChunkPrefetch& prefetch,
-                  ScratchCutter cut)
+                  const Bf16ForwardBuffers& buffers, ScratchCutter cut)
       : s_(sequence),
         keys_(PadToBlock(sequence.key_dim)),
         values_(PadToBlock(sequence.value_dim)),
         buffers_(buffers),
-        prefetch_(prefetch),
         state_(cut.TakeF32(keys_ * values_), keys_, values_),
         state_pairs_(cut.Take(keys_ * values_)),
         decay_sequence_(DecayOfSequence(sequence)),
@@ -124,7 +120,6 @@ class Bf16ForwardPass {
     ForEachBlockSum(
         PadToBlock(n) / kBlockLines, values_ / kBlockLines, buffers_.blocks,
         [&](BlockSum& sum, int64_t r, int64_t c) {
-          prefetch_.Step();
           if (has_state_) {
             sum.Add(AsTiles(q).From(r, 0), state.From(c, 0),
                     keys_ / kTileDepth);
@@ -167,7 +162,6 @@ class Bf16ForwardPass {
   const int64_t keys_;    // key_dim, padded
   const int64_t values_;  // value_dim, padded
   const Bf16ForwardBuffers& buffers_;
-  ChunkPrefetch& prefetch_;
   const BlockedState state_;
   BFloat16* const state_pairs_;  // tiles of B = S
   bool has_state_ = false;       // state_ holds the state before the chunk
@@ -179,14 +173,12 @@ class Bf16ForwardPass {
 class Bf16ForwardGroup {
  public:
   explicit Bf16ForwardGroup(const LinearAttentionGroup<BFloat16>& group)
-      : group_(group),
-        buffers_(group.scratch, PadToBlock(group.heads[0].key_dim),
+      : buffers_(group.scratch, PadToBlock(group.heads[0].key_dim),
                  PadToBlock(group.heads[0].value_dim)),
         count_(group.count),
         walk_(WalkOf(group.heads[0])) {
     for (int64_t h = 0; h < count_; ++h) {
-      passes_[h].emplace(group.heads[h], buffers_, prefetch_,
-                         group.head_scratch(h));
+      passes_[h].emplace(group.heads[h], buffers_, group.head_scratch(h));
     }
   }
 
@@ -194,7 +186,6 @@ class Bf16ForwardGroup {
     for (int64_t h = 0; h < count_; ++h) passes_[h]->LoadState();
     for (int64_t t = 0; t < walk_.tokens();) {
       const Chunk chunk = walk_.From(t);
-      PrefetchAfter(chunk);
       for (int64_t h = 0; h < count_; ++h) passes_[h]->OutputChunk(chunk);
       t = chunk.end;
     }
@@ -216,28 +207,8 @@ class Bf16ForwardGroup {
     for (int64_t h = 0; h < count_; ++h) passes_[h]->StoreState();
   }
 
-  void PrefetchAfter(const Chunk& chunk) {
-    const Bf16Sequence& first = group_.heads[0];
-    const Bf16Sequence& last = group_.heads[count_ - 1];
-    const int64_t left = walk_.tokens() - chunk.end;
-    const int64_t rows = left < chunk.size() ? left : chunk.size();
-    const auto add = [&](const auto& from, const auto& to, int64_t cols) {
-      AddPrefetch(prefetch_, from.data, to.data, from.stride, cols, chunk.end,
-                  rows);
-    };
-    prefetch_.Begin();
-    add(first.v, last.v, first.value_dim);
-    add(first.q, last.q, first.key_dim);
-    add(first.k, last.k, first.key_dim);
-    add(first.o, last.o, first.value_dim);
-    prefetch_.SetSteps(count_ * (PadToBlock(chunk.size()) / kBlockLines) *
-                       (PadToBlock(first.value_dim) / kBlockLines));
-  }
-
-  const LinearAttentionGroup<BFloat16>& group_;
   const TileRegisters registers_;
   const Bf16ForwardBuffers buffers_;
-  ChunkPrefetch prefetch_;
   const int64_t count_;
   const ChunkWalk walk_;
   std::optional<Bf16ForwardPass> passes_[kMaxGroupHeads];
