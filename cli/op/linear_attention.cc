@@ -3,6 +3,7 @@
 #include "cli/op/linear_attention_call.h"
 #include "cli/op/op_families.h"
 #include "common/base/status_macros.h"
+#include "kernels/api/linear_attention_operands.h"
 
 namespace longspan::cli {
 namespace {
@@ -29,13 +30,32 @@ std::vector<OpTensor> WithTokens(std::vector<OpTensor> more) {
   return tensors;
 }
 
+int64_t SnapshotInterval(const OpCall& call) {
+  return call.integer("snapshot-interval", 0);
+}
+
+// prefix_states is made where there are any.
+absl::Status ChooseSnapshots(OpCall& call) {
+  RETURN_IF_ERROR(CheckTransitionTensors(call));
+  const int64_t count =
+      kernels::SnapshotCount(call.size("T"), SnapshotInterval(call));
+  if (count == 0) {
+    call.Choose("prefix_states", std::nullopt);
+  } else {
+    call.sizes().Set("P", count);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Forward(OpCall& call) {
   ASSIGN_OR_RETURN(
       const TensorView workspace,
       LinearAttentionWorkspace(call, LinearAttentionStage::kOutputs));
   return call.backend().linear_attention().Outputs(
       LinearAttentionInputsOf(call), call.in("initial_state"),
-      kernels::ChunkTerms::kAll, {call.out("o"), call.out("final_state")},
+      kernels::ChunkTerms::kAll,
+      {call.out("o"), call.out("final_state"), call.out("prefix_states"),
+       SnapshotInterval(call)},
       workspace, call.stream());
 }
 
@@ -66,6 +86,17 @@ std::vector<OpVariant> Variants() {
     variant.tensors["document_starts"] = 0;
     variants.push_back(variant);
   }
+  for (OpVariant variant : transitions) {
+    variant.name += ", shared keys";
+    variant.sizes = {{"H", 4}, {"Hk", 2}};
+    variants.push_back(variant);
+  }
+  for (OpVariant variant : transitions) {
+    variant.name += ", snapshots";
+    variant.flags["snapshot-interval"] = "64";
+    variant.sizes = {{"T", 66}, {"H", 1}, {"Hk", 1}, {"Dk", 2}, {"Dv", 1}};
+    variants.push_back(variant);
+  }
   return variants;
 }
 
@@ -80,6 +111,8 @@ OpDescription Whole() {
       {R::kOptionalSeed, "d_final_state", T::kSum, "", ""},
       {R::kOutput, "o", T::kOperand, "B T H Dv", "outputs"},
       {R::kOutput, "final_state", T::kSum, kState, "S_T"},
+      {R::kOutput, "prefix_states", T::kSum, "B P H Dk Dv",
+       "with --snapshot-interval: S after each n tokens but the last"},
       {R::kGradient, "d_q", T::kOperand, "", ""},
       {R::kGradient, "d_k", T::kOperand, "", ""},
       {R::kGradient, "d_v", T::kOperand, "", ""},
@@ -88,10 +121,13 @@ OpDescription Whole() {
       {R::kGradient, "d_initial_state", T::kSum, "", ""},
   });
   op.flags = LinearAttentionFlags();
-  op.example_sizes = {{"B", 1},  {"T", 5},  {"H", 2},
+  op.flags.push_back({"snapshot-interval", FlagKind::kInteger,
+                      "tokens between prefix_states, a multiple of 64; "
+                      "default: none are made"});
+  op.example_sizes = {{"B", 1},  {"T", 5},  {"H", 2}, {"Hk", 2},
                       {"Dk", 4}, {"Dv", 3}, {"N", 2}};
   op.variants = Variants();
-  op.sizes = CheckTransitionTensors;
+  op.sizes = ChooseSnapshots;
   op.forward = Forward;
   op.backward = Backward;
   return op;
@@ -193,7 +229,7 @@ OpDescription Decode() {
       {R::kOutput, "new_state_pool", T::kSum, "S H Dk Dv", "states"},
   });
   op.flags = LinearAttentionFlags();
-  op.example_sizes = {{"B", 2},  {"T", 1},  {"H", 2},
+  op.example_sizes = {{"B", 2},  {"T", 1},  {"H", 2}, {"Hk", 2},
                       {"Dk", 4}, {"Dv", 3}, {"S", 3}};
   op.variants = TransitionVariants();
   op.sizes = CheckTransitionTensors;

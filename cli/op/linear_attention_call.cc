@@ -81,6 +81,7 @@ absl::StatusOr<kernels::TensorView> LinearAttentionWorkspace(
   LinearAttentionShape shape = {call.size("B"),  call.size("T"),
                                 call.size("H"),  call.size("Dk"),
                                 call.size("Dv"), call.element_bytes()};
+  shape.key_heads = call.size("Hk");
   const Transition transition = TransitionOf(call);
   if (transition == Transition::kVector) {
     shape.decay = LinearAttentionDecay::kChannel;
@@ -93,8 +94,9 @@ absl::StatusOr<kernels::TensorView> LinearAttentionWorkspace(
 
 std::vector<OpTensor> TokenTensors() {
   return {
-      {R::kInput, "q", T::kOperand, "B T H Dk", "queries"},
-      {R::kInput, "k", T::kOperand, "B T H Dk",
+      {R::kInput, "q", T::kOperand, "B T Hk Dk",
+       "queries; head h of H reads head h / (H / Hk)"},
+      {R::kInput, "k", T::kOperand, "B T Hk Dk",
        "keys; dense is stable for beta |k|^2 <= 2", -0.5, 0.5},
       {R::kInput, "v", T::kOperand, "B T H Dv", "values"},
       {R::kOptional,

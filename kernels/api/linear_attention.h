@@ -29,11 +29,25 @@
 //
 // FoldSummaries composes the gathered summaries of several ranges.
 //
-// Shapes: q, k [B, T, H, Dk]; v, o [B, T, H, Dv]; log_decay [H]; states
+// Shapes: q, k [B, T, Hk, Dk]; v, o [B, T, H, Dv]; log_decay [H]; states
 // [B, H, Dk, Dv]; log_gate and its gradient [B, T, H], summary decay A [B, H],
 // with kVector [B, T, H, Dk] and [B, H, Dk]; beta [B, T, H]; transition of a
 // summary [B, H, Dk, Dk]. Operands may be strided in B, T and H. T >= 1;
 // 1 <= Dk, Dv <= 512.
+//
+// Grouped values (GVA; Hk = 1 is Mamba-2's n_groups = 1): H is a multiple of
+// Hk, and head h reads q and k of head h / (H / Hk). Everything else has H
+// heads. d_q and d_k have the shape of q and k: sums over the heads that share
+// them, in the order of the heads, whatever the number of threads.
+//
+// Prefix snapshots: with snapshot_interval = n > 0, Outputs also writes the
+// states inside the range, prefix_states [B, P, H, Dk, Dv] with P = (T-1) / n:
+// entry p is S after the first (p + 1) n tokens of the range, which is the
+// final state of a call with those tokens and the same initial state, bit by
+// bit; a call with the other tokens that starts from it continues the range. It
+// belongs to the document of the last of those tokens, also where the next
+// token starts another. n is a multiple of kSnapshotTokens. Where a prefix
+// cache, a span or a session resumes, this is the state to keep.
 //
 // Precision: the operands' type is f32, f64 (CPU, reference) or bf16 (CUDA,
 // reference, and on the CPU with kIdentity, kConstant and kScalar, and in
@@ -44,7 +58,8 @@
 //
 // Errors: kInvalidArgument for shapes that do not fit together, a workspace
 // that is too small or documents with batch > 1; kUnimplemented for a
-// transition or type that the backend does not have. Nothing is allocated,
+// transition, type, grouped values or prefix snapshots that the backend does
+// not have. Nothing is allocated,
 // outputs are written completely, inputs and outputs must not overlap.
 //
 // Source: LASP-2 (arXiv 2502.07563) with the corrections of docs/math.md;
@@ -52,6 +67,8 @@
 // 2312.06635) for the vector gate; DeltaNet (arXiv 2406.06484), Gated DeltaNet
 // (arXiv 2412.06464) and Kimi Linear (arXiv 2510.26692) for the delta rule.
 #pragma once
+
+#include <cstdint>
 
 #include "absl/status/status.h"
 #include "kernels/api/documents.h"
@@ -97,9 +114,14 @@ struct LinearAttentionSummary {
   TensorView transition;
 };
 
+// Prefix snapshots lie at multiples of it: tokens of a chunk on every backend.
+inline constexpr int64_t kSnapshotTokens = 64;
+
 struct LinearAttentionOutputs {
   TensorView o;
-  TensorView final_state;  // may be null
+  TensorView final_state;         // may be null
+  TensorView prefix_states;       // null without snapshots, or with P = 0
+  int64_t snapshot_interval = 0;  // tokens; 0: no snapshots
 };
 
 struct LinearAttentionOutputGradients {
@@ -125,8 +147,8 @@ class LinearAttention {
                                  const LinearAttentionSummary& summary,
                                  TensorView workspace, Stream& stream) = 0;
 
-  // `initial_state` may be null (zero). final_state is written by kAll and
-  // kInterChunk.
+  // `initial_state` may be null (zero). final_state and prefix_states are
+  // written by kAll and kInterChunk.
   virtual absl::Status Outputs(const LinearAttentionInputs& inputs,
                                ConstTensorView initial_state, ChunkTerms terms,
                                const LinearAttentionOutputs& outputs,

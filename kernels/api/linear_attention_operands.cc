@@ -23,7 +23,17 @@ absl::Status CheckSizes(const char* op, const LinearAttentionSizes& sizes) {
   return check.status();
 }
 
-// Sizes from a key-like and a value-like operand [B, T, H, D].
+absl::Status CheckKeyHeads(const char* op, const char* key_name,
+                           const char* value_name, int64_t key_heads,
+                           int64_t heads) {
+  OperandCheck check(op);
+  check.That(key_heads >= 1 && heads % key_heads == 0,
+             absl::StrCat(value_name, " has ", heads, " heads, not a multiple",
+                          " of the ", key_heads, " of ", key_name));
+  return check.status();
+}
+
+// Sizes from a key-like [B, T, Hk, Dk] and a value-like operand [B, T, H, Dv].
 absl::StatusOr<LinearAttentionSizes> SizesFrom(const char* op,
                                                const OperandRules& rules,
                                                const char* key_name,
@@ -34,9 +44,12 @@ absl::StatusOr<LinearAttentionSizes> SizesFrom(const char* op,
   check.Floating(key_name, key).Rank(key_name, key, 4);
   check.Floating(value_name, value).Rank(value_name, value, 4);
   RETURN_IF_ERROR(check.status());
-  const LinearAttentionSizes sizes = {key.dtype(), key.size(0), key.size(1),
-                                      key.size(2), key.size(3), value.size(3)};
+  const LinearAttentionSizes sizes = {key.dtype(),   key.size(0), key.size(1),
+                                      value.size(2), key.size(3), value.size(3),
+                                      key.size(2)};
   RETURN_IF_ERROR(CheckSizes(op, sizes));
+  RETURN_IF_ERROR(
+      CheckKeyHeads(op, key_name, value_name, sizes.key_heads, sizes.heads));
   check
       .Shape(value_name, value,
              {sizes.batch, sizes.tokens, sizes.heads, sizes.value_dim})
@@ -55,7 +68,7 @@ void CheckKeyLike(OperandCheck& check, const char* name,
                   const ConstTensorView& view,
                   const LinearAttentionSizes& sizes) {
   CheckOperand(check, name, view, sizes.dtype,
-               {sizes.batch, sizes.tokens, sizes.heads, sizes.key_dim});
+               {sizes.batch, sizes.tokens, sizes.key_heads, sizes.key_dim});
 }
 
 void CheckValueLike(OperandCheck& check, const char* name,
@@ -170,6 +183,25 @@ void CheckDecays(OperandCheck& check, const ConstTensorView& decays,
   }
 }
 
+void CheckSnapshots(OperandCheck& check, const LinearAttentionOutputs& outputs,
+                    const LinearAttentionSizes& sizes) {
+  const int64_t interval = outputs.snapshot_interval;
+  const TensorView& states = outputs.prefix_states;
+  if (interval == 0) {
+    check.That(states.is_null(), "prefix_states needs a snapshot_interval");
+    return;
+  }
+  check.That(interval > 0 && interval % kSnapshotTokens == 0,
+             absl::StrCat("snapshot_interval ", interval,
+                          " is not a positive multiple of ", kSnapshotTokens,
+                          " tokens"));
+  const int64_t count = SnapshotCount(sizes.tokens, interval);
+  if (count == 0 && states.is_null()) return;
+  CheckOperand(
+      check, "prefix_states", states, AccumulatorOf(sizes.dtype),
+      {sizes.batch, count, sizes.heads, sizes.key_dim, sizes.value_dim});
+}
+
 absl::Status CheckCommon(const char* op, const OperandRules& rules,
                          const LinearAttentionInputs& inputs,
                          const LinearAttentionSizes& sizes) {
@@ -228,6 +260,7 @@ absl::StatusOr<LinearAttentionSizes> CheckOutputs(
   if (!outputs.final_state.is_null()) {
     CheckState(check, "final_state", outputs.final_state, sizes);
   }
+  CheckSnapshots(check, outputs, sizes);
   RETURN_IF_ERROR(check.status());
   return sizes;
 }

@@ -18,7 +18,16 @@ struct LinearAttentionSizes {
   int64_t heads = 0;
   int64_t key_dim = 0;
   int64_t value_dim = 0;
+  int64_t key_heads = 0;  // of q and k
+
+  // The head of q and k that head h reads.
+  int64_t KeyHeadOf(int64_t h) const { return h / (heads / key_heads); }
 };
+
+// How many prefix snapshots a range of `tokens` has.
+constexpr int64_t SnapshotCount(int64_t tokens, int64_t interval) {
+  return interval <= 0 ? 0 : (tokens - 1) / interval;
+}
 
 absl::StatusOr<LinearAttentionSizes> CheckSummarise(
     const LinearAttentionInputs& inputs, const LinearAttentionSummary& summary,

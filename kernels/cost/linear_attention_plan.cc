@@ -116,12 +116,23 @@ int64_t Bf16HeadElements(LinearAttentionStage stage, int64_t state,
   return tables + (4 + 2 + plan.group_blocks + 2 * plan.groups) * state;
 }
 
+// `shares` heads follow each other on one thread.
 int64_t HeadsTogether(const LinearAttentionShape& shape, int64_t state_bytes,
-                      int threads) {
-  const int64_t per_thread = CeilDiv(shape.batch * shape.heads, threads);
+                      int threads, int64_t shares) {
+  const int64_t per_thread =
+      CeilDiv(shape.batch * shape.heads / shares, threads) * shares;
   const int64_t by_cache =
       std::max<int64_t>(1, kMaxGroupStateBytes / state_bytes);
-  return std::min({shape.heads, per_thread, by_cache, kMaxGroupHeads});
+  const int64_t together =
+      std::min({shape.heads, per_thread, by_cache, kMaxGroupHeads});
+  return together < shares ? together : together / shares * shares;
+}
+
+// Heads whose d_q and d_k are summed.
+int64_t SharesOf(LinearAttentionStage stage,
+                 const LinearAttentionShape& shape) {
+  if (stage != LinearAttentionStage::kGradients) return 1;
+  return shape.key_heads == 0 ? 1 : shape.heads / shape.key_heads;
 }
 
 // S, or dS, and what backward saves of S.
@@ -149,9 +160,11 @@ LinearAttentionPlan PlanLinearAttention(LinearAttentionStage stage,
   plan.blocks = CeilDiv(shape.tokens, kChunk);
   plan.state_elements = dk * dv;
   const int64_t state_bytes = plan.state_elements * shape.element_bytes;
+  const int64_t shares = SharesOf(stage, shape);
   // A head's state, what a chunk makes of it, and in bf16 its rounded copy.
   plan.heads_together =
-      HeadsTogether(shape, (bf16 ? 3 : 2) * state_bytes, threads);
+      HeadsTogether(shape, (bf16 ? 3 : 2) * state_bytes, threads, shares);
+  plan.task_heads = std::max(plan.heads_together, shares);
   plan.group_blocks = plan.blocks;
   if (!KeepsAllStates(shape, plan.blocks, plan.state_elements,
                       plan.heads_together)) {
@@ -169,6 +182,8 @@ LinearAttentionPlan PlanLinearAttention(LinearAttentionStage stage,
     plan.shared_elements = backward ? BackwardElements(shape.decay, dk, dv)
                                     : ForwardElements(shape.decay, dk, dv);
   }
+  if (shares > 1) plan.key_gradient_elements = 2 * kChunk * dk;
+  plan.shared_elements += plan.key_gradient_elements;
   plan.scratch_elements =
       plan.shared_elements + plan.heads_together * plan.head_elements;
   return plan;
@@ -182,7 +197,7 @@ int64_t LinearAttentionWorkspaceBytes(LinearAttentionStage stage,
     return CudaLinearAttentionWorkspaceBytes(stage, shape);
   }
   const LinearAttentionPlan plan = PlanLinearAttention(stage, shape, threads);
-  const int64_t tasks = shape.batch * CeilDiv(shape.heads, plan.heads_together);
+  const int64_t tasks = shape.batch * CeilDiv(shape.heads, plan.task_heads);
   const int64_t active = std::min<int64_t>(threads, tasks);
   const int64_t bytes = plan.scratch_elements * shape.element_bytes;
   return active * CeilDiv(bytes, kBytesAlignment) * kBytesAlignment;

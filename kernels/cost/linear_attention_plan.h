@@ -27,13 +27,16 @@ inline constexpr int64_t kGateTableRows = 3 * kChunk + 4 * kChunk / kStrip + 2;
 inline constexpr int64_t kMaxGroupHeads = 16;
 
 struct LinearAttentionPlan {
-  int64_t blocks = 0;            // ceil(tokens / kChunk)
-  int64_t heads_together = 0;    // at most kMaxGroupHeads
-  int64_t group_blocks = 0;      // blocks between states that backward keeps
-  int64_t groups = 0;            // of blocks
-  int64_t state_elements = 0;    // one padded state
-  int64_t head_elements = 0;     // scratch of one head: states, decay tables
-  int64_t shared_elements = 0;   // scratch of a chunk, used head after head
+  int64_t blocks = 0;           // ceil(tokens / kChunk)
+  int64_t heads_together = 0;   // at most kMaxGroupHeads
+  int64_t task_heads = 0;       // that one thread takes, some together
+  int64_t group_blocks = 0;     // blocks between states that backward keeps
+  int64_t groups = 0;           // of blocks
+  int64_t state_elements = 0;   // one padded state
+  int64_t head_elements = 0;    // scratch of one head: states, decay tables
+  int64_t shared_elements = 0;  // scratch of a chunk, used head after head
+  // Of it, at its end: d_q and d_k of a chunk of one head, where heads share.
+  int64_t key_gradient_elements = 0;
   int64_t scratch_elements = 0;  // one thread, a multiple of kVectorPad
 };
 

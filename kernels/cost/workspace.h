@@ -24,6 +24,7 @@ struct LinearAttentionShape {
   int64_t value_dim = 0;
   int64_t element_bytes = 4;  // 4: f32, 8: f64
   LinearAttentionDecay decay = LinearAttentionDecay::kHead;
+  int64_t key_heads = 0;  // of q and k; 0: heads
 };
 
 enum class LinearAttentionStage {

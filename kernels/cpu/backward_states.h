@@ -67,11 +67,26 @@ class BackwardStates {
     Prefetch(s_.d_o, begin, n, s_.value_dim);
     prefetch_.AddRows(states_ + block_in_group * state_size_, 0,
                       state_size_ * kElement, 1);
-    if (!Streams(s_.d_q)) Prefetch(s_.d_q, begin, n, s_.key_dim);
-    if (!Streams(s_.d_k)) Prefetch(s_.d_k, begin, n, s_.key_dim);
+    const bool shared = s_.shared_d_q.data != nullptr;
+    const auto& d_q = shared ? s_.shared_d_q : s_.d_q;
+    const auto& d_k = shared ? s_.shared_d_k : s_.d_k;
+    if (!Streams(d_q)) Prefetch(d_q, begin, n, s_.key_dim);
+    if (!Streams(d_k)) Prefetch(d_k, begin, n, s_.key_dim);
     if (!Streams(s_.d_v)) Prefetch(s_.d_v, begin, n, s_.value_dim);
     if (HasGateRows()) Prefetch(s_.d_log_gate, begin, n, s_.key_dim);
     prefetch_.SetSteps(4 * StateProductSteps());
+  }
+
+  // Around the chunk's gradients, where heads share q and k.
+  void BeginSharedGradients() const {
+    if (s_.shared_d_q.data == nullptr || s_.intra) return;
+    FillZero(s_.d_q.data, kChunk * s_.d_q.stride);
+    FillZero(s_.d_k.data, kChunk * s_.d_k.stride);
+  }
+  void EndSharedGradients(const Chunk& chunk) const {
+    if (s_.shared_d_q.data == nullptr) return;
+    PassOn(s_.d_q, chunk, s_.shared_d_q);
+    PassOn(s_.d_k, chunk, s_.shared_d_k);
   }
 
   void LoadFinalGradient() {
@@ -105,7 +120,7 @@ class BackwardStates {
   }
   static StridedRows<T> To(const typename Sequence::Result& result,
                            int64_t token) {
-    return {result.data + token * result.stride, result.stride};
+    return {result.Row(token), result.stride};
   }
   bool HasStateBefore(const Chunk& chunk) const {
     if (!s_.inter || chunk.starts_document) return false;
@@ -153,6 +168,19 @@ class BackwardStates {
   // Slabs of one product of a chunk with a state.
   int64_t StateProductSteps() const {
     return state_size_ / (kTileRows * kPanelLanes<T>)*(kChunk / kSlab);
+  }
+
+  using Result = typename Sequence::Result;
+
+  void PassOn(const Result& from, const Chunk& chunk, const Result& to) const {
+    for (int64_t t = chunk.begin; t < chunk.end; ++t) {
+      for (int64_t c = 0; c < s_.key_dim; c += kLanes<T>) {
+        const int64_t left = s_.key_dim - c;
+        Vec<T> sum = LoadFirst<T>(from.Row(t) + c, left);
+        if (s_.adds_shared) sum += LoadFirst<T>(to.Row(t) + c, left);
+        StoreFirst(to.Row(t) + c, sum, left);
+      }
+    }
   }
 
   void Copy(const T* from, T* to) const {

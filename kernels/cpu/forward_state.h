@@ -33,10 +33,13 @@ class ForwardState {
                static_cast<const T*>(nullptr), State());
   }
 
-  void StoreState() const {
-    if (s_.final_state.data == nullptr) return;
-    UnpackPanels(State(), {s_.final_state.data, s_.final_state.stride},
-                 s_.key_dim, s_.value_dim);
+  void StoreState() const { Store(s_.final_state); }
+
+  // After the first (p + 1) * snapshot_interval tokens.
+  void StoreSnapshot(int64_t p) const {
+    auto to = s_.prefix_states;
+    to.data += p * s_.snapshot_stride;
+    Store(to);
   }
 
  protected:
@@ -94,6 +97,11 @@ class ForwardState {
   bool has_state_ = false;  // state_ holds the state before the chunk
 
  private:
+  void Store(const typename Sequence::Result& to) const {
+    if (to.data == nullptr) return;
+    UnpackPanels(State(), {to.data, to.stride}, s_.key_dim, s_.value_dim);
+  }
+
   const bool streams_;  // outputs past the caches
   ChunkPrefetch& prefetch_;
   T* const values_;  // (chunk, value_dim) panels

@@ -35,9 +35,9 @@ LinearAttentionDecay DecayOf(Transition transition) {
 }
 
 LinearAttentionShape ShapeOf(Transition transition, const Sizes& sizes) {
-  return {sizes.batch,        sizes.tokens,    sizes.heads,
-          sizes.key_dim,      sizes.value_dim, BytesPerElement(sizes.dtype),
-          DecayOf(transition)};
+  return {sizes.batch,         sizes.tokens,    sizes.heads,
+          sizes.key_dim,       sizes.value_dim, BytesPerElement(sizes.dtype),
+          DecayOf(transition), sizes.key_heads};
 }
 
 template <typename T>
@@ -63,6 +63,16 @@ absl::Status CheckType(const char* op, Transition transition,
                    transition == Transition::kVector ? "vector gates need"
                                                      : "the delta rule needs",
                    " f32 or f64 operands, not bf16"));
+}
+
+// Their gradients would be rounded once more for every head.
+absl::Status CheckSharedKeys(const Sizes& sizes) {
+  if (sizes.dtype != DType::kBF16 || sizes.key_heads == sizes.heads) {
+    return absl::OkStatus();
+  }
+  return absl::UnimplementedError(absl::StrCat(
+      "Gradients: on the CPU, ", sizes.heads, " heads that share ",
+      sizes.key_heads, " of q and k need f32 or f64 operands, not bf16"));
 }
 
 absl::Status CheckWorkspace(const char* op, Stage stage, Transition transition,
@@ -113,6 +123,8 @@ void SetZero(const TensorView& view) {
   SetZero(view, 0, view.data_as<float>());
 }
 
+static_assert(kSnapshotTokens % kChunk == 0, "snapshots lie at chunk borders");
+
 // Fills a sequence's operands for one (b, h).
 template <typename T>
 class SequenceBuilder {
@@ -125,6 +137,12 @@ class SequenceBuilder {
   using SumResult = typename Sequence::SumResult;
 
   SequenceBuilder(int64_t b, int64_t h) : b_(b), h_(h) {}
+
+  // Of the head of q and k that the head reads.
+  template <typename View>
+  auto KeyTokens(const View& view, const Sizes& sizes) const {
+    return SequenceBuilder(b_, sizes.KeyHeadOf(h_)).Tokens(view);
+  }
 
   Operand Tokens(const ConstTensorView& view) const {
     return FieldAt<Operand, T>(view, b_, h_, 2, 1);
@@ -145,6 +163,14 @@ class SequenceBuilder {
     return FieldAt<SumResult, Sum>(view, b_, h_, 1, 2);
   }
 
+  void SetSnapshots(const LinearAttentionOutputs& outputs,
+                    Sequence& sequence) const {
+    if (outputs.prefix_states.is_null()) return;
+    sequence.prefix_states = State(outputs.prefix_states.Select(1, 0));
+    sequence.snapshot_interval = outputs.snapshot_interval;
+    sequence.snapshot_stride = outputs.prefix_states.stride(1);
+  }
+
   Sum* Row(const TensorView& view) const {
     if (view.is_null()) return nullptr;
     return view.data_as<Sum>() + b_ * view.stride(0) + h_ * view.stride(1);
@@ -162,8 +188,8 @@ class SequenceBuilder {
     const bool all = inputs.transition == Transition::kDense;
     sequence.intra = all || terms != ChunkTerms::kInterChunk;
     sequence.inter = all || terms != ChunkTerms::kIntraChunk;
-    sequence.q = Tokens(inputs.q);
-    sequence.k = Tokens(inputs.k);
+    sequence.q = KeyTokens(inputs.q, sizes);
+    sequence.k = KeyTokens(inputs.k, sizes);
     sequence.v = Tokens(inputs.v);
     SetDecay(inputs, sequence);
     return sequence;
@@ -192,6 +218,25 @@ class SequenceBuilder {
   const int64_t h_;
 };
 
+// Where heads share q and k, their d_q and d_k pass through a chunk's scratch
+// and are summed in the order of the heads, by the thread that has them all.
+template <typename T>
+void ShareKeyGradients(const Sizes& sizes, int64_t first,
+                       LinearAttentionGroup<T>& group) {
+  const int64_t shares = sizes.heads / sizes.key_heads;
+  if (shares == 1) return;
+  const int64_t size = group.plan.key_gradient_elements / 2;
+  T* scratch = group.scratch + group.plan.shared_elements - 2 * size;
+  for (int64_t i = 0; i < group.count; ++i) {
+    LinearAttentionSequence<T>& head = group.heads[i];
+    head.shared_d_q = head.d_q;
+    head.shared_d_k = head.d_k;
+    head.adds_shared = !head.intra || (first + i) % shares != 0;
+    head.d_q = {scratch, size / kChunk, kChunk - 1};
+    head.d_k = {scratch + size, size / kChunk, kChunk - 1};
+  }
+}
+
 // One call: cuts the workspace into per-thread scratch and the heads of each
 // batch element into groups, and runs `body` on every group whose heads `fill`
 // has completed.
@@ -209,26 +254,33 @@ class GroupLoop {
   template <typename T, typename Fill, typename Body>
   void Run(const LinearAttentionInputs& inputs, ChunkTerms terms,
            const Fill& fill, const Body& body) const {
-    const int64_t step = plan_.heads_together;
-    const int64_t groups = (sizes_.heads + step - 1) / step;
-    pool_.ParallelFor(sizes_.batch * groups, [&](int64_t index, int thread) {
-      const int64_t b = index / groups;
-      const int64_t first = index % groups * step;
+    const int64_t step = plan_.task_heads;
+    const int64_t tasks = (sizes_.heads + step - 1) / step;
+    pool_.ParallelFor(sizes_.batch * tasks, [&](int64_t index, int thread) {
+      const int64_t b = index / tasks;
+      const int64_t begin = index % tasks * step;
+      const int64_t end = std::min(begin + step, sizes_.heads);
       LinearAttentionGroup<T> group;
       group.plan = plan_;
-      group.count = std::min(step, sizes_.heads - first);
-      group.scratch =
-          static_cast<T*>(workspace_.data()) + thread * plan_.scratch_elements;
-      for (int64_t i = 0; i < group.count; ++i) {
-        const SequenceBuilder<T> builder(b, first + i);
-        group.heads[i] = builder.Inputs(inputs, sizes_, terms);
-        fill(builder, group.heads[i]);
+      group.scratch = Scratch<T>(thread);
+      for (int64_t h = begin; h < end; h += group.count) {
+        group.count = std::min(plan_.heads_together, end - h);
+        for (int64_t i = 0; i < group.count; ++i) {
+          const SequenceBuilder<T> builder(b, h + i);
+          group.heads[i] = builder.Inputs(inputs, sizes_, terms);
+          fill(builder, group.heads[i]);
+        }
+        body(group, b, h);
       }
-      body(group, b, first);
     });
   }
 
  private:
+  template <typename T>
+  T* Scratch(int thread) const {
+    return static_cast<T*>(workspace_.data()) + thread * plan_.scratch_elements;
+  }
+
   const Sizes& sizes_;
   ThreadPool& pool_;
   const LinearAttentionPlan plan_;
@@ -313,6 +365,7 @@ class CpuLinearAttention : public LinearAttention {
             sequence.initial_state = builder.State(initial_state);
             sequence.o = builder.Tokens(outputs.o);
             sequence.final_state = builder.State(outputs.final_state);
+            builder.SetSnapshots(outputs, sequence);
           },
           [&](auto& group, int64_t, int64_t) { kernels.outputs(group); });
     });
@@ -355,6 +408,7 @@ class CpuLinearAttention : public LinearAttention {
     ASSIGN_OR_RETURN(const Sizes sizes,
                      CheckGradients(inputs, initial_state, output_gradients,
                                     gradients, kOperands));
+    RETURN_IF_ERROR(CheckSharedKeys(sizes));
     RETURN_IF_ERROR(
         CheckWorkspace("Gradients", Stage::kGradients, inputs.transition, sizes,
                        CpuStream::PoolOf(stream).threads(), workspace));
@@ -378,14 +432,17 @@ class CpuLinearAttention : public LinearAttention {
             sequence.d_o = builder.Tokens(output_gradients.d_o);
             sequence.d_final_state =
                 builder.State(output_gradients.d_final_state);
-            sequence.d_q = builder.Tokens(gradients.d_q);
-            sequence.d_k = builder.Tokens(gradients.d_k);
+            sequence.d_q = builder.KeyTokens(gradients.d_q, sizes);
+            sequence.d_k = builder.KeyTokens(gradients.d_k, sizes);
             sequence.d_v = builder.Tokens(gradients.d_v);
             sequence.d_log_gate = builder.Gates(gradients.d_log_gate);
             sequence.d_beta = builder.Gates(gradients.d_beta);
             sequence.d_initial_state = builder.State(gradients.d_initial_state);
           },
-          [&](auto& group, int64_t, int64_t) { kernels.gradients(group); });
+          [&](auto& group, int64_t, int64_t first) {
+            ShareKeyGradients(sizes, first, group);
+            kernels.gradients(group);
+          });
     });
     return absl::OkStatus();
   }

@@ -153,7 +153,7 @@ class BackwardPass : public BackwardStates<T> {
 
   static StridedRows<const T> FromResult(
       const typename Sequence::Result& result, int64_t token) {
-    return {result.data + token * result.stride, result.stride};
+    return {result.Row(token), result.stride};
   }
 
   // from_start o Q
@@ -414,7 +414,9 @@ class BackwardGroup {
       const int64_t block = chunk.begin / kChunk - first;
       for (int64_t h = 0; h < count_; ++h) {
         PrefetchReverse(chunk, block, h);
+        passes_[h]->BeginSharedGradients();
         passes_[h]->ReverseChunk(chunk, block);
+        passes_[h]->EndSharedGradients(chunk);
       }
       t = chunk.begin;
     }

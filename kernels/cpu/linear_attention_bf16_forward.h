@@ -71,6 +71,11 @@ class Bf16ForwardPass {
     if (s_.final_state.data == nullptr) return;
     state_.Store(s_.final_state, s_.key_dim, s_.value_dim);
   }
+  void StoreSnapshot(int64_t p) const {
+    auto to = s_.prefix_states;
+    to.data += p * s_.snapshot_stride;
+    state_.Store(to, s_.key_dim, s_.value_dim);
+  }
 
  private:
   Bf16ForwardPass(const Bf16Sequence& sequence,
@@ -173,7 +178,8 @@ class Bf16ForwardPass {
 class Bf16ForwardGroup {
  public:
   explicit Bf16ForwardGroup(const LinearAttentionGroup<BFloat16>& group)
-      : buffers_(group.scratch, PadToBlock(group.heads[0].key_dim),
+      : group_(group),
+        buffers_(group.scratch, PadToBlock(group.heads[0].key_dim),
                  PadToBlock(group.heads[0].value_dim)),
         count_(group.count),
         walk_(WalkOf(group.heads[0])) {
@@ -188,6 +194,7 @@ class Bf16ForwardGroup {
       const Chunk chunk = walk_.From(t);
       for (int64_t h = 0; h < count_; ++h) passes_[h]->OutputChunk(chunk);
       t = chunk.end;
+      if (inter) StoreSnapshots(t);
     }
     if (inter) StoreStates();
   }
@@ -207,6 +214,16 @@ class Bf16ForwardGroup {
     for (int64_t h = 0; h < count_; ++h) passes_[h]->StoreState();
   }
 
+  void StoreSnapshots(int64_t tokens) {
+    const int64_t interval = group_.heads[0].snapshot_interval;
+    if (interval == 0 || tokens == walk_.tokens()) return;
+    if (tokens % interval != 0) return;
+    for (int64_t h = 0; h < count_; ++h) {
+      passes_[h]->StoreSnapshot(tokens / interval - 1);
+    }
+  }
+
+  const LinearAttentionGroup<BFloat16>& group_;
   const TileRegisters registers_;
   const Bf16ForwardBuffers buffers_;
   const int64_t count_;

@@ -418,17 +418,19 @@ class DeltaBackwardPass : public VectorBackwardPass<T> {
   // q o dq + k o (dK_query - dK_key) of row i.
   Vec<T> JoinKeyGradient(const Chunk& chunk, int64_t i, int64_t col) const {
     const int64_t left = s_.key_dim - col;
-    const auto load = [&](const auto& operand) {
-      const T* row = operand.data + (chunk.begin + i) * operand.stride;
-      return LoadFirst(row + col, left);
+    const auto load = [&](const auto& rows) {
+      return LoadFirst<T>(rows.Row(i) + col, left);
     };
+    const auto q = Base::From(s_.q, chunk.begin);
+    const auto k = Base::From(s_.k, chunk.begin);
+    const auto d_k = Base::To(s_.d_k, chunk.begin);
     Vec<T> d_key_query = {};
     d_key_query =
         LoadFirst<T>(delta_.d_key_queries() + i * key_pad_ + col, left);
-    const Vec<T> d_key = load(s_.d_k);
-    T* to = Base::To(s_.d_k, chunk.begin).Row(i) + col;
-    StoreFirst(to, d_key + d_key_query, left);
-    return load(s_.q) * load(s_.d_q) + load(s_.k) * (d_key_query - d_key);
+    const Vec<T> d_key = load(d_k);
+    StoreFirst(d_k.Row(i) + col, d_key + d_key_query, left);
+    return load(q) * load(Base::To(s_.d_q, chunk.begin)) +
+           load(k) * (d_key_query - d_key);
   }
 
   void RetreatState(const Chunk& chunk) {

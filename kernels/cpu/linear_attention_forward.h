@@ -140,6 +140,7 @@ class ForwardGroup {
         passes_[h]->OutputChunk(chunk);
       }
       t = chunk.end;
+      if (inter) StoreSnapshots(t);
     }
     if (inter) StoreStates();
     StreamFence();
@@ -163,6 +164,14 @@ class ForwardGroup {
  private:
   void StoreStates() {
     ForEachPass([](const Pass& pass) { pass.StoreState(); });
+  }
+
+  void StoreSnapshots(int64_t tokens) {
+    const int64_t interval = group_.heads[0].snapshot_interval;
+    if (interval == 0 || tokens == walk_.tokens()) return;
+    if (tokens % interval != 0) return;
+    ForEachPass(
+        [&](const Pass& pass) { pass.StoreSnapshot(tokens / interval - 1); });
   }
 
   // The rows that come after those of `head`: the next head's, or the first

@@ -28,10 +28,14 @@ struct OperandRows {
   const T* data = nullptr;
   int64_t stride = 0;
 };
+// Of a result row t & kept, so that it may hold the rows of a chunk alone.
 template <typename T>
 struct ResultRows {
+  T* Row(int64_t token) const { return data + (token & kept) * stride; }
+
   T* data = nullptr;
   int64_t stride = 0;
+  int64_t kept = -1;  // kChunk - 1: only a chunk is there
 };
 
 // The type of states, gates and sums beside operands of type T.
@@ -70,8 +74,17 @@ struct LinearAttentionSequence {
   SumOperand initial_state, d_final_state;  // rows of value_dim; null is zero
   bool starts_with_unit = false;  // delta rule: the initial state is I
   Result o, d_q, d_k, d_v;
+  // Where heads share q and k, d_q and d_k are those of a chunk and go here:
+  // added, unless this is the first head of those that share.
+  Result shared_d_q, shared_d_k;
+  bool adds_shared = false;
   SumResult d_log_gate, d_beta;
   SumResult final_state, d_initial_state;  // rows of value_dim; may be null
+  // The state after every snapshot_interval tokens, but for the last: entries
+  // snapshot_stride apart like final_state. 0: none.
+  SumResult prefix_states;
+  int64_t snapshot_interval = 0;
+  int64_t snapshot_stride = 0;
   // Written by Summarise: the sum of all log decays, or kPerChannel key_dim of
   // them.
   Sum* log_decay_sums = nullptr;

@@ -418,11 +418,13 @@ class VectorBackwardPass : public BackwardStates<T> {
   // q_i o dq_i - k_i o dk_i with what is written so far.
   Vec<T> GateTerm(const Chunk& chunk, int64_t i, int64_t col) const {
     const int64_t left = s_.key_dim - col;
-    const auto load = [&](const auto& operand) {
-      const T* row = operand.data + (chunk.begin + i) * operand.stride;
-      return LoadFirst(row + col, left);
+    const auto load = [&](const auto& rows) {
+      return LoadFirst<T>(rows.Row(i) + col, left);
     };
-    return load(s_.q) * load(s_.d_q) - load(s_.k) * load(s_.d_k);
+    return load(Base::From(s_.q, chunk.begin)) *
+               load(Base::To(s_.d_q, chunk.begin)) -
+           load(Base::From(s_.k, chunk.begin)) *
+               load(Base::To(s_.d_k, chunk.begin));
   }
 
   void KeepGateTerms(const Chunk& chunk) const {

@@ -56,6 +56,7 @@ class CudaLinearAttention : public LinearAttention {
     LinearAttentionCall call(inputs, sizes, Stage::kOutputs, workspace,
                              CudaStream::Of(stream));
     RETURN_IF_ERROR(call.Check("Outputs"));
+    RETURN_IF_ERROR(CheckSnapshots("Outputs", outputs));
     call.UseOperands({inputs.q, inputs.k, inputs.v, outputs.o});
     RETURN_IF_ERROR(call.Tables());
     // One segment alone has nothing to fold.
@@ -149,6 +150,7 @@ class CudaLinearAttention : public LinearAttention {
     ASSIGN_OR_RETURN(const LinearAttentionSizes sizes,
                      CheckDecode(inputs, slots, state_pool, o, kCudaOperands));
     RETURN_IF_ERROR(CheckTransition("Decode", inputs.transition));
+    RETURN_IF_ERROR(CheckKeyHeads("Decode", sizes));
     RETURN_IF_ERROR(CheckHeadDims("Decode", sizes));
     // A block per 128 columns of a state; two of them at most.
     RETURN_IF_ERROR(

@@ -85,6 +85,22 @@ absl::Status CheckTransition(const char* op, Transition transition) {
                    "; the cpu backend has them"));
 }
 
+absl::Status CheckKeyHeads(const char* op, const LinearAttentionSizes& sizes) {
+  if (sizes.key_heads == sizes.heads) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(
+      op, ": ", sizes.key_heads, " heads of q and k for ", sizes.heads,
+      " of v, the cuda backend needs as many; repeat q and k, or use the cpu "
+      "backend"));
+}
+
+absl::Status CheckSnapshots(const char* op,
+                            const LinearAttentionOutputs& outputs) {
+  if (outputs.snapshot_interval == 0) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(
+      op, ": the cuda backend has no prefix snapshots; call it for ",
+      outputs.snapshot_interval, " tokens at a time, or use the cpu backend"));
+}
+
 FoldParams FoldOfRanks(const ConstTensorView& states,
                        const ConstTensorView& log_decays,
                        const ConstTensorView& initial_state, bool reverse,
@@ -181,6 +197,7 @@ LinearAttentionCall::LinearAttentionCall(const LinearAttentionInputs& inputs,
 
 absl::Status LinearAttentionCall::Check(const char* op) const {
   RETURN_IF_ERROR(CheckTransition(op, inputs_.transition));
+  RETURN_IF_ERROR(CheckKeyHeads(op, sizes_));
   RETURN_IF_ERROR(CheckHeadDims(op, sizes_));
   OperandCheck check(op, kCudaOperands);
   check.Workspace(workspace_,

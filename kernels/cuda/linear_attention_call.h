@@ -18,6 +18,13 @@ StateSlots ViewOfState(const ConstTensorView& state);
 // Refuses transitions that the kernels do not have, by name.
 absl::Status CheckTransition(const char* op, Transition transition);
 
+// Refuses fewer heads of q and k than of v.
+absl::Status CheckKeyHeads(const char* op, const LinearAttentionSizes& sizes);
+
+// Refuses prefix snapshots.
+absl::Status CheckSnapshots(const char* op,
+                            const LinearAttentionOutputs& outputs);
+
 // Refuses what the kernels have no tile for.
 absl::Status CheckHeadDims(const char* op, const LinearAttentionSizes& sizes);
 

@@ -57,14 +57,11 @@ void WriteGates(const std::vector<double>& from, const Sizes& sizes, int64_t b,
   }
 }
 
-void WriteGradients(const ReferenceGradients& from, const Sizes& sizes,
-                    int64_t b, int64_t h, bool add,
-                    const LinearAttentionGradients& to) {
+// What one head has alone.
+void WriteHeadGradients(const ReferenceGradients& from, const Sizes& sizes,
+                        int64_t b, int64_t h, bool add,
+                        const LinearAttentionGradients& to) {
   for (int64_t t = 0; t < sizes.tokens; ++t) {
-    for (int64_t c = 0; c < sizes.key_dim; ++c) {
-      Write(to.d_q, from.d_q[t * sizes.key_dim + c], add, b, t, h, c);
-      Write(to.d_k, from.d_k[t * sizes.key_dim + c], add, b, t, h, c);
-    }
     for (int64_t e = 0; e < sizes.value_dim; ++e) {
       Write(to.d_v, from.d_v[t * sizes.value_dim + e], add, b, t, h, e);
     }
@@ -72,6 +69,37 @@ void WriteGradients(const ReferenceGradients& from, const Sizes& sizes,
   WriteGates(from.d_log_gate, sizes, b, h, add, to.d_log_gate);
   WriteGates(from.d_beta, sizes, b, h, add, to.d_beta);
 }
+
+// d_q and d_k of one head of q and k: sums over the heads that share it.
+class KeyHeadGradients {
+ public:
+  explicit KeyHeadGradients(const Sizes& sizes)
+      : sizes_(sizes),
+        d_q_(sizes.tokens * sizes.key_dim),
+        d_k_(sizes.tokens * sizes.key_dim) {}
+
+  void Add(const ReferenceGradients& head) {
+    for (size_t i = 0; i < d_q_.size(); ++i) {
+      d_q_[i] += head.d_q[i];
+      d_k_[i] += head.d_k[i];
+    }
+  }
+
+  void Store(int64_t b, int64_t key_head, bool add,
+             const LinearAttentionGradients& to) const {
+    for (int64_t t = 0; t < sizes_.tokens; ++t) {
+      for (int64_t c = 0; c < sizes_.key_dim; ++c) {
+        const int64_t i = t * sizes_.key_dim + c;
+        Write(to.d_q, d_q_[i], add, b, t, key_head, c);
+        Write(to.d_k, d_k_[i], add, b, t, key_head, c);
+      }
+    }
+  }
+
+ private:
+  const Sizes& sizes_;
+  std::vector<double> d_q_, d_k_;
+};
 
 // Outputs of the sequence; with `add`, only the part that flows from
 // `initial_state` is computed, and added.
@@ -109,6 +137,22 @@ void WriteLogDecay(const Recurrence& sequence, const Sizes& sizes,
   for (int64_t c = 0; c < sizes.key_dim; ++c) Set(to, total(c), b, h, c);
 }
 
+// The state after the last token; on the way, the prefix snapshots.
+void WriteStates(const Recurrence& sequence, const Sizes& sizes, int64_t b,
+                 int64_t h, State state,
+                 const LinearAttentionOutputs& outputs) {
+  const int64_t interval = outputs.snapshot_interval;
+  for (int64_t t = 0; t < sizes.tokens; ++t) {
+    sequence.Advance(t, state);
+    const int64_t passed = t + 1;
+    if (interval == 0 || passed == sizes.tokens || passed % interval != 0) {
+      continue;
+    }
+    state.StoreSnapshot(outputs.prefix_states, b, passed / interval - 1, h);
+  }
+  state.Store(outputs.final_state, b, h);
+}
+
 // Element `b` of dimension 0 and `h` of dimension 2, which stay.
 ConstTensorView OfHead(const ConstTensorView& view, int64_t b, int64_t h) {
   if (view.is_null()) return view;
@@ -121,12 +165,13 @@ void WriteTransition(const LinearAttentionInputs& inputs, Sizes sizes,
   const std::vector<double> zeros(sizes.tokens * sizes.key_dim);
   LinearAttentionInputs head = inputs;
   head.q = {};
-  head.k = OfHead(inputs.k, b, h);
+  head.k = OfHead(inputs.k, b, sizes.KeyHeadOf(h));
   head.log_gate = OfHead(inputs.log_gate, b, h);
   head.beta = OfHead(inputs.beta, b, h);
   head.v = ConstTensorView(zeros.data(), DType::kF64,
                            {1, sizes.tokens, 1, sizes.key_dim});
   sizes.value_dim = sizes.key_dim;
+  sizes.heads = sizes.key_heads = 1;
   const Recurrence sequence(head, sizes, 0, 0);
   State state(sizes);
   for (int64_t c = 0; c < sizes.key_dim; ++c) state.at(c, c) = 1.0;
@@ -178,6 +223,26 @@ void FoldSummary(const ConstTensorView& states, const ConstTensorView& decays,
   }
 }
 
+// The terms of one head's gradients.
+ReferenceGradients HeadGradients(const LinearAttentionInputs& inputs,
+                                 const Sizes& sizes, int64_t b, int64_t h,
+                                 const ConstTensorView& initial_state,
+                                 const LinearAttentionOutputGradients& upstream,
+                                 ChunkTerms terms) {
+  const Recurrence sequence(inputs, sizes, b, h);
+  const Tokens d_outputs(upstream.d_o, b, h);
+  const State zero(sizes);
+  const auto compute = [&](const State& start, const State& d_end) {
+    return ComputeReferenceGradients(sequence, sizes, start, d_outputs, d_end);
+  };
+  if (terms == ChunkTerms::kIntraChunk) return compute(zero, zero);
+  ReferenceGradients whole =
+      compute(State::Load(sizes, initial_state, b, h),
+              State::Load(sizes, upstream.d_final_state, b, h));
+  if (terms == ChunkTerms::kInterChunk) Subtract(compute(zero, zero), whole);
+  return whole;
+}
+
 template <typename Fn>
 void ForEachSequence(const Sizes& sizes, const Fn& fn) {
   for (int64_t b = 0; b < sizes.batch; ++b) {
@@ -222,9 +287,7 @@ class ReferenceLinearAttention : public LinearAttention {
       ComputeOutputs(inputs, sizes, b, h, state,
                      terms == ChunkTerms::kInterChunk, outputs.o);
       if (terms == ChunkTerms::kIntraChunk) return;
-      const Recurrence sequence(inputs, sizes, b, h);
-      for (int64_t t = 0; t < sizes.tokens; ++t) sequence.Advance(t, state);
-      state.Store(outputs.final_state, b, h);
+      WriteStates(Recurrence(inputs, sizes, b, h), sizes, b, h, state, outputs);
     });
     return absl::OkStatus();
   }
@@ -258,24 +321,21 @@ class ReferenceLinearAttention : public LinearAttention {
                      CheckGradients(inputs, initial_state, output_gradients,
                                     gradients, kReferenceOperands));
     const bool add = terms == ChunkTerms::kInterChunk;
-    ForEachSequence(sizes, [&](int64_t b, int64_t h) {
-      const Recurrence sequence(inputs, sizes, b, h);
-      const Tokens d_outputs(output_gradients.d_o, b, h);
-      const State zero(sizes);
-      const auto compute = [&](const State& start, const State& d_end) {
-        return ComputeReferenceGradients(sequence, sizes, start, d_outputs,
-                                         d_end);
-      };
-      if (terms == ChunkTerms::kIntraChunk) {
-        WriteGradients(compute(zero, zero), sizes, b, h, add, gradients);
-        return;
+    const int64_t shares = sizes.heads / sizes.key_heads;
+    Sizes key_sizes = sizes;
+    key_sizes.heads = sizes.key_heads;
+    ForEachSequence(key_sizes, [&](int64_t b, int64_t key_head) {
+      KeyHeadGradients sums(sizes);
+      for (int64_t i = 0; i < shares; ++i) {
+        const int64_t h = key_head * shares + i;
+        const ReferenceGradients head = HeadGradients(
+            inputs, sizes, b, h, initial_state, output_gradients, terms);
+        sums.Add(head);
+        WriteHeadGradients(head, sizes, b, h, add, gradients);
+        if (terms == ChunkTerms::kIntraChunk) continue;
+        head.d_initial_state.Store(gradients.d_initial_state, b, h);
       }
-      ReferenceGradients whole =
-          compute(State::Load(sizes, initial_state, b, h),
-                  State::Load(sizes, output_gradients.d_final_state, b, h));
-      if (add) Subtract(compute(zero, zero), whole);
-      WriteGradients(whole, sizes, b, h, add, gradients);
-      whole.d_initial_state.Store(gradients.d_initial_state, b, h);
+      sums.Store(b, key_head, add, gradients);
     });
     return absl::OkStatus();
   }

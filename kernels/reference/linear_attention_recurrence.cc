@@ -37,6 +37,13 @@ void ReferenceState::Store(const TensorView& view, int64_t b, int64_t h) const {
   }
 }
 
+void ReferenceState::StoreSnapshot(const TensorView& view, int64_t b, int64_t p,
+                                   int64_t h) const {
+  for (int64_t c = 0; c < rows; ++c) {
+    for (int64_t e = 0; e < cols; ++e) Set(view, at(c, e), b, p, h, c, e);
+  }
+}
+
 void ReferenceState::AddOuter(double factor, const double* x, const double* y) {
   for (int64_t c = 0; c < rows; ++c) {
     double* to = row(c);
@@ -71,8 +78,8 @@ ReferenceRecurrence::ReferenceRecurrence(const LinearAttentionInputs& inputs,
       sizes_(sizes),
       h_(h),
       gate_width_(GateWidth(inputs, sizes.key_dim)),
-      q_(inputs.q, b, h),
-      k_(inputs.k, b, h),
+      q_(inputs.q, b, sizes.KeyHeadOf(h)),
+      k_(inputs.k, b, sizes.KeyHeadOf(h)),
       v_(inputs.v, b, h),
       log_gate_(gate_width_ > 0 ? inputs.log_gate : ConstTensorView(), b, h),
       beta_(dense() ? inputs.beta : ConstTensorView(), b, h) {}

@@ -18,6 +18,9 @@ struct ReferenceState {
   static ReferenceState Load(const LinearAttentionSizes& sizes,
                              const ConstTensorView& view, int64_t b, int64_t h);
   void Store(const TensorView& view, int64_t b, int64_t h) const;
+  // As entry p of [B, P, H, Dk, Dv].
+  void StoreSnapshot(const TensorView& view, int64_t b, int64_t p,
+                     int64_t h) const;
 
   double* row(int64_t c) { return data.data() + c * cols; }
   const double* row(int64_t c) const { return data.data() + c * cols; }

@@ -179,6 +179,8 @@ bool Print(DType dtype) {
                      LinearAttentionCases());
   AddLinearAttention(table, "linear attention: vector", VectorGateCases());
   AddLinearAttention(table, "linear attention: dense", DenseCases());
+  AddLinearAttention(table, "linear attention: shared keys", SharedKeyCases());
+  AddLinearAttention(table, "linear attention: snapshots", SnapshotCases());
   AddSoftmaxAttention(table);
   AddOps(table, "ops", OpCases());
   AddOps(table, "convolutions with a bias", BiasedConvolutionCases());

@@ -164,6 +164,15 @@ std::string HeadSizes(const OpDescription& op, OpVariant variant,
   return absl::StrCat(absl::StrJoin(runs, ", "), " ", notes.Mark(refusal));
 }
 
+// Whether a variant adds something to another of the same sizes.
+bool HasMore(const OpVariant& variant) {
+  for (const char* more :
+       {", states", "documents", "shared keys", "snapshots"}) {
+    if (variant.name.find(more) != std::string::npos) return true;
+  }
+  return false;
+}
+
 std::string HeadSizeText(const std::vector<AskedBackend>& backends) {
   struct Question {
     const char* op;
@@ -171,7 +180,7 @@ std::string HeadSizeText(const std::vector<AskedBackend>& backends) {
     std::vector<std::string> names;
   };
   const Question questions[] = {
-      {"linear_attention", {{"T", 2}, {"H", 1}}, {"Dk", "Dv"}},
+      {"linear_attention", {{"T", 2}, {"H", 1}, {"Hk", 1}}, {"Dk", "Dv"}},
       {"softmax_attention", {{"Tq", 2}, {"Tk", 2}}, {"D"}}};
   Notes notes;
   std::string text =
@@ -179,10 +188,7 @@ std::string HeadSizeText(const std::vector<AskedBackend>& backends) {
   for (const Question& question : questions) {
     const OpDescription& op = *FindOp(question.op);
     for (OpVariant variant : op.variants) {
-      if (variant.name.find(", states") != std::string::npos ||
-          variant.name.find("documents") != std::string::npos) {
-        continue;
-      }
+      if (HasMore(variant)) continue;
       for (const auto& [name, size] : question.sizes) {
         variant.sizes.insert({name, size});
       }
@@ -245,9 +251,7 @@ std::string SupportText() {
       "backend's own words.\n\n"
       "## Ops\n\n",
       OpRows(backends), "\n## Head sizes\n\nAsked were ",
-      absl::StrJoin(kHeadSizes, ", "),
-      ", f32, forward and backward. `linear_attention` has as many heads of q "
-      "and k as of v.\n\n",
+      absl::StrJoin(kHeadSizes, ", "), ", f32, forward and backward.\n\n",
       HeadSizeText(backends),
       "\n## Mixers\n\n"
       "Models of linear layers, by `linear.mixer` of a job. A mixer that a "

@@ -124,6 +124,13 @@ INSTANTIATE_TEST_SUITE_P(
       return info.param.name;
     });
 
+INSTANTIATE_TEST_SUITE_P(
+    SharedKeys, LinearAttentionGradient,
+    testing::ValuesIn(SharedKeyGradientCases()),
+    [](const testing::TestParamInfo<LinearAttentionCase>& info) {
+      return info.param.name;
+    });
+
 class SoftmaxAttentionGradient
     : public testing::TestWithParam<SoftmaxAttentionCase> {
  protected:

@@ -192,7 +192,12 @@ TEST(LinearAttentionDeterminism, ThreadsChangeNoBit) {
 // Decoding token by token continues from the state as a longer sequence does.
 TEST(LinearAttentionDecode, ContinuesASequence) {
   CpuStream stream(2);
-  for (const LinearAttentionCase& c : EveryTransition(3, 5, 2, 24)) {
+  std::vector<LinearAttentionCase> cases = EveryTransition(3, 5, 2, 24);
+  for (LinearAttentionCase c : EveryTransition(3, 5, 4, 24)) {
+    c.key_heads = 2;
+    cases.push_back(c);
+  }
+  for (const LinearAttentionCase& c : cases) {
     SCOPED_TRACE(NameOf(c));
     const LinearAttentionProblem problem(c, DType::kF64);
     const auto whole = problem.Run(*CreateReferenceLinearAttention(), stream,

@@ -82,6 +82,18 @@ INSTANTIATE_TEST_SUITE_P(
       return info.param.name;
     });
 
+INSTANTIATE_TEST_SUITE_P(
+    SharedKeys, LinearAttentionConformance, testing::ValuesIn(SharedKeyCases()),
+    [](const testing::TestParamInfo<LinearAttentionCase>& info) {
+      return info.param.name;
+    });
+
+INSTANTIATE_TEST_SUITE_P(
+    Snapshots, LinearAttentionConformance, testing::ValuesIn(SnapshotCases()),
+    [](const testing::TestParamInfo<LinearAttentionCase>& info) {
+      return info.param.name;
+    });
+
 // The reference's own two passes, which divide the terms at the range's ends.
 class ReferencePasses : public testing::TestWithParam<LinearAttentionCase> {};
 
@@ -99,8 +111,8 @@ TEST_P(ReferencePasses, AddUp) {
 // Its code knows no chunks and no sizes, so small cases say all.
 std::vector<LinearAttentionCase> SmallCases() {
   std::vector<LinearAttentionCase> cases;
-  for (const auto& all :
-       {LinearAttentionCases(), VectorGateCases(), DenseCases()}) {
+  for (const auto& all : {LinearAttentionCases(), VectorGateCases(),
+                          DenseCases(), SharedKeyCases()}) {
     for (const LinearAttentionCase& c : all) {
       if (c.tokens <= 130 && c.key_dim <= 32 && c.value_dim <= 32) {
         cases.push_back(c);

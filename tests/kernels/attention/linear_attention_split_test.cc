@@ -83,8 +83,8 @@ TEST_P(LinearAttentionSplit, RangesEqualOnePiece) {
 
 std::vector<LinearAttentionCase> SmallCases() {
   std::vector<LinearAttentionCase> cases;
-  for (const auto& all :
-       {LinearAttentionCases(), VectorGateCases(), DenseCases()}) {
+  for (const auto& all : {LinearAttentionCases(), VectorGateCases(),
+                          DenseCases(), SharedKeyCases()}) {
     for (const LinearAttentionCase& c : all) {
       if (c.tokens <= 211 && c.key_dim <= 32) cases.push_back(c);
     }

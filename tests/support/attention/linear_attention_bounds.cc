@@ -21,13 +21,15 @@ ComparedTensor Relative(const std::string& name, double error, double bound,
 }
 
 // Sums over tokens of |q_s||dq_s| + |k_s||dk_s| for each gate of a token: by
-// rows, or by channels where each has a gate of its own.
+// rows, or by channels where each has a gate of its own; of heads that share q
+// and k once, with the sums of their gradients.
 std::vector<double> SummedTerms(const LinearAttentionProblem& problem,
                                 const LinearAttentionResults& results) {
   const LinearAttentionCase& c = problem.case_of();
   const int64_t width = std::max<int64_t>(1, GateWidth(c));
+  const int64_t gates = KeyHeads(c) * width;
   const int64_t shared = c.key_dim / width;
-  std::vector<double> sums(c.batch * c.heads * width, 0.0);
+  std::vector<double> sums(c.batch * gates, 0.0);
   const auto add = [&](const std::vector<double>& x,
                        const std::vector<double>& d_x) {
     for (size_t i = 0; i < x.size() / shared; ++i) {
@@ -36,9 +38,8 @@ std::vector<double> SummedTerms(const LinearAttentionProblem& problem,
         square += x[i * shared + j] * x[i * shared + j];
         d_square += d_x[i * shared + j] * d_x[i * shared + j];
       }
-      const int64_t b = i / (c.tokens * c.heads * width);
-      sums[b * c.heads * width + i % (c.heads * width)] +=
-          std::sqrt(square * d_square);
+      const int64_t b = i / (c.tokens * gates);
+      sums[b * gates + i % gates] += std::sqrt(square * d_square);
     }
   };
   add(ToDoubles(problem.q()), results.d_q);
@@ -111,6 +112,7 @@ std::vector<ComparedTensor> CompareResults(
   const bool dense = problem.case_of().transition == Transition::kDense;
   close("o", actual.o, expected.o);
   close("final_state", actual.final_state, expected.final_state);
+  close("prefix_states", actual.prefix_states, expected.prefix_states);
   close("d_q", actual.d_q, expected.d_q);
   close("d_k", actual.d_k, expected.d_k);
   close("d_v", actual.d_v, expected.d_v);

@@ -181,6 +181,81 @@ Cases MakeGradientCases(const Transitions& transitions) {
   return cases;
 }
 
+// `like` with every transition, and with each decay of the delta rule.
+void AddTransitions(LinearAttentionCase like, const std::string& suffix,
+                    Cases& cases) {
+  constexpr std::pair<Transition, const char*> kDecays[] = {
+      {kIdentity, "Delta"}, {kScalar, "GatedDelta"}, {kVector, "Kda"}};
+  const auto add = [&](Transition transition, const std::string& decay) {
+    like.name = Make(like.batch, like.tokens, like.heads, like.key_dim,
+                     like.value_dim, transition)
+                    .name +
+                suffix + decay;
+    like.transition = transition;
+    cases.push_back(like);
+  };
+  for (Transition transition : {kIdentity, kConstant, kScalar, kVector}) {
+    add(transition, "");
+  }
+  for (const auto& [decay, name] : kDecays) {
+    like.dense_decay = decay;
+    add(kDense, name);
+  }
+}
+
+LinearAttentionCase SharedKeys(int64_t batch, int64_t tokens, int64_t heads,
+                               int64_t key_heads, int64_t key_dim,
+                               int64_t value_dim) {
+  LinearAttentionCase c =
+      Make(batch, tokens, heads, key_dim, value_dim, kIdentity);
+  c.key_heads = key_heads;
+  return c;
+}
+
+Cases MakeSharedKeyCases() {
+  Cases cases;
+  LinearAttentionCase c = SharedKeys(2, 130, 6, 2, 16, 24);
+  c.fused_projection = true;
+  AddTransitions(c, "Keys2", cases);
+  c = SharedKeys(1, 75, 3, 1, 40, 16);
+  c.document_starts = {0, 17, 64, 70};
+  AddTransitions(c, "Keys1Documents", cases);
+  c = SharedKeys(1, 70, 4, 2, 16, 16);
+  c.has_initial_state = false;
+  c.has_final_gradient = false;
+  c.gates = Gates::kClosed;
+  AddTransitions(c, "Keys2ClosedNoEnds", cases);
+  // A state fills the cache: a thread walks the heads that share in parts.
+  AddTransitions(SharedKeys(1, 20, 3, 1, 256, 256), "Keys1", cases);
+  return cases;
+}
+
+Cases MakeSnapshotCases() {
+  constexpr std::pair<int64_t, int64_t> kLengths[] = {
+      {64, 64}, {65, 64}, {192, 64}, {260, 128}};
+  Cases cases;
+  for (auto [tokens, interval] : kLengths) {
+    LinearAttentionCase c =
+        SharedKeys(tokens < 100 ? 2 : 1, tokens, 2, 1, 8, 12);
+    c.snapshot_interval = interval;
+    AddTransitions(c, "Every" + std::to_string(interval), cases);
+  }
+  LinearAttentionCase c = SharedKeys(1, 200, 2, 2, 8, 12);
+  c.snapshot_interval = 64;
+  c.document_starts = {10, 64, 100, 193};
+  AddTransitions(c, "Every64Documents", cases);
+  return cases;
+}
+
+Cases MakeSharedKeyGradientCases() {
+  Cases cases;
+  AddTransitions(SharedKeys(2, 9, 4, 2, 3, 5), "Keys2", cases);
+  LinearAttentionCase c = SharedKeys(1, 70, 3, 1, 4, 3);
+  c.document_starts = {3, 64, 66};
+  AddTransitions(c, "Keys1Documents", cases);
+  return cases;
+}
+
 LinearAttentionCase BenchCase(int64_t tokens, int64_t heads, int64_t size,
                               Transition transition) {
   LinearAttentionCase c = Make(1, tokens, heads, size, size, transition);
@@ -245,6 +320,25 @@ const Cases& DenseGradientCases() {
   static const Cases& cases =
       *new Cases(WithDenseDecays(MakeGradientCases({kDense})));
   return cases;
+}
+
+const Cases& SharedKeyCases() {
+  static const Cases& cases = *new Cases(MakeSharedKeyCases());
+  return cases;
+}
+
+const Cases& SnapshotCases() {
+  static const Cases& cases = *new Cases(MakeSnapshotCases());
+  return cases;
+}
+
+const Cases& SharedKeyGradientCases() {
+  static const Cases& cases = *new Cases(MakeSharedKeyGradientCases());
+  return cases;
+}
+
+int64_t KeyHeads(const LinearAttentionCase& c) {
+  return c.key_heads == 0 ? c.heads : c.key_heads;
 }
 
 int64_t GateWidth(const LinearAttentionCase& c) {

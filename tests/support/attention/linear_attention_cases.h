@@ -23,6 +23,7 @@ struct LinearAttentionCase {
   int64_t batch = 1;
   int64_t tokens = 1;
   int64_t heads = 1;
+  int64_t key_heads = 0;  // of q and k; 0: heads
   int64_t key_dim = 16;
   int64_t value_dim = 16;
   Transition transition = Transition::kIdentity;
@@ -33,7 +34,10 @@ struct LinearAttentionCase {
   bool has_initial_state = true;
   bool has_final_gradient = true;
   bool fused_projection = false;  // q, k, v are slices of one buffer
+  int64_t snapshot_interval = 0;  // of prefix_states; 0: none
 };
+
+int64_t KeyHeads(const LinearAttentionCase& c);
 
 // Gates of each token and head: 0, 1 or key_dim.
 int64_t GateWidth(const LinearAttentionCase& c);
@@ -44,10 +48,15 @@ const std::vector<LinearAttentionCase>& LinearAttentionCases();
 const std::vector<LinearAttentionCase>& VectorGateCases();
 // The delta rule with each of its decays.
 const std::vector<LinearAttentionCase>& DenseCases();
+// Heads that share q and k, with every transition.
+const std::vector<LinearAttentionCase>& SharedKeyCases();
+// Prefix snapshots, with every transition.
+const std::vector<LinearAttentionCase>& SnapshotCases();
 // Small ones with every transition, for central differences.
 const std::vector<LinearAttentionCase>& LinearAttentionGradientCases();
 const std::vector<LinearAttentionCase>& VectorGateGradientCases();
 const std::vector<LinearAttentionCase>& DenseGradientCases();
+const std::vector<LinearAttentionCase>& SharedKeyGradientCases();
 // What bench/run attention times: every transition, then one head of growing
 // length.
 const std::vector<LinearAttentionCase>& LinearAttentionBenchCases();

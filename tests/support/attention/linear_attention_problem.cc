@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "common/base/check.h"
+#include "kernels/api/linear_attention_operands.h"
 
 namespace longspan::kernels {
 namespace {
@@ -68,18 +69,19 @@ LinearAttentionProblem::LinearAttentionProblem(const LinearAttentionCase& c,
     : case_(c),
       dtype_(dtype),
       sum_dtype_(dtype == DType::kBF16 ? DType::kF32 : dtype) {
-  const int64_t key_width = c.heads * c.key_dim;
+  const int64_t key_heads = KeyHeads(c);
+  const int64_t key_width = key_heads * c.key_dim;
   const int64_t value_width = c.heads * c.value_dim;
   if (c.fused_projection) {
     const int64_t width = 2 * key_width + value_width;
     fused_ = HostTensor(dtype, {c.batch, c.tokens, width});
     const TensorView& all = fused_.view();
-    q_ = all.Slice(2, 0, key_width).SplitLast(c.heads);
-    k_ = all.Slice(2, key_width, 2 * key_width).SplitLast(c.heads);
+    q_ = all.Slice(2, 0, key_width).SplitLast(key_heads);
+    k_ = all.Slice(2, key_width, 2 * key_width).SplitLast(key_heads);
     v_ = all.Slice(2, 2 * key_width, width).SplitLast(c.heads);
   } else {
-    q_buffer_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.key_dim});
-    k_buffer_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.key_dim});
+    q_buffer_ = HostTensor(dtype, {c.batch, c.tokens, key_heads, c.key_dim});
+    k_buffer_ = HostTensor(dtype, {c.batch, c.tokens, key_heads, c.key_dim});
     v_buffer_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.value_dim});
     q_ = q_buffer_.view();
     k_ = k_buffer_.view();
@@ -154,6 +156,7 @@ LinearAttentionShape LinearAttentionProblem::shape() const {
   LinearAttentionShape shape = {case_.batch,     case_.tokens,
                                 case_.heads,     case_.key_dim,
                                 case_.value_dim, BytesPerElement(dtype_)};
+  shape.key_heads = case_.key_heads;
   if (case_.transition == Transition::kVector) {
     shape.decay = LinearAttentionDecay::kChannel;
   } else if (case_.transition == Transition::kDense) {
@@ -178,6 +181,14 @@ HostTensor LinearAttentionProblem::LikeBeta() const {
   const LinearAttentionCase& c = case_;
   if (c.transition != Transition::kDense) return {};
   return HostTensor(sum_dtype_, {c.batch, c.tokens, c.heads});
+}
+
+HostTensor LinearAttentionProblem::LikeSnapshots() const {
+  const LinearAttentionCase& c = case_;
+  const int64_t count = SnapshotCount(c.tokens, c.snapshot_interval);
+  if (count == 0) return {};
+  return HostTensor(sum_dtype_,
+                    {c.batch, count, c.heads, c.key_dim, c.value_dim});
 }
 
 HostTensor LinearAttentionProblem::SummaryDecays(int64_t ranges) const {
@@ -224,12 +235,14 @@ void LinearAttentionProblem::AddOutputs(LinearAttention& op, Stream& stream,
   HostTensor o(dtype_, {c.batch, c.tokens, c.heads, c.value_dim});
   HostTensor final_state(sum_dtype_,
                          {c.batch, c.heads, c.key_dim, c.value_dim});
+  const HostTensor prefix_states = LikeSnapshots();
   const HostTensor workspace =
       HostTensor::Workspace(LinearAttentionWorkspaceBytes(
           Stage::kOutputs, shape(), backend, threads));
   const auto run = [&](ChunkTerms terms) {
     LONGSPAN_CHECK_OK(op.Outputs(inputs_, initial_state(), terms,
-                                 {o.view(), final_state.view()},
+                                 {o.view(), final_state.view(),
+                                  prefix_states.view(), c.snapshot_interval},
                                  workspace.view(), stream));
   };
   if (passes == Passes::kOne) {
@@ -240,6 +253,7 @@ void LinearAttentionProblem::AddOutputs(LinearAttention& op, Stream& stream,
   }
   results.o = o.ToDoubles();
   results.final_state = final_state.ToDoubles();
+  results.prefix_states = prefix_states.ToDoubles();
 }
 
 void LinearAttentionProblem::AddBackward(
@@ -253,8 +267,8 @@ void LinearAttentionProblem::AddBackward(
                                          workspace.view(), stream));
   results.d_summary_state = d_state.ToDoubles();
 
-  HostTensor d_q(dtype_, {c.batch, c.tokens, c.heads, c.key_dim});
-  HostTensor d_k(dtype_, {c.batch, c.tokens, c.heads, c.key_dim});
+  HostTensor d_q(dtype_, {c.batch, c.tokens, KeyHeads(c), c.key_dim});
+  HostTensor d_k(dtype_, {c.batch, c.tokens, KeyHeads(c), c.key_dim});
   HostTensor d_v(dtype_, {c.batch, c.tokens, c.heads, c.value_dim});
   HostTensor d_log_gate = LikeGates();
   HostTensor d_beta = LikeBeta();

@@ -19,7 +19,7 @@ enum class Passes { kOne, kTwo };
 // Results as doubles, row-major. Empty where the case has none.
 struct LinearAttentionResults {
   std::vector<double> summary_state, summary_log_decay, summary_transition;
-  std::vector<double> o, final_state;
+  std::vector<double> o, final_state, prefix_states;
   std::vector<double> d_summary_state;
   std::vector<double> d_q, d_k, d_v, d_log_gate, d_beta, d_initial_state;
 };
@@ -47,6 +47,8 @@ class LinearAttentionProblem {
   HostTensor LikeGates() const;
   // For the gradient of beta; null if there is none.
   HostTensor LikeBeta() const;
+  // [B, P, H, Dk, Dv]; null if there are none.
+  HostTensor LikeSnapshots() const;
   // [ranges, B, H], [ranges, B, H, Dk] or, of matrices, [ranges, B, H, Dk, Dk].
   HostTensor SummaryDecays(int64_t ranges) const;
 

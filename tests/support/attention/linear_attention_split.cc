@@ -26,8 +26,8 @@ class SplitRun {
     const LinearAttentionCase& c = problem.case_of();
     const DType dtype = problem.dtype();
     o_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.value_dim});
-    d_q_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.key_dim});
-    d_k_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.key_dim});
+    d_q_ = HostTensor(dtype, {c.batch, c.tokens, KeyHeads(c), c.key_dim});
+    d_k_ = HostTensor(dtype, {c.batch, c.tokens, KeyHeads(c), c.key_dim});
     d_v_ = HostTensor(dtype, {c.batch, c.tokens, c.heads, c.value_dim});
     d_log_gate_ = problem.LikeGates();
     d_beta_ = problem.LikeBeta();
