@@ -59,8 +59,8 @@
 // Errors: kInvalidArgument for shapes that do not fit together, a workspace
 // that is too small or documents with batch > 1; kUnimplemented for a
 // transition, type, grouped values or prefix snapshots that the backend does
-// not have. Nothing is allocated,
-// outputs are written completely, inputs and outputs must not overlap.
+// not have. Nothing is allocated, outputs are written completely, inputs and
+// outputs must not overlap.
 //
 // Source: LASP-2 (arXiv 2502.07563) with the corrections of docs/math.md;
 // Lightning Attention-2 (arXiv 2401.04658) for the constant decay; GLA (arXiv

@@ -27,7 +27,8 @@ absl::Status CheckKeyHeads(const char* op, const char* key_name,
                            const char* value_name, int64_t key_heads,
                            int64_t heads) {
   OperandCheck check(op);
-  check.That(key_heads >= 1 && heads % key_heads == 0,
+  const bool none = key_heads == 0 && heads == 0;
+  check.That(none || (key_heads >= 1 && heads % key_heads == 0),
              absl::StrCat(value_name, " has ", heads, " heads, not a multiple",
                           " of the ", key_heads, " of ", key_name));
   return check.status();

@@ -23,7 +23,8 @@ class BenchTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         rows = [line.split()[:2] for line in done.stdout.splitlines()
                 if " fwd+bwd " in line]
-        self.assertEqual([words[0] for words in rows],
+        # A processor with AMX has a row of bf16, too.
+        self.assertEqual([words[0] for words in rows if words[1] != "bf16"],
                          ["identity", "dense", "softmax"])
         self.assertRegex(done.stdout.splitlines()[-1],
                          r"^attention: ours [\d.]+ GFLOP/s, peer [\d.]+ "

@@ -76,13 +76,30 @@ const std::map<std::string, std::string>& EntryPoints() {
 
 // What the backend cpu says of bf16 operands; empty: it takes them.
 std::string RefusalOfBf16(const Example& example) {
-  const std::string missing = MissingTransition(example.variant->name);
-  if (missing.empty() || example.op->name == "linear_attention_decode") {
-    return "";
+  const std::string& variant = example.variant->name;
+  const std::string missing = MissingTransition(variant);
+  if (example.op->name == "linear_attention_decode") return "";
+  if (missing.empty()) {
+    if (!Holds(variant, "shared keys")) return "";
+    return "Gradients: on the CPU, 4 heads that share 2 of q and k need f32 or "
+           "f64 operands, not bf16";
   }
   return EntryPoints().at(example.op->name) + ": on the CPU, " + missing +
          (missing == "vector gates" ? " need" : " needs") +
          " f32 or f64 operands, not bf16";
+}
+
+// What the backend cuda says of grouped values and snapshots.
+std::string RefusalOfShape(const std::string& variant) {
+  if (Holds(variant, "shared keys")) {
+    return "Outputs: 2 heads of q and k for 4 of v, the cuda backend needs as "
+           "many; repeat q and k, or use the cpu backend";
+  }
+  if (Holds(variant, "snapshots")) {
+    return "Outputs: the cuda backend has no prefix snapshots; call it for 64 "
+           "tokens at a time, or use the cpu backend";
+  }
+  return "";
 }
 
 // What the backend cuda says of what it does not have; empty: it has it.
@@ -95,7 +112,7 @@ std::string RefusalOfCuda(const Example& example) {
   const std::string& variant = example.variant->name;
   if (EntryPoints().count(op) > 0) {
     const std::string missing = MissingTransition(variant);
-    if (missing.empty()) return "";
+    if (missing.empty()) return RefusalOfShape(variant);
     return EntryPoints().at(op) + ": the cuda backend has no kernels for " +
            missing + "; the cpu backend has them";
   }

@@ -52,7 +52,7 @@ TEST_F(OpErrorsTest, NoneOfAGoodFile) {
 TEST_F(OpErrorsTest, MissingTensors) {
   tensors_.erase(tensors_.begin() + 1);
   ExpectMistake(tensors_, {},
-                "the tensor 'k' [B, T, H, Dk] is missing; linear_attention "
+                "the tensor 'k' [B, T, Hk, Dk] is missing; linear_attention "
                 "needs it");
 }
 
@@ -73,13 +73,13 @@ TEST_F(OpErrorsTest, UnknownTensors) {
 TEST_F(OpErrorsTest, WrongSizes) {
   tensors_[1] = Zeros("k", {1, 5, 3, 4});
   ExpectMistake(tensors_, {},
-                "k is F32[1, 5, 3, 4]: H is 3; needs [B, T, H, Dk] with B = 1 "
-                "of q, Dk = 4 of q, H = 2 of q, T = 5 of q");
+                "k is F32[1, 5, 3, 4]: Hk is 3; needs [B, T, Hk, Dk] with B = "
+                "1 of q, Dk = 4 of q, Hk = 2 of q, T = 5 of q");
 }
 
 TEST_F(OpErrorsTest, WrongRanks) {
   tensors_[0] = Zeros("q", {5, 2, 4});
-  ExpectMistake(tensors_, {}, "q is F32[5, 2, 4]: needs [B, T, H, Dk]");
+  ExpectMistake(tensors_, {}, "q is F32[5, 2, 4]: needs [B, T, Hk, Dk]");
 }
 
 TEST_F(OpErrorsTest, EmptyTensors) {
