@@ -127,11 +127,10 @@ class BackwardStates {
     return chunk.begin > 0 || s_.initial_state.data != nullptr;
   }
   // Whether a gradient is stored past the caches. Those of q and k are read
-  // again where there are gates.
+  // again where gates are of channels.
   bool Streams(const typename Sequence::Result& result) const {
-    const bool gates =
-        s_.decay == DecayKind::kPerToken || s_.decay == DecayKind::kPerChannel;
-    if (gates && result.data != s_.d_v.data) return false;
+    const bool channels = s_.decay == DecayKind::kPerChannel;
+    if (channels && result.data != s_.d_v.data) return false;
     return IsStreamed(result, s_.tokens);
   }
   // Done between the slabs of the chunk's products.

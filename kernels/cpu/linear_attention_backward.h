@@ -108,21 +108,21 @@ class BackwardPass : public BackwardStates<T> {
     decay_.SetChunk(chunk.begin, chunk.end);
     PackOperands(chunk);
     if (s_.intra) WriteScores(chunk);
-    double before[kChunk] = {};
-    if (gates && !s_.intra) RowTerms(chunk, before);
+    GateTerms terms;
     if (has_d_state_) {
       TransposePanels(Base::GradientState(),
                       Base::TransposedState(buffers_.d_state_transposed));
     }
     if (s_.intra || has_state) {
-      WriteQueryGradients(chunk, has_state ? state : nullptr);
+      WriteQueryGradients(chunk, has_state ? state : nullptr,
+                          gates ? terms.queries : nullptr);
     }
     if (s_.intra || has_d_state_) {
-      WriteKeyGradients(chunk);
+      WriteKeyGradients(chunk, gates ? terms.keys : nullptr);
       WriteValueGradients(chunk);
     }
     if (gates) {
-      WriteGateGradients(chunk, has_state, before,
+      WriteGateGradients(chunk, has_state, terms,
                          has_d_state_ ? StateProduct(end_state) : 0.0);
     }
     if (s_.inter) RetreatState(chunk);
@@ -140,6 +140,18 @@ class BackwardPass : public BackwardStates<T> {
 
   static constexpr const T* kUnweighted = nullptr;
 
+  // q_i . dq_i and k_i . dk_i of a chunk's rows, of what the call adds to dq
+  // and dk; each row in lanes that are still to be summed.
+  struct GateTerms {
+    double Row(int64_t i) const {
+      return static_cast<double>(SumLanes<T>(Load(queries + i * kLanes<T>))) -
+             SumLanes<T>(Load(keys + i * kLanes<T>));
+    }
+
+    alignas(64) T queries[kChunk * kLanes<T>] = {};
+    alignas(64) T keys[kChunk * kLanes<T>] = {};
+  };
+
   PanelMatrix<T> Keys() const { return {buffers_.keys, kChunk, key_pad_}; }
   PanelMatrix<T> Queries() const {
     return {buffers_.queries, kChunk, key_pad_};
@@ -149,11 +161,6 @@ class BackwardPass : public BackwardStates<T> {
   }
   PanelMatrix<T> Values() const {
     return {buffers_.values, kChunk, value_pad_};
-  }
-
-  static StridedRows<const T> FromResult(
-      const typename Sequence::Result& result, int64_t token) {
-    return {result.Row(token), result.stride};
   }
 
   // from_start o Q
@@ -195,7 +202,8 @@ class BackwardPass : public BackwardStates<T> {
                  Base::Between());
   }
 
-  void WriteQueryGradients(const Chunk& chunk, T* state) {
+  // `terms` as in GateTerms, or null.
+  void WriteQueryGradients(const Chunk& chunk, T* state, T* terms) {
     const int64_t n = chunk.size();
     const bool streams = Base::Streams(s_.d_q);
     ForEachPanel<T>(key_pad_, [&](auto nv, int64_t col) {
@@ -215,6 +223,10 @@ class BackwardPass : public BackwardStates<T> {
                       kChunk, rows);
           tile.AddRows(rows, Keys().Panel(col), tile.kPanelStride, seen);
         }
+        if (terms != nullptr) {
+          tile.AddRowProducts(Queries().Panel(col) + i * tile.kPanelStride,
+                              tile.kPanelStride, terms + i * kLanes<T>);
+        }
         StridedRows<T> to = Base::To(s_.d_q, chunk.begin + i);
         to.data += col;
         tile.StoreBlock(to, n - i, s_.key_dim - col, !s_.intra, streams);
@@ -222,24 +234,25 @@ class BackwardPass : public BackwardStates<T> {
     });
   }
 
-  void WriteKeyGradients(const Chunk& chunk) {
-    WriteTransposedGradients(chunk, Values(),
-                             Base::TransposedState(buffers_.d_state_transposed),
-                             buffers_.d_scores, Queries(), s_.key_dim, s_.d_k);
+  void WriteKeyGradients(const Chunk& chunk, T* terms) {
+    WriteTransposedGradients(
+        chunk, Values(), Base::TransposedState(buffers_.d_state_transposed),
+        buffers_.d_scores, Queries(), s_.key_dim, s_.d_k, terms);
   }
 
   void WriteValueGradients(const Chunk& chunk) {
     WriteTransposedGradients(chunk, Keys(), Base::GradientState(),
                              buffers_.scores, Base::OutputGradients(),
-                             s_.value_dim, s_.d_v);
+                             s_.value_dim, s_.d_v, nullptr);
   }
 
   // result = to_end o (a state) + scores^T later, where `later` holds the rows
-  // of tokens that come after.
+  // of tokens that come after. `terms` are of the keys.
   void WriteTransposedGradients(const Chunk& chunk, const PanelMatrix<T>& a,
                                 const PanelMatrix<T>& state, const T* scores,
                                 const PanelMatrix<T>& later, int64_t cols,
-                                const typename Sequence::Result& result) {
+                                const typename Sequence::Result& result,
+                                T* terms) {
     const int64_t n = chunk.size();
     const bool streams = Base::Streams(result);
     ForEachPanel<T>(later.cols, [&](auto nv, int64_t col) {
@@ -256,6 +269,10 @@ class BackwardPass : public BackwardStates<T> {
                           later.Panel(col) + j * tile.kPanelStride,
                           tile.kPanelStride, n - j);
         }
+        if (terms != nullptr) {
+          tile.AddRowProducts(Keys().Panel(col) + j * tile.kPanelStride,
+                              tile.kPanelStride, terms + j * kLanes<T>);
+        }
         StridedRows<T> to = Base::To(result, chunk.begin + j);
         to.data += col;
         tile.StoreBlock(to, n - j, cols - col, !s_.intra, streams);
@@ -264,29 +281,6 @@ class BackwardPass : public BackwardStates<T> {
   }
 
   // ---- gates ------------------------------------------------------------
-
-  static double RowProduct(const StridedRows<const T>& a,
-                           const StridedRows<const T>& b, int64_t row,
-                           int64_t cols) {
-    Vec<T> sum = {};
-    for (int64_t c = 0; c < cols; c += kLanes<T>) {
-      sum += LoadFirst(a.Row(row) + c, cols - c) *
-             LoadFirst(b.Row(row) + c, cols - c);
-    }
-    return SumLanes<T>(sum);
-  }
-
-  // terms[i] = q_i . dq_i - k_i . dk_i with what is written so far.
-  void RowTerms(const Chunk& chunk, double (&terms)[kChunk]) const {
-    const auto q = Base::From(s_.q, chunk.begin);
-    const auto k = Base::From(s_.k, chunk.begin);
-    const auto d_q = FromResult(s_.d_q, chunk.begin);
-    const auto d_k = FromResult(s_.d_k, chunk.begin);
-    for (int64_t i = 0; i < chunk.size(); ++i) {
-      terms[i] =
-          RowProduct(q, d_q, i, s_.key_dim) - RowProduct(k, d_k, i, s_.key_dim);
-    }
-  }
 
   double StateProduct(const T* end_state) const {
     Vec<T> sums[4] = {};
@@ -301,13 +295,11 @@ class BackwardPass : public BackwardStates<T> {
   }
 
   void WriteGateGradients(const Chunk& chunk, bool has_state,
-                          const double (&before)[kChunk], double boundary) {
-    double terms[kChunk];
-    RowTerms(chunk, terms);
+                          const GateTerms& terms, double boundary) {
     const bool add = !s_.intra;
     double sum = boundary;
     for (int64_t i = chunk.size() - 1; i >= 0; --i) {
-      sum += terms[i] - before[i];
+      sum += terms.Row(i);
       T* to = s_.d_log_gate.data + (chunk.begin + i) * s_.d_log_gate.stride;
       // The gate of a token with no state before it multiplies zero.
       const double value = i == 0 && !has_state ? 0.0 : sum;

@@ -104,6 +104,21 @@ struct Tile {
     }
   }
 
+  // lanes[i] += row i of the tile times row i of `b`, not yet summed over
+  // lanes.
+  LONGSPAN_INLINE void AddRowProducts(const T* b, int64_t b_stride,
+                                      T* lanes) const {
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileRows; ++i) {
+      Vec<T> products = Load(lanes + i * kLanes<T>);
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) {
+        products += sum[i][j] * Load(b + i * b_stride + j * kLanes<T>);
+      }
+      Store(lanes + i * kLanes<T>, products);
+    }
+  }
+
   LONGSPAN_INLINE void StreamAll(T* to, int64_t stride) const {
 #pragma GCC unroll 8
     for (int i = 0; i < kTileRows; ++i) {
