@@ -74,8 +74,8 @@ using TransferCounters = std::map<TrafficTag, TransferCounts>;
 
 class Work {
  public:
-  virtual ~Work() = default;  // waits if Wait() was not called
-  virtual absl::Status Wait() = 0;
+  virtual ~Work() = default;        // waits if Wait() was not called
+  virtual absl::Status Wait() = 0;  // called again: the same answer
 };
 
 enum class Reduction { kSum, kMax };

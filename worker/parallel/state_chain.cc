@@ -10,18 +10,8 @@ using kernels::TensorView;
 StateChain::StateChain(const RankContext& context, int layer,
                        Direction direction, const MemoryShape& shape,
                        const StateExchangeOperands& operands)
-    : context_(context),
-      tag_({Traffic::kStateExchange, direction, layer}),
-      shape_(shape),
-      operands_(operands),
-      blocks_(StateBlocks(context.method, shape.batch * shape.heads)) {
-  const int step = forward() ? 1 : -1;
-  const int last = context.ranks() - 1;
-  previous_ = context.rank() - step;
-  next_ = context.rank() + step;
-  if (previous_ > last) previous_ = -1;
-  if (next_ > last) next_ = -1;
-}
+    : StateExchange(context, layer, direction, shape, operands),
+      blocks_(StateBlocks(context.method, shape.batch * shape.heads)) {}
 
 TensorView StateChain::own_state() const {
   return operands_.scratch.Slice(0, 0, shape_.state_count())
@@ -66,40 +56,31 @@ TensorView StateChain::HeadDecays(int64_t block) const {
 // ---- The order of things ---------------------------------------------------
 
 absl::Status StateChain::ReceiveFirst() {
-  if (context_.method != SequenceParallel::kLasp1Serial) {
-    return absl::OkStatus();
-  }
+  if (!waits_first()) return absl::OkStatus();
   Begin();
   return works_.empty() ? absl::OkStatus() : works_[0]->Wait();
 }
 
 absl::Status StateChain::Start() {
-  Begin();
-  const bool arrived =
-      !has_previous() || context_.method == SequenceParallel::kLasp1Serial;
-  return arrived ? PassBlocks() : absl::OkStatus();
+  if (!waits_first()) Begin();
+  return arrives_early() ? PassBlocks() : absl::OkStatus();
 }
 
 absl::Status StateChain::Finish() {
-  RETURN_IF_ERROR(PassBlocks());
+  if (!arrives_early()) RETURN_IF_ERROR(PassBlocks());
   for (const auto& work : works_) RETURN_IF_ERROR(work->Wait());
-  return operands_.leaving.is_null() ? absl::OkStatus() : ShareLeaving();
+  return operands_.leaving.is_null() ? absl::OkStatus()
+                                     : ShareLeaving(outgoing());
 }
 
 // ---- The steps -------------------------------------------------------------
 
 void StateChain::Begin() {
-  if (begun_) return;
-  begun_ = true;
-  if (has_previous()) {
-    Call(TensorView(), Heads(operands_.state, 0));
-  }
+  if (has_previous()) Call(TensorView(), Heads(operands_.state, 0));
 }
 
 absl::Status StateChain::PassBlocks() {
-  if (passed_) return absl::OkStatus();
-  passed_ = true;
-  if (!has_previous()) RETURN_IF_ERROR(BeginState());
+  if (!has_previous()) RETURN_IF_ERROR(TakeInitial());
   for (int64_t block = 0; block < blocks_; ++block) {
     if (has_previous()) RETURN_IF_ERROR(works_[block]->Wait());
     if (has_next() || !operands_.leaving.is_null()) {
@@ -113,16 +94,6 @@ absl::Status StateChain::PassBlocks() {
   return absl::OkStatus();
 }
 
-absl::Status StateChain::BeginState() {
-  const TensorView none = own_state()
-                              .Reshape({1, shape_.batch, shape_.heads,
-                                        shape_.key_dim, shape_.value_dim})
-                              .Slice(0, 0, 0);
-  return context_.backend->linear_attention().FoldSummaries(
-      none, operands_.decays.Slice(0, 0, 0), operands_.initial, !forward(),
-      operands_.state, *context_.stream);
-}
-
 absl::Status StateChain::Advance(int64_t block) {
   const TensorView own = Heads(own_state(), block);
   return context_.backend->linear_attention().FoldSummaries(
@@ -132,19 +103,8 @@ absl::Status StateChain::Advance(int64_t block) {
 }
 
 void StateChain::Call(ConstTensorView send, TensorView receive) {
-  works_.push_back(context_.group->SendReceive(send, next_, receive, previous_,
-                                               tag_, context_.stream));
-}
-
-absl::Status StateChain::ShareLeaving() {
-  const int last = context_.ranks() - 1;
-  const TensorView nothing = operands_.leaving.Slice(0, 0, 0);
-  std::vector<TensorView> receive(context_.ranks(), nothing);
-  receive[last] = operands_.leaving;
-  return context_.group
-      ->AllGather(context_.rank() == last ? outgoing() : nothing, receive, tag_,
-                  context_.stream)
-      ->Wait();
+  works_.push_back(context_.group->SendReceive(
+      send, RankAfter(1), receive, RankAfter(-1), tag_, context_.stream));
 }
 
 }  // namespace longspan::worker

@@ -28,37 +28,29 @@ class StateChain : public StateExchange {
   absl::Status Finish() override;
 
  private:
-  bool forward() const { return tag_.direction == Direction::kForward; }
-  bool has_previous() const { return previous_ >= 0; }
-  bool has_next() const { return 0 <= next_ && next_ < context_.ranks(); }
+  bool has_previous() const { return RankAfter(-1) >= 0; }
+  bool has_next() const { return RankAfter(1) >= 0; }
+  bool waits_first() const {
+    return context_.method == SequenceParallel::kLasp1Serial;
+  }
+  // Whether the state is there before Start.
+  bool arrives_early() const { return waits_first() || !has_previous(); }
   // What leaves this rank.
   kernels::TensorView outgoing() const;
   // The heads of a block as one batch element: of a state, of the decays.
   kernels::TensorView Heads(kernels::TensorView state, int64_t block) const;
   kernels::TensorView HeadDecays(int64_t block) const;
 
-  // Receives the first block; nothing where the chain begins.
+  // Asks for the first block, where one comes.
   void Begin();
   // Takes the blocks as they come and sends them on.
   absl::Status PassBlocks();
-  // The state where the chain begins.
-  absl::Status BeginState();
   // outgoing = A state + own.
   absl::Status Advance(int64_t block);
   // Null views: nothing.
   void Call(kernels::ConstTensorView send, kernels::TensorView receive);
-  // The state that leaves the last rank, to all.
-  absl::Status ShareLeaving();
 
-  const RankContext& context_;
-  const TrafficTag tag_;
-  const MemoryShape shape_;
-  const StateExchangeOperands operands_;
   const int64_t blocks_;
-  int previous_;  // rank from which the state comes; negative: none
-  int next_;      // rank to which it goes; negative or ranks: none
-  bool begun_ = false;
-  bool passed_ = false;
   // One per call; work i brings block i.
   std::vector<std::unique_ptr<Work>> works_;
 };

@@ -51,10 +51,32 @@ class StateExchange {
 
   // Called before any work of the pass: where a method that receives before it
   // computes waits.
-  virtual absl::Status ReceiveFirst() = 0;
+  virtual absl::Status ReceiveFirst() { return absl::OkStatus(); }
   virtual absl::Status Start() = 0;
   // Writes the results.
   virtual absl::Status Finish() = 0;
+
+ protected:
+  StateExchange(const RankContext& context, int layer, Direction direction,
+                const MemoryShape& shape, const StateExchangeOperands& operands)
+      : context_(context),
+        tag_({Traffic::kStateExchange, direction, layer}),
+        shape_(shape),
+        operands_(operands) {}
+
+  bool forward() const { return tag_.direction == Direction::kForward; }
+  // The rank so many places further in the direction of the pass (negative:
+  // before); -1 where there is none.
+  int RankAfter(int distance) const;
+  // The result where no rank is before: the initial state.
+  absl::Status TakeInitial();
+  // The last rank's `state`, the one that leaves the piece, to all ranks.
+  absl::Status ShareLeaving(kernels::ConstTensorView state);
+
+  const RankContext& context_;
+  const TrafficTag tag_;
+  const MemoryShape shape_;
+  const StateExchangeOperands operands_;
 };
 
 // By context.method. More than one rank.

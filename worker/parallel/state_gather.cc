@@ -20,9 +20,7 @@ TensorView RowsOf(TensorView scratch, int64_t ranks) {
 StateGather::StateGather(const RankContext& context, int layer,
                          Direction direction, const MemoryShape& shape,
                          const StateExchangeOperands& operands)
-    : context_(context),
-      tag_({Traffic::kStateExchange, direction, layer}),
-      operands_(operands),
+    : StateExchange(context, layer, direction, shape, operands),
       summaries_(RowsOf(operands.scratch, context.ranks()), shape) {}
 
 TensorView StateGather::own_state() const {

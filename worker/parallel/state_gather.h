@@ -16,7 +16,6 @@ class StateGather : public StateExchange {
   kernels::TensorView own_state() const override;
   kernels::TensorView own_decay() const override;
 
-  absl::Status ReceiveFirst() override { return absl::OkStatus(); }
   absl::Status Start() override;
   absl::Status Finish() override;
 
@@ -25,11 +24,7 @@ class StateGather : public StateExchange {
   // The summaries of ranks [begin, end), starting from `initial`.
   absl::Status Fold(int begin, int end, kernels::ConstTensorView initial,
                     kernels::TensorView state);
-  bool forward() const { return tag_.direction == Direction::kForward; }
 
-  const RankContext& context_;
-  const TrafficTag tag_;
-  const StateExchangeOperands operands_;
   const SummaryBuffer summaries_;
   std::unique_ptr<Work> work_;
 };

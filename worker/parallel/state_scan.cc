@@ -1,7 +1,6 @@
 #include "worker/parallel/state_scan.h"
 
 #include <utility>
-#include <vector>
 
 #include "common/base/status_macros.h"
 
@@ -29,10 +28,7 @@ TensorView AsOne(TensorView view) {
 StateScan::StateScan(const RankContext& context, int layer, Direction direction,
                      const MemoryShape& shape,
                      const StateExchangeOperands& operands)
-    : context_(context),
-      tag_({Traffic::kStateExchange, direction, layer}),
-      shape_(shape),
-      operands_(operands),
+    : StateExchange(context, layer, direction, shape, operands),
       own_(PairAt(0)),
       sent_(PairAt(1)),
       received_(PairAt(2)),
@@ -70,7 +66,11 @@ absl::Status StateScan::Finish() {
   } else {
     RETURN_IF_ERROR(TakeInitial());
   }
-  return operands_.leaving.is_null() ? absl::OkStatus() : ShareLeaving();
+  if (operands_.leaving.is_null()) return absl::OkStatus();
+  if (RankAfter(1) < 0) {
+    RETURN_IF_ERROR(Apply(own_, operands_.state, operands_.leaving));
+  }
+  return ShareLeaving(operands_.leaving);
 }
 
 absl::Status StateScan::Launch(int distance) {
@@ -83,10 +83,9 @@ absl::Status StateScan::Launch(int distance) {
     }
   }
   const TensorView receive = Receives(distance) ? received_.all : TensorView();
-  const int step = forward() ? distance : -distance;
-  work_ = context_.group->SendReceive(send, context_.rank() + step, receive,
-                                      context_.rank() - step, tag_,
-                                      context_.stream);
+  work_ =
+      context_.group->SendReceive(send, RankAfter(distance), receive,
+                                  RankAfter(-distance), tag_, context_.stream);
   return absl::OkStatus();
 }
 
@@ -134,27 +133,6 @@ absl::Status StateScan::Apply(const Pair& pair, ConstTensorView initial,
   return context_.backend->linear_attention().FoldSummaries(
       AsOne(pair.state), AsOne(pair.decay), initial, !forward(), state,
       *context_.stream);
-}
-
-absl::Status StateScan::TakeInitial() {
-  return context_.backend->linear_attention().FoldSummaries(
-      AsOne(own_.state).Slice(0, 0, 0), AsOne(own_.decay).Slice(0, 0, 0),
-      operands_.initial, !forward(), operands_.state, *context_.stream);
-}
-
-absl::Status StateScan::ShareLeaving() {
-  const int last = context_.ranks() - 1;
-  const TensorView nothing = operands_.leaving.Slice(0, 0, 0);
-  std::vector<TensorView> receive(context_.ranks(), nothing);
-  receive[last] = operands_.leaving;
-  const bool sends = context_.rank() == last;
-  if (sends) {
-    RETURN_IF_ERROR(Apply(own_, operands_.state, operands_.leaving));
-  }
-  return context_.group
-      ->AllGather(sends ? operands_.leaving : nothing, receive, tag_,
-                  context_.stream)
-      ->Wait();
 }
 
 }  // namespace longspan::worker

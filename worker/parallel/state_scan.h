@@ -26,7 +26,6 @@ class StateScan : public StateExchange {
   kernels::TensorView own_state() const override;
   kernels::TensorView own_decay() const override;
 
-  absl::Status ReceiveFirst() override { return absl::OkStatus(); }
   // Sends this rank's own summary.
   absl::Status Start() override;
   absl::Status Finish() override;
@@ -41,16 +40,8 @@ class StateScan : public StateExchange {
 
   Pair PairAt(int slot) const;
 
-  bool forward() const { return tag_.direction == Direction::kForward; }
-  // Counted from where the scan begins.
-  int place() const { return PlaceOf(context_.rank()); }
-  int PlaceOf(int rank) const {
-    return forward() ? rank : context_.ranks() - 1 - rank;
-  }
-  bool Sends(int distance) const {
-    return place() + distance < context_.ranks();
-  }
-  bool Receives(int distance) const { return place() >= distance; }
+  bool Sends(int distance) const { return RankAfter(distance) >= 0; }
+  bool Receives(int distance) const { return RankAfter(-distance) >= 0; }
 
   // The round of that distance: starts it, and takes what came.
   absl::Status Launch(int distance);
@@ -63,14 +54,7 @@ class StateScan : public StateExchange {
   // state = A initial + S of the pair.
   absl::Status Apply(const Pair& pair, kernels::ConstTensorView initial,
                      kernels::TensorView state);
-  // The state that enters the piece, where no rank is before.
-  absl::Status TakeInitial();
-  absl::Status ShareLeaving();
 
-  const RankContext& context_;
-  const TrafficTag tag_;
-  const MemoryShape shape_;
-  const StateExchangeOperands operands_;
   const Pair own_;
   const Pair sent_;
   Pair received_;
