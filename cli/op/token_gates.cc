@@ -94,6 +94,42 @@ OpDescription ForgetGate() {
   return op;
 }
 
+kernels::BoundedForgetGateInputs BoundedInputs(const OpCall& call) {
+  return {call.in("x"), call.in("bounds"), call.integer("layer", 1)};
+}
+
+OpDescription BoundedForgetGate() {
+  OpDescription op;
+  op.name = "bounded_forget_gate";
+  op.equation =
+      "y = log(b + (1 - b) sigmoid(x)), k = 1 - exp(y), HGRN2 with lower "
+      "bounds;\n"
+      "b: the sum of rows 1 to layer of softmax(bounds) over its L rows";
+  op.tensors = {
+      {R::kInput, "x", T::kOperand, "* N", "rows"},
+      {R::kInput, "bounds", T::kSum, "L N", "shared by all layers"},
+      {R::kSeed, "d_y", T::kSum, "", ""},
+      {R::kSeed, "d_k", T::kOperand, "", ""},
+      {R::kOutput, "y", T::kSum, "* N", "log gates"},
+      {R::kOutput, "k", T::kOperand, "* N", "keys"},
+      {R::kGradient, "d_x", T::kOperand, "", ""},
+      {R::kGradient, "d_bounds", T::kSum, "", ""},
+  };
+  op.flags = {{"layer", FlagKind::kInteger, "1 to L - 1, default 1"}};
+  op.example_sizes = {{"N", 8}, {"L", 3}};
+  op.variants = {{"first bounded layer"}, {"last layer", {{"layer", "2"}}}};
+  op.forward = [](OpCall& call) {
+    return call.backend().token_gates().BoundedForgetGate(
+        BoundedInputs(call), call.out("y"), call.out("k"), call.stream());
+  };
+  op.backward = [](OpCall& call) {
+    return call.backend().token_gates().BoundedForgetGateBackward(
+        BoundedInputs(call), call.in("d_y"), call.in("d_k"),
+        {call.out("d_x"), call.out("d_bounds")}, call.stream());
+  };
+  return op;
+}
+
 kernels::SigmoidProductInputs ProductInputs(const OpCall& call) {
   return {call.in("x"), call.in("gate"), call.in("bias")};
 }
@@ -191,7 +227,7 @@ OpDescription AddSkip() {
 }  // namespace
 
 std::vector<OpDescription> TokenGateOps() {
-  return {Sigmoid(),        SoftplusGate(), ForgetGate(),
+  return {Sigmoid(),        SoftplusGate(), ForgetGate(), BoundedForgetGate(),
           SigmoidProduct(), StepProduct(),  AddSkip()};
 }
 

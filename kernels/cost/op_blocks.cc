@@ -65,18 +65,18 @@ int64_t RmsNormBackwardWorkspaceBytes(int64_t rows, int64_t size,
 }
 
 int64_t ShortConvolutionBackwardWorkspaceBytes(
-    int64_t batch, int64_t tokens, int64_t channels, int64_t kernel_size,
+    int64_t batch, int64_t tokens, int64_t channels, int64_t channel_parameters,
     int64_t element_bytes, BackendKind backend, int threads) {
   (void)threads;
   if (backend == BackendKind::kReference) return 0;
   if (backend == BackendKind::kCuda) {
     const CudaConvolutionPlan plan =
-        PlanCudaConvolution(batch, tokens, channels, kernel_size);
-    return RoundUpTo64(batch * plan.runs * channels * kernel_size *
+        PlanCudaConvolution(batch, tokens, channels, channel_parameters);
+    return RoundUpTo64(batch * plan.runs * channels * channel_parameters *
                        static_cast<int64_t>(sizeof(float)));
   }
-  return RoundUpTo64(batch * RowSumBlocks(tokens) * channels * kernel_size *
-                     element_bytes);
+  return RoundUpTo64(batch * RowSumBlocks(tokens) * channels *
+                     channel_parameters * element_bytes);
 }
 
 int64_t FeatureMapBackwardWorkspaceBytes(int64_t rows, int64_t parameters,

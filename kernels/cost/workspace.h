@@ -63,8 +63,9 @@ int64_t RmsNormBackwardWorkspaceBytes(int64_t rows, int64_t size,
                                       int64_t element_bytes,
                                       BackendKind backend, int threads);
 
+// `channel_parameters`: K, and one more with a bias.
 int64_t ShortConvolutionBackwardWorkspaceBytes(
-    int64_t batch, int64_t tokens, int64_t channels, int64_t kernel_size,
+    int64_t batch, int64_t tokens, int64_t channels, int64_t channel_parameters,
     int64_t element_bytes, BackendKind backend, int threads);
 
 // `rows` counts heads (M * H), `parameters` the elements of the map's weights

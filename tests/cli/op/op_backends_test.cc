@@ -105,9 +105,13 @@ std::string RefusalOfShape(const std::string& variant) {
 // What the backend cuda says of what it does not have; empty: it has it.
 std::string RefusalOfCuda(const Example& example) {
   static const std::map<std::string, std::string> kGates = {
-      {"sigmoid", "Sigmoid"},          {"softplus_gate", "SoftplusGate"},
-      {"forget_gate", "ForgetGate"},   {"sigmoid_product", "SigmoidProduct"},
-      {"step_product", "StepProduct"}, {"add_skip", "AddSkip"}};
+      {"sigmoid", "Sigmoid"},
+      {"softplus_gate", "SoftplusGate"},
+      {"forget_gate", "ForgetGate"},
+      {"bounded_forget_gate", "BoundedForgetGate"},
+      {"sigmoid_product", "SigmoidProduct"},
+      {"step_product", "StepProduct"},
+      {"add_skip", "AddSkip"}};
   const std::string& op = example.op->name;
   const std::string& variant = example.variant->name;
   if (EntryPoints().count(op) > 0) {
@@ -119,6 +123,10 @@ std::string RefusalOfCuda(const Example& example) {
   if (kGates.count(op) > 0) {
     return "the backend cuda has no " + kGates.at(op) +
            "; the backend cpu has it";
+  }
+  if (op == "short_convolution" && variant == "bias") {
+    return "the backend cuda has no bias of ShortConvolution; the backend cpu "
+           "has it";
   }
   if (op == "feature_map") {
     return "the backend cuda has no feature map " + variant +

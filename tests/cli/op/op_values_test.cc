@@ -133,6 +133,37 @@ TEST(OpValuesTest, ShortConvolutionWithItsHalo) {
              {y[0] * Sigmoid(y[0]), y[1] * Sigmoid(y[1])});
 }
 
+TEST(OpValuesTest, ShortConvolutionWithItsBias) {
+  const std::vector<OwnedTensor> tensors = {
+      F32Tensor("x", {1, 1, 2}, {3, 4}),
+      F32Tensor("weight", {2, 2}, {1, 2, 3, 4}),
+      F32Tensor("bias", {2}, {0.5, -8})};
+  ExpectNear(Output("short_convolution", tensors, {}, "y"),
+             {0.5 + 2 * 3, -8 + 4 * 4});
+}
+
+// softmax of (0, log 2, log 5) is (1, 2, 5) / 8.
+TEST(OpValuesTest, ForgetGateWithLowerBounds) {
+  const std::vector<OwnedTensor> tensors = {
+      F32Tensor("x", {2, 1}, {1, -2}),
+      F32Tensor("bounds", {3, 1}, {0, std::log(2.0), std::log(5.0)})};
+  for (const auto& [layer, bound] :
+       {std::pair("1", 2.0 / 8), std::pair("2", 7.0 / 8)}) {
+    Values gates, keys;
+    for (double x : {1.0, -2.0}) {
+      gates.push_back(std::log(bound + (1 - bound) * Sigmoid(x)));
+      keys.push_back(1 - std::exp(gates.back()));
+    }
+    const std::vector<std::string> flags = {"--layer", layer};
+    ExpectNear(Output("bounded_forget_gate", tensors, flags, "y"), gates);
+    ExpectNear(Output("bounded_forget_gate", tensors, flags, "k"), keys);
+  }
+  for (const char* layer : {"0", "3"}) {
+    EXPECT_EQ(RunOpOn("bounded_forget_gate", tensors, {"--layer", layer}).code,
+              2);
+  }
+}
+
 TEST(OpValuesTest, Rotary) {
   const std::vector<OwnedTensor> tensors = {
       F32Tensor("x", {1, 1, 1, 2}, {1, 0}), I64Tensor("positions", {3})};
