@@ -16,12 +16,6 @@ Buckets StepBuckets() {
           2.5,   5,    10,    30,   60,  120,  300};
 }
 
-// From a small state over NVLink to a large gradient over a slow network.
-Buckets CollectiveBuckets() {
-  return {1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01,
-          0.03, 0.1,  0.3,  1,    3,    10,   30};
-}
-
 Buckets CheckpointBuckets() {
   return {0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600};
 }
@@ -52,17 +46,20 @@ std::vector<MetricDefinition> MakeCatalog() {
        {"job_id"}, StepBuckets()},
       {kStepPhase, "longspan_step_phase_seconds_total", kCounter, "seconds",
        "worker", "Wall time of steps by phase: compute, exposed_communication "
-       "(waited for, not overlapped), input_wait, optimizer, checkpoint.",
+       "(waited for, not overlapped; of GPU ranks it is not known and part of "
+       "compute), input_wait, optimizer, checkpoint.",
        {"job_id", "rank", "phase"}, {}},
       {kCollectiveBytes, "longspan_collective_bytes_total", kCounter, "bytes",
        "worker", "Bytes that the transport carried for a rank, by operation "
        "(state_exchange, kv_exchange, gradient_sync, other) and direction "
        "(sent, received).",
        {"job_id", "rank", "op", "direction"}, {}},
-      {kCollectiveDuration, "longspan_collective_duration_seconds", kHistogram,
-       "seconds", "worker", "Time from the start of a collective to its end, "
-       "overlapped or not.",
-       {"job_id", "op"}, CollectiveBuckets()},
+      {kCollectiveExposed, "longspan_collective_exposed_seconds_total",
+       kCounter, "seconds", "worker", "Time that a rank stood still for "
+       "transfers that its work did not hide, by operation (as of the bytes) "
+       "and pass (forward, backward, none). Of CPU ranks: on GPUs a stream "
+       "waits, not the host, so there only what the host waits for is here.",
+       {"job_id", "rank", "op", "pass"}, {}},
       {kTrainingLoss, "longspan_training_loss", kGauge, "nats per token",
        "worker", "Mean loss of the newest training step.", {"job_id"}, {}},
       {kValidationLoss, "longspan_validation_loss", kGauge, "nats per token",

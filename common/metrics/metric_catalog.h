@@ -17,7 +17,7 @@ enum class MetricId {
   kStepDuration,
   kStepPhase,
   kCollectiveBytes,
-  kCollectiveDuration,
+  kCollectiveExposed,
   // Training.
   kTrainingLoss,
   kValidationLoss,

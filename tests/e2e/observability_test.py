@@ -46,6 +46,7 @@ class ObservabilityTest(unittest.TestCase):
                  "longspan_step_duration_seconds",
                  "longspan_step_phase_seconds_total",
                  "longspan_collective_bytes_total",
+                 "longspan_collective_exposed_seconds_total",
                  "longspan_memory_peak_bytes", "longspan_memory_planned_bytes")
 
         def complete():

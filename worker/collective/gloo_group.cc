@@ -158,14 +158,13 @@ void GlooWork::Advance() {
 // peers that wait in another order would otherwise wait for each other.
 absl::Status GlooWork::Wait() {
   if (finished_) return status_;
-  const SteadyClock::time_point start = SteadyClock::now();
+  const ExposedScope exposed(&group_->recorder_, tag_);
   for (GlooWork* work : group_->unfinished_) {
     if (work == this) break;
     while (!work->InLastExchange()) work->Advance();
   }
   while (exchange_ != nullptr) Advance();
   Finish();
-  group_->recorder_.OnWait(tag_, absl::FromChrono(SteadyClock::now() - start));
   return status_;
 }
 
@@ -203,6 +202,7 @@ std::unique_ptr<Work> GlooGroup::AllGather(ConstTensorView send,
   absl::Status checked = CheckAllGather(rank(), size(), send, receive);
   if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
+  const ExposedScope exposed(&recorder_, tag);
   auto work = NewWork("AllGather", PayloadBytes(send), tag);
   GlooExchange* exchange = work->exchange();
   for (int r = 0; r < size(); ++r) {
@@ -227,6 +227,7 @@ std::unique_ptr<Work> GlooGroup::ReduceScatter(
   absl::Status checked = CheckReduceScatter(rank(), size(), send, receive);
   if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
+  const ExposedScope exposed(&recorder_, tag);
   auto work = NewWork("ReduceScatter", PayloadBytes(receive), tag);
   GlooExchange* exchange = work->exchange();
   const int64_t bytes = PayloadBytes(receive);
@@ -255,6 +256,7 @@ std::unique_ptr<Work> GlooGroup::AllReduce(TensorView buffer,
   absl::Status checked = CheckAllReduce(buffer);
   if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
+  const ExposedScope exposed(&recorder_, tag);
   auto work = NewWork("AllReduce", PayloadBytes(buffer), tag);
   return AllReducesWhole(PayloadBytes(buffer), size())
              ? WholeAllReduce(std::move(work), buffer, reduction)
@@ -333,6 +335,7 @@ std::unique_ptr<Work> GlooGroup::SendReceive(ConstTensorView send, int to,
       CheckSendReceive(rank(), size(), send, to, receive, from);
   if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
+  const ExposedScope exposed(&recorder_, tag);
   auto work =
       NewWork("SendReceive", PayloadBytes(send) + PayloadBytes(receive), tag);
   if (PayloadBytes(receive) > 0) {

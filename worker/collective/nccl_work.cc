@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 
 namespace longspan::worker {
@@ -23,14 +22,13 @@ NcclWork::~NcclWork() { Wait().IgnoreError(); }
 absl::Status NcclWork::Wait() {
   if (waited_) return status_;
   waited_ = true;
-  const absl::Time start = absl::Now();
   status_ = WaitOnce();
-  recorder_->OnWait(tag_, absl::Now() - start);
   return status_;
 }
 
 absl::Status NcclWork::WaitOnce() {
   if (deliver_ != nullptr) {
+    const ExposedScope exposed(recorder_, tag_);
     RETURN_IF_ERROR(communicator_->Await(*finished_));
     return deliver_();
   }

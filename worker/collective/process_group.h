@@ -29,6 +29,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -66,9 +67,11 @@ struct TransferCounts {
   int64_t launches = 0;
   int64_t bytes_sent = 0;
   int64_t bytes_received = 0;
-  // Time the host spent in Wait(): the exposed time of CPU ranks. NCCL's waits
-  // happen on the device and are not in it.
-  absl::Duration wait_time;
+  // How long the rank's thread stood in these calls and in their Wait(): what
+  // the rank could not hide behind its work. It is known where the host waits:
+  // for all traffic of CPU ranks, and on NCCL for host memory. Where a device
+  // waits for a device (NCCL with a stream) it is absent, not zero.
+  std::optional<absl::Duration> exposed_time;
 };
 using TransferCounters = std::map<TrafficTag, TransferCounts>;
 

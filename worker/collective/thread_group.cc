@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/check.h"
 #include "worker/collective/all_reduce_plan.h"
 #include "worker/collective/arguments.h"
@@ -168,14 +167,12 @@ class ThreadWork : public Work {
   }
 
   absl::Status Wait() override {
-    const absl::Time start = absl::Now();
+    if (meetings_.empty()) return status_;
+    const ExposedScope exposed(&group_->recorder_, tag_);
     for (const std::shared_ptr<ThreadMeeting>& meeting : meetings_) {
       const absl::Status waited =
           group_->world_->Wait(*meeting, group_->rank_, what_, deadline_);
       if (status_.ok()) status_ = waited;
-    }
-    if (!meetings_.empty()) {
-      group_->recorder_.OnWait(tag_, absl::Now() - start);
     }
     meetings_.clear();
     return status_;
@@ -208,6 +205,7 @@ std::unique_ptr<Work> ThreadGroup::AllGather(
   absl::Status checked = CheckAllGather(rank_, size(), send, receive);
   if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
+  const ExposedScope exposed(&recorder_, tag);
   int64_t received = 0;
   for (const TensorView& view : receive) received += PayloadBytes(view);
   Count(tag, (size() - 1) * PayloadBytes(send), received - PayloadBytes(send));
@@ -221,6 +219,7 @@ std::unique_ptr<Work> ThreadGroup::ReduceScatter(
   absl::Status checked = CheckReduceScatter(rank_, size(), send, receive);
   if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
+  const ExposedScope exposed(&recorder_, tag);
   int64_t sent = -PayloadBytes(receive);
   for (const ConstTensorView& view : send) sent += PayloadBytes(view);
   Count(tag, sent, (size() - 1) * PayloadBytes(receive));
@@ -236,6 +235,7 @@ std::unique_ptr<Work> ThreadGroup::AllReduce(TensorView buffer,
   absl::Status checked = CheckAllReduce(buffer);
   if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
+  const ExposedScope exposed(&recorder_, tag);
   const int64_t bytes = AllReduceBytesSent(
       buffer.element_count(), BytesPerElement(buffer.dtype()), rank_, size());
   Count(tag, bytes, bytes);
@@ -253,6 +253,7 @@ std::unique_ptr<Work> ThreadGroup::SendReceive(ConstTensorView send, int to,
       CheckSendReceive(rank_, size(), send, to, receive, from);
   if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
+  const ExposedScope exposed(&recorder_, tag);
   auto work = std::make_unique<ThreadWork>(
       this,
       DescribeOperation("SendReceive",

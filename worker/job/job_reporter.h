@@ -19,7 +19,8 @@
 namespace longspan::worker {
 
 // Mean seconds of a step since the last report, and their parts. Compute is
-// what remains of the total.
+// what remains of the total. On GPU ranks the host does not see what the device
+// waits for: exposed communication is then zero here and part of compute.
 struct StepTimes {
   double total = 0.0;
   double compute = 0.0;

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 
 namespace longspan::worker {
 namespace {
+
+constexpr std::string_view kExposedPhase = "exposed_communication";
 
 const char* OperationName(Traffic traffic) {
   switch (traffic) {
@@ -24,10 +27,16 @@ const char* OperationName(Traffic traffic) {
   return "other";
 }
 
-absl::Duration WaitTime(const TransferCounters& counters) {
-  absl::Duration total;
-  for (const auto& [tag, counts] : counters) total += counts.wait_time;
-  return total;
+const char* PassName(Direction direction) {
+  switch (direction) {
+    case Direction::kForward:
+      return "forward";
+    case Direction::kBackward:
+      return "backward";
+    case Direction::kNone:
+      return "none";
+  }
+  return "none";
 }
 
 }  // namespace
@@ -99,9 +108,20 @@ double TrainProbe::tokens_per_second() const {
   return static_cast<double>(tokens_here_) / absl::ToDoubleSeconds(trained_);
 }
 
-absl::Duration TrainProbe::ExposedCommunication(
+TransferCounts TrainProbe::Reported(const TrafficTag& tag) const {
+  const auto found = reported_transfers_.find(tag);
+  return found == reported_transfers_.end() ? TransferCounts() : found->second;
+}
+
+std::optional<absl::Duration> TrainProbe::ExposedCommunication(
     const TransferCounters& now) const {
-  return WaitTime(now) - WaitTime(reported_transfers_);
+  absl::Duration total;
+  for (const auto& [tag, counts] : now) {
+    if (!counts.exposed_time.has_value()) return std::nullopt;
+    total += *counts.exposed_time;
+    total -= Reported(tag).exposed_time.value_or(absl::ZeroDuration());
+  }
+  return total;
 }
 
 StepTimes TrainProbe::MeanTimes(const TransferCounters& now) const {
@@ -114,7 +134,8 @@ StepTimes TrainProbe::MeanTimes(const TransferCounters& now) const {
   mean.input_wait = per_step(interval_.input_wait);
   mean.optimizer = per_step(interval_.optimizer);
   mean.checkpoint = per_step(interval_.checkpoint);
-  mean.exposed_communication = per_step(ExposedCommunication(now));
+  mean.exposed_communication =
+      per_step(ExposedCommunication(now).value_or(absl::ZeroDuration()));
   mean.compute =
       std::max(0.0, mean.total - mean.input_wait - mean.optimizer -
                         mean.checkpoint - mean.exposed_communication);
@@ -130,29 +151,28 @@ absl::Duration TrainProbe::Remaining() const {
   return elapsed * ((1.0 - progress_.fraction) / gained);
 }
 
-void TrainProbe::AddPhases(const StepTimes& mean,
+void TrainProbe::AddPhases(const TransferCounters& now,
                            std::vector<MetricSample>& out) const {
-  const std::pair<const char*, double> phases[] = {
+  const StepTimes& mean = progress_.step_times;
+  const std::pair<std::string_view, double> phases[] = {
       {"compute", mean.compute},
-      {"exposed_communication", mean.exposed_communication},
+      {kExposedPhase, mean.exposed_communication},
       {"input_wait", mean.input_wait},
       {"optimizer", mean.optimizer},
       {"checkpoint", mean.checkpoint}};
+  const bool sees_waits = ExposedCommunication(now).has_value();
   for (const auto& [phase, seconds] : phases) {
+    if (phase == kExposedPhase && !sees_waits) continue;
     out.push_back({.metric = MetricId::kStepPhase,
                    .value = seconds * static_cast<double>(interval_.steps),
-                   .labels = {{"phase", phase}}});
+                   .labels = {{"phase", std::string(phase)}}});
   }
 }
 
 void TrainProbe::AddTransfers(const TransferCounters& now,
                               std::vector<MetricSample>& out) const {
   for (const auto& [tag, counts] : now) {
-    TransferCounts before;
-    if (const auto found = reported_transfers_.find(tag);
-        found != reported_transfers_.end()) {
-      before = found->second;
-    }
+    const TransferCounts before = Reported(tag);
     const std::pair<const char*, int64_t> directions[] = {
         {"sent", counts.bytes_sent - before.bytes_sent},
         {"received", counts.bytes_received - before.bytes_received}};
@@ -162,6 +182,14 @@ void TrainProbe::AddTransfers(const TransferCounters& now,
                      .labels = {{"op", OperationName(tag.traffic)},
                                 {"direction", direction}}});
     }
+    if (!counts.exposed_time.has_value()) continue;
+    const absl::Duration exposed =
+        *counts.exposed_time -
+        before.exposed_time.value_or(absl::ZeroDuration());
+    out.push_back({.metric = MetricId::kCollectiveExposed,
+                   .value = absl::ToDoubleSeconds(exposed),
+                   .labels = {{"op", OperationName(tag.traffic)},
+                              {"pass", PassName(tag.direction)}}});
   }
 }
 
@@ -191,7 +219,7 @@ void TrainProbe::Report() {
                                   absl::ToDoubleSeconds(interval_.total);
   }
   std::vector<MetricSample> samples;
-  AddPhases(progress_.step_times, samples);
+  AddPhases(transfers, samples);
   AddTransfers(transfers, samples);
   if (options_.is_leader && interval_.steps > 0) AddLeaderSamples(samples);
   reporter_.Metrics(std::move(samples));

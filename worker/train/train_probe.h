@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -66,10 +68,14 @@ class TrainProbe {
     std::vector<double> step_seconds;
   };
 
-  absl::Duration ExposedCommunication(const TransferCounters& now) const;
+  // Since the last report; absent if the host does not see all of it.
+  std::optional<absl::Duration> ExposedCommunication(
+      const TransferCounters& now) const;
+  TransferCounts Reported(const TrafficTag& tag) const;
   StepTimes MeanTimes(const TransferCounters& now) const;
   absl::Duration Remaining() const;
-  void AddPhases(const StepTimes& mean, std::vector<MetricSample>& out) const;
+  void AddPhases(const TransferCounters& now,
+                 std::vector<MetricSample>& out) const;
   void AddTransfers(const TransferCounters& now,
                     std::vector<MetricSample>& out) const;
   void AddLeaderSamples(std::vector<MetricSample>& out) const;

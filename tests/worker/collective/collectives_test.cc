@@ -268,6 +268,17 @@ TEST_P(CollectivesTest, CountersFollowTheFormula) {
   });
 }
 
+TEST_P(CollectivesTest, EveryCallHasAnExposedTime) {
+  RunOnAllRanks([](ProcessGroup& group) -> absl::Status {
+    RETURN_IF_ERROR(GatherAndCompare(
+        group, std::vector<int64_t>(group.size(), int64_t{5})));
+    const TransferCounts counted = group.counters()[kTag];
+    RETURN_IF_ERROR(Expect(counted.exposed_time.has_value(), "it is known"));
+    return Expect(*counted.exposed_time >= absl::ZeroDuration(),
+                  "not negative");
+  });
+}
+
 TEST_P(CollectivesTest, BadArgumentsAreRefusedAndHarmless) {
   RunOnAllRanks([](ProcessGroup& group) -> absl::Status {
     std::vector<float> values(8);

@@ -80,7 +80,8 @@ TEST(TrainProbeTest, PartsOfAStepAddUpToItsTotal) {
                    reporter);
   const TrafficTag tag = {.traffic = Traffic::kStateExchange};
   for (int64_t step = 1; step <= 4; ++step) {
-    group.counts[tag].wait_time += absl::Milliseconds(20);
+    auto& exposed = group.counts[tag].exposed_time;
+    exposed = exposed.value_or(absl::ZeroDuration()) + absl::Milliseconds(20);
     group.counts[tag].bytes_sent += 1000;
     clock.now += absl::Milliseconds(100);
     probe.OnStep(Step(step));
@@ -97,6 +98,60 @@ TEST(TrainProbeTest, PartsOfAStepAddUpToItsTotal) {
             4000.0);
   EXPECT_NEAR(Sum(reporter, MetricId::kStepPhase, "phase", "compute"),
               4 * 0.065, 1e-9);
+}
+
+TEST(TrainProbeTest, ExposedTimeIsReportedByOperationAndPass) {
+  ManualClock clock;
+  CountingGroup group;
+  RecordingReporter reporter;
+  TrainProbe probe({.report_interval = 1}, clock, &group, reporter);
+  const TrafficTag forward = {Traffic::kStateExchange, Direction::kForward, 0};
+  const TrafficTag backward = {Traffic::kStateExchange, Direction::kBackward,
+                               0};
+  const TrafficTag other_layer = {Traffic::kStateExchange, Direction::kBackward,
+                                  1};
+  const TrafficTag sync = {.traffic = Traffic::kGradientSync};
+  for (int64_t step = 1; step <= 2; ++step) {
+    group.counts[forward].exposed_time = step * absl::Milliseconds(1);
+    group.counts[backward].exposed_time = step * absl::Milliseconds(2);
+    group.counts[other_layer].exposed_time = step * absl::Milliseconds(4);
+    group.counts[sync].exposed_time = step * absl::Milliseconds(8);
+    probe.OnStep(Step(step));
+  }
+  const auto exposed = [&](const char* label, const char* value) {
+    return Sum(reporter, MetricId::kCollectiveExposed, label, value);
+  };
+  EXPECT_NEAR(exposed("op", "state_exchange"), 0.014, 1e-9);
+  EXPECT_NEAR(exposed("op", "gradient_sync"), 0.016, 1e-9);
+  EXPECT_NEAR(exposed("pass", "forward"), 0.002, 1e-9);
+  EXPECT_NEAR(exposed("pass", "backward"), 0.012, 1e-9);
+  EXPECT_NEAR(exposed("pass", "none"), 0.016, 1e-9);
+  EXPECT_NEAR(reporter.progress[1].step_times.exposed_communication, 0.015,
+              1e-9);
+}
+
+// A GPU's stream waits where the host does not see it: no number is better than
+// a zero.
+TEST(TrainProbeTest, WhatADeviceWaitsForIsNotReportedAsZero) {
+  ManualClock clock;
+  CountingGroup group;
+  RecordingReporter reporter;
+  TrainProbe probe({.report_interval = 1}, clock, &group, reporter);
+  group.counts[{.traffic = Traffic::kStateExchange}].bytes_sent = 1000;
+  group.counts[{.traffic = Traffic::kControl}].exposed_time =
+      absl::Milliseconds(3);
+  probe.OnStep(Step(1));
+  for (const MetricSample& sample : reporter.metrics) {
+    for (const auto& [label, value] : sample.labels) {
+      EXPECT_NE(value, "exposed_communication");
+    }
+    if (sample.metric != MetricId::kCollectiveExposed) continue;
+    EXPECT_EQ(sample.labels.at("op"), "other");
+    EXPECT_NEAR(sample.value, 0.003, 1e-9);
+  }
+  const StepTimes& times = reporter.progress[0].step_times;
+  EXPECT_EQ(times.exposed_communication, 0.0);
+  EXPECT_NEAR(times.compute, 0.085, 1e-9);
 }
 
 TEST(TrainProbeTest, TheLeaderLogsALineForEachReport) {
