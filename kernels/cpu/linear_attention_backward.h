@@ -14,9 +14,8 @@
 // S is kept transposed, because dO S^T needs its rows as columns.
 #pragma once
 
-#include <optional>
-
 #include "kernels/cpu/backward_states.h"
+#include "kernels/cpu/head_group.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {
 
@@ -109,6 +108,7 @@ class BackwardPass : public BackwardStates<T> {
     PackOperands(chunk);
     if (s_.intra) WriteScores(chunk);
     GateTerms terms;
+    if (gates) terms.Clear();
     if (has_d_state_) {
       TransposePanels(Base::GradientState(),
                       Base::TransposedState(buffers_.d_state_transposed));
@@ -148,8 +148,13 @@ class BackwardPass : public BackwardStates<T> {
              SumLanes<T>(Load(keys + i * kLanes<T>));
     }
 
-    alignas(64) T queries[kChunk * kLanes<T>] = {};
-    alignas(64) T keys[kChunk * kLanes<T>] = {};
+    void Clear() {
+      for (T& term : queries) term = 0;
+      for (T& term : keys) term = 0;
+    }
+
+    alignas(64) T queries[kChunk * kLanes<T>];
+    alignas(64) T keys[kChunk * kLanes<T>];
   };
 
   PanelMatrix<T> Keys() const { return {buffers_.keys, kChunk, key_pad_}; }
@@ -311,16 +316,15 @@ class BackwardPass : public BackwardStates<T> {
   ChunkDecay<T> decay_;
 };
 
-// The passes of a group's heads; nothing is allocated.
 template <typename T, typename Pass>
-class BackwardGroup {
+class BackwardGroup : public BackwardSweep<BackwardGroup<T, Pass>, Pass> {
  public:
+  using Base = BackwardSweep<BackwardGroup, Pass>;
+
   explicit BackwardGroup(const LinearAttentionGroup<T>& group)
-      : buffers_(group),
-        plan_(group.plan),
-        inter_(group.heads[0].inter),
-        count_(group.count),
-        walk_(WalkOf(group.heads[0])) {
+      : Base(group.count, WalkOf(group.heads[0]), group.plan,
+             group.heads[0].inter),
+        buffers_(group) {
     for (int64_t h = 0; h < count_; ++h) {
       passes_[h].emplace(group.heads[h], buffers_, plan_, prefetch_,
                          group.head_scratch(h));
@@ -328,56 +332,38 @@ class BackwardGroup {
   }
 
   void Gradients() {
-    if (inter_) {
-      ForEachPass([](auto& pass) {
-        pass.LoadInitialState();
-        pass.LoadFinalGradient();
-      });
-      for (int64_t group = 0; group < plan_.groups; ++group) FillStates(group);
-    }
-    for (int64_t group = plan_.groups - 1; group >= 0; --group) {
-      if (inter_ && group + 1 < plan_.groups) FillStates(group);
-      ReverseGroup(group);
-    }
-    if (inter_) StoreInitialGradients();
+    Base::Gradients();
     StreamFence();
   }
 
-  // dS at the range's start from its own outputs, through tokens that precede
-  // the first document start.
-  void Summarise() {
-    for (int64_t t = walk_.first_start(); t > 0;) {
-      const Chunk chunk = walk_.Until(t);
-      ForEachPass([&](auto& pass) { pass.SummariseChunk(chunk); });
-      t = chunk.begin;
-    }
-    StoreInitialGradients();
-  }
-
- private:
-  template <typename Fn>
-  void ForEachPass(const Fn& fn) {
-    for (int64_t h = 0; h < count_; ++h) fn(*passes_[h]);
-  }
-
-  int64_t BlockBegin(int64_t block) const {
-    const int64_t begin = block * kChunk;
-    return begin < walk_.tokens() ? begin : walk_.tokens();
-  }
-
   void FillStates(int64_t group) {
-    ForEachPass([&](auto& pass) { pass.BeginGroup(group); });
+    this->ForEachPass([&](auto& pass) { pass.BeginGroup(group); });
     const int64_t first = group * plan_.group_blocks;
     int64_t i = 0;
     for (; i < plan_.group_blocks && first + i < plan_.blocks; ++i) {
-      const Chunk chunk = walk_.Until(BlockBegin(first + i + 1));
+      const Chunk chunk = walk_.Until(Base::BlockBegin(first + i + 1));
       for (int64_t h = 0; h < count_; ++h) {
         PrefetchForward(chunk, h);
         passes_[h]->AdvanceBlock(chunk, i);
       }
     }
-    ForEachPass([&](auto& pass) { pass.EndGroup(group, i); });
+    this->ForEachPass([&](auto& pass) { pass.EndGroup(group, i); });
   }
+
+  void ReverseChunk(const Chunk& chunk, int64_t block) {
+    for (int64_t h = 0; h < count_; ++h) {
+      PrefetchReverse(chunk, block, h);
+      passes_[h]->BeginSharedGradients();
+      passes_[h]->ReverseChunk(chunk, block);
+      passes_[h]->EndSharedGradients(chunk);
+    }
+  }
+
+ private:
+  using Base::count_;
+  using Base::passes_;
+  using Base::plan_;
+  using Base::walk_;
 
   // The next head's operands, or those of the first head's next chunk.
   void PrefetchForward(const Chunk& chunk, int64_t head) {
@@ -398,33 +384,8 @@ class BackwardGroup {
     passes_[0]->PrefetchReverse(chunk.begin - kChunk, chunk.begin, block - 1);
   }
 
-  void ReverseGroup(int64_t group) {
-    const int64_t first = group * plan_.group_blocks;
-    const int64_t begin = BlockBegin(first);
-    for (int64_t t = BlockBegin(first + plan_.group_blocks); t > begin;) {
-      const Chunk chunk = walk_.Until(t);
-      const int64_t block = chunk.begin / kChunk - first;
-      for (int64_t h = 0; h < count_; ++h) {
-        PrefetchReverse(chunk, block, h);
-        passes_[h]->BeginSharedGradients();
-        passes_[h]->ReverseChunk(chunk, block);
-        passes_[h]->EndSharedGradients(chunk);
-      }
-      t = chunk.begin;
-    }
-  }
-
-  void StoreInitialGradients() {
-    ForEachPass([](auto& pass) { pass.StoreInitialGradient(); });
-  }
-
   const typename Pass::Buffers buffers_;
-  const LinearAttentionPlan plan_;
-  const bool inter_;
-  const int64_t count_;
-  const ChunkWalk walk_;
   ChunkPrefetch prefetch_;
-  std::optional<Pass> passes_[kMaxGroupHeads];
 };
 
 template <typename T>

@@ -22,6 +22,7 @@
 
 #include <optional>
 
+#include "kernels/cpu/head_group.h"
 #include "kernels/cpu/linear_attention_bf16_chunk.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {
@@ -442,57 +443,18 @@ class Bf16BackwardPass {
   Bf16Rows q_ = {}, k_ = {}, d_o_ = {};  // of the chunk at work
 };
 
-// The passes of a group's heads; nothing is allocated.
-class Bf16BackwardGroup {
+class Bf16BackwardGroup
+    : public BackwardSweep<Bf16BackwardGroup, Bf16BackwardPass> {
  public:
   explicit Bf16BackwardGroup(const LinearAttentionGroup<BFloat16>& group)
-      : buffers_(group.scratch, PadToBlock(group.heads[0].key_dim),
-                 PadToBlock(group.heads[0].value_dim)),
-        plan_(group.plan),
-        inter_(group.heads[0].inter),
-        count_(group.count),
-        walk_(WalkOf(group.heads[0])) {
+      : BackwardSweep(group.count, WalkOf(group.heads[0]), group.plan,
+                      group.heads[0].inter),
+        buffers_(group.scratch, PadToBlock(group.heads[0].key_dim),
+                 PadToBlock(group.heads[0].value_dim)) {
     for (int64_t h = 0; h < count_; ++h) {
       passes_[h].emplace(group.heads[h], buffers_, plan_,
                          group.head_scratch(h));
     }
-  }
-
-  void Gradients() {
-    if (inter_) {
-      ForEachPass([](auto& pass) {
-        pass.LoadInitialState();
-        pass.LoadFinalGradient();
-      });
-      for (int64_t group = 0; group < plan_.groups; ++group) FillStates(group);
-    }
-    for (int64_t group = plan_.groups - 1; group >= 0; --group) {
-      if (inter_ && group + 1 < plan_.groups) FillStates(group);
-      ReverseGroup(group);
-    }
-    if (inter_) StoreInitialGradients();
-  }
-
-  // dS at the range's start from its own outputs, through tokens that precede
-  // the first document start.
-  void Summarise() {
-    for (int64_t t = walk_.first_start(); t > 0;) {
-      const Chunk chunk = walk_.Until(t);
-      ForEachPass([&](auto& pass) { pass.SummariseChunk(chunk); });
-      t = chunk.begin;
-    }
-    StoreInitialGradients();
-  }
-
- private:
-  template <typename Fn>
-  void ForEachPass(const Fn& fn) {
-    for (int64_t h = 0; h < count_; ++h) fn(*passes_[h]);
-  }
-
-  int64_t BlockBegin(int64_t block) const {
-    const int64_t begin = block * kChunk;
-    return begin < walk_.tokens() ? begin : walk_.tokens();
   }
 
   // What ends the last block is not needed.
@@ -509,28 +471,14 @@ class Bf16BackwardGroup {
     ForEachPass([&](auto& pass) { pass.EndGroup(group); });
   }
 
-  void ReverseGroup(int64_t group) {
-    const int64_t first = group * plan_.group_blocks;
-    const int64_t begin = BlockBegin(first);
-    for (int64_t t = BlockBegin(first + plan_.group_blocks); t > begin;) {
-      const Chunk chunk = walk_.Until(t);
-      const int64_t block = chunk.begin / kChunk - first;
-      ForEachPass([&](auto& pass) { pass.ReverseChunk(chunk, block); });
-      t = chunk.begin;
-    }
+  void ReverseChunk(const Chunk& chunk, int64_t block) {
+    ForEachPass(
+        [&](Bf16BackwardPass& pass) { pass.ReverseChunk(chunk, block); });
   }
 
-  void StoreInitialGradients() {
-    ForEachPass([](auto& pass) { pass.StoreInitialGradient(); });
-  }
-
+ private:
   const TileRegisters registers_;
   const Bf16BackwardBuffers buffers_;
-  const LinearAttentionPlan plan_;
-  const bool inter_;
-  const int64_t count_;
-  const ChunkWalk walk_;
-  std::optional<Bf16BackwardPass> passes_[kMaxGroupHeads];
 };
 
 inline void SummariseBackwardBf16(const LinearAttentionGroup<BFloat16>& group) {

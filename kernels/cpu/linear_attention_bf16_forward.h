@@ -6,8 +6,7 @@
 //     S <- total * S + (to_end o K)^T V
 #pragma once
 
-#include <optional>
-
+#include "kernels/cpu/head_group.h"
 #include "kernels/cpu/linear_attention_bf16_chunk.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {
@@ -174,80 +173,33 @@ class Bf16ForwardPass {
   ChunkDecay<float> decay_;
 };
 
-// The passes of a group's heads; nothing is allocated.
-class Bf16ForwardGroup {
+class Bf16ForwardGroup
+    : public ForwardSweep<Bf16ForwardGroup, Bf16ForwardPass> {
  public:
   explicit Bf16ForwardGroup(const LinearAttentionGroup<BFloat16>& group)
-      : group_(group),
+      : ForwardSweep(group.count, WalkOf(group.heads[0]),
+                     group.heads[0].snapshot_interval),
         buffers_(group.scratch, PadToBlock(group.heads[0].key_dim),
-                 PadToBlock(group.heads[0].value_dim)),
-        count_(group.count),
-        walk_(WalkOf(group.heads[0])) {
+                 PadToBlock(group.heads[0].value_dim)) {
     for (int64_t h = 0; h < count_; ++h) {
       passes_[h].emplace(group.heads[h], buffers_, group.head_scratch(h));
     }
   }
 
-  void Outputs(bool inter) {
-    for (int64_t h = 0; h < count_; ++h) passes_[h]->LoadState();
-    for (int64_t t = 0; t < walk_.tokens();) {
-      const Chunk chunk = walk_.From(t);
-      for (int64_t h = 0; h < count_; ++h) passes_[h]->OutputChunk(chunk);
-      t = chunk.end;
-      if (inter) StoreSnapshots(t);
-    }
-    if (inter) StoreStates();
-  }
-
-  // Sums states only, from the last document start on.
-  void Summarise() {
-    for (int64_t t = walk_.last_start(); t < walk_.tokens();) {
-      const Chunk chunk = walk_.From(t);
-      for (int64_t h = 0; h < count_; ++h) passes_[h]->SummariseChunk(chunk);
-      t = chunk.end;
-    }
-    StoreStates();
+  void OutputChunk(const Chunk& chunk) {
+    ForEachPass([&](Bf16ForwardPass& pass) { pass.OutputChunk(chunk); });
   }
 
  private:
-  void StoreStates() {
-    for (int64_t h = 0; h < count_; ++h) passes_[h]->StoreState();
-  }
-
-  void StoreSnapshots(int64_t tokens) {
-    const int64_t interval = group_.heads[0].snapshot_interval;
-    if (interval == 0 || tokens == walk_.tokens()) return;
-    if (tokens % interval != 0) return;
-    for (int64_t h = 0; h < count_; ++h) {
-      passes_[h]->StoreSnapshot(tokens / interval - 1);
-    }
-  }
-
-  const LinearAttentionGroup<BFloat16>& group_;
   const TileRegisters registers_;
   const Bf16ForwardBuffers buffers_;
-  const int64_t count_;
-  const ChunkWalk walk_;
-  std::optional<Bf16ForwardPass> passes_[kMaxGroupHeads];
 };
-
-inline float Bf16LogGateSum(const Bf16Sequence& s) {
-  if (s.decay == DecayKind::kConstant) {
-    return static_cast<float>(s.tokens * s.log_decay);
-  }
-  double sum = 0.0;
-  if (s.decay == DecayKind::kPerToken) {
-    for (int64_t t = 0; t < s.tokens; ++t) {
-      sum += s.log_gate.data[t * s.log_gate.stride];
-    }
-  }
-  return static_cast<float>(sum);
-}
 
 inline void SummariseBf16(LinearAttentionGroup<BFloat16>& group) {
   Bf16ForwardGroup(group).Summarise();
   for (int64_t h = 0; h < group.count; ++h) {
-    *group.heads[h].log_decay_sums = Bf16LogGateSum(group.heads[h]);
+    *group.heads[h].log_decay_sums =
+        static_cast<float>(LogGateSum(group.heads[h]));
   }
 }
 

@@ -9,9 +9,8 @@
 // fits the L1 and L2 caches.
 #pragma once
 
-#include <optional>
-
 #include "kernels/cpu/forward_state.h"
+#include "kernels/cpu/head_group.h"
 
 namespace longspan::kernels::LONGSPAN_ISA {
 
@@ -116,15 +115,16 @@ class ForwardPass : public ForwardState<T> {
   ChunkDecay<T> decay_;
 };
 
-// The passes of a group's heads; nothing is allocated.
 template <typename T, typename Pass>
-class ForwardGroup {
+class ForwardGroup : public ForwardSweep<ForwardGroup<T, Pass>, Pass> {
  public:
+  using Base = ForwardSweep<ForwardGroup, Pass>;
+
   explicit ForwardGroup(const LinearAttentionGroup<T>& group)
-      : group_(group),
-        buffers_(group),
-        count_(group.count),
-        walk_(WalkOf(group.heads[0])) {
+      : Base(group.count, WalkOf(group.heads[0]),
+             group.heads[0].snapshot_interval),
+        group_(group),
+        buffers_(group) {
     for (int64_t h = 0; h < count_; ++h) {
       passes_[h].emplace(group.heads[h], buffers_, prefetch_,
                          group.head_scratch(h));
@@ -132,47 +132,21 @@ class ForwardGroup {
   }
 
   void Outputs(bool inter) {
-    for (int64_t h = 0; h < count_; ++h) passes_[h]->LoadState();
-    for (int64_t t = 0; t < walk_.tokens();) {
-      const Chunk chunk = walk_.From(t);
-      for (int64_t h = 0; h < count_; ++h) {
-        PrefetchAfter(chunk, h);
-        passes_[h]->OutputChunk(chunk);
-      }
-      t = chunk.end;
-      if (inter) StoreSnapshots(t);
-    }
-    if (inter) StoreStates();
+    Base::Outputs(inter);
     StreamFence();
   }
 
-  // Sums states only, from the last document start on.
-  void Summarise() {
-    for (int64_t t = walk_.last_start(); t < walk_.tokens();) {
-      const Chunk chunk = walk_.From(t);
-      for (int64_t h = 0; h < count_; ++h) passes_[h]->SummariseChunk(chunk);
-      t = chunk.end;
+  void OutputChunk(const Chunk& chunk) {
+    for (int64_t h = 0; h < count_; ++h) {
+      PrefetchAfter(chunk, h);
+      passes_[h]->OutputChunk(chunk);
     }
-    StoreStates();
-  }
-
-  template <typename Fn>
-  void ForEachPass(const Fn& fn) {
-    for (int64_t h = 0; h < count_; ++h) fn(*passes_[h]);
   }
 
  private:
-  void StoreStates() {
-    ForEachPass([](const Pass& pass) { pass.StoreState(); });
-  }
-
-  void StoreSnapshots(int64_t tokens) {
-    const int64_t interval = group_.heads[0].snapshot_interval;
-    if (interval == 0 || tokens == walk_.tokens()) return;
-    if (tokens % interval != 0) return;
-    ForEachPass(
-        [&](const Pass& pass) { pass.StoreSnapshot(tokens / interval - 1); });
-  }
+  using Base::count_;
+  using Base::passes_;
+  using Base::walk_;
 
   // The rows that come after those of `head`: the next head's, or the first
   // one's of the next chunk.
@@ -207,24 +181,7 @@ class ForwardGroup {
   const LinearAttentionGroup<T>& group_;
   const typename Pass::Buffers buffers_;
   ChunkPrefetch prefetch_;
-  const int64_t count_;
-  const ChunkWalk walk_;
-  std::optional<Pass> passes_[kMaxGroupHeads];
 };
-
-template <typename T>
-double LogGateSum(const LinearAttentionSequence<T>& sequence) {
-  if (sequence.decay == DecayKind::kConstant) {
-    return sequence.tokens * sequence.log_decay;
-  }
-  double sum = 0.0;
-  if (sequence.decay == DecayKind::kPerToken) {
-    for (int64_t t = 0; t < sequence.tokens; ++t) {
-      sum += sequence.log_gate.data[t * sequence.log_gate.stride];
-    }
-  }
-  return sum;
-}
 
 template <typename T>
 void Summarise(LinearAttentionGroup<T>& group) {
