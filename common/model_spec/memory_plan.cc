@@ -228,7 +228,6 @@ class Planner {
     if (has_halo()) list.Add("halo", HaloCount());
     list.Add("convolved", rows_ * widths_.convolved)
         .Add("features", rows_ * widths_.features)
-        .Add("shared", rows_ * widths_.shared)
         .Add("values", rows_ * widths_.values);
     if (expands_gate()) list.Add("gate_logits", rows_ * widths_.log_gate);
     list.AddWide("log_gate", rows_ * widths_.log_gate)
@@ -269,7 +268,6 @@ class Planner {
         .Add("d_packed", rows_ * widths_.stride());
     list.Add("d_convolved", rows_ * widths_.convolved)
         .Add("d_features", rows_ * widths_.features)
-        .Add("d_shared", rows_ * widths_.shared)
         .Add("d_values", rows_ * widths_.values)
         .Add("d_sums", rows_ * widths_.sums);
     return list.AddWide("d_log_gate", rows_ * widths_.log_gate)
@@ -341,7 +339,7 @@ class Planner {
   int64_t AttentionWorkspace(LinearAttentionStage stage) const {
     const LinearAttentionShape attention = {
         shape_.batch,  tokens_, spec_.linear.heads, form_.features,
-        form_.columns, unit_,   DecayKind(form_)};
+        form_.columns, unit_,   DecayKind(form_),   spec_.linear.key_heads};
     return kernels::LinearAttentionWorkspaceBytes(
         stage, attention, shape_.backend, shape_.threads);
   }

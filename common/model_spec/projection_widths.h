@@ -29,7 +29,6 @@ struct ProjectionWidths {
   int64_t convolved = 0;
   // Of one token after the projection, where the layer has such a buffer.
   int64_t features = 0;  // q and k after the feature map
-  int64_t shared = 0;    // q and k of all heads, where key heads are fewer
   int64_t values = 0;    // v and the normaliser's column, or v times its step
   int64_t sums = 0;      // o and the normaliser's column, all heads
   int64_t log_gate = 0;
@@ -80,9 +79,6 @@ inline ProjectionWidths LinearProjectionWidths(
   }
   if (form.feature_map != FeatureMap::kIdentity) {
     widths.features = 2 * linear.key_heads * form.features;
-  }
-  if (linear.key_heads != linear.heads) {
-    widths.shared = 2 * linear.heads * form.features;
   }
   if (form.normalised) widths.sums = linear.heads * form.columns;
   widths.values = form.state_space ? widths.value : widths.sums;

@@ -73,7 +73,6 @@ MixerTape LinearAttentionLayer::AllocateTape(const RankContext& context,
   }
   tape.convolved = take("convolved", widths_.convolved);
   tape.features = take("features", widths_.features);
-  tape.shared = take("shared", widths_.shared);
   tape.values = take("values", widths_.values);
   gate_.AllocateTape(context, pass, tape);
   tape.beta = strength_.Allocate("beta", context, pass);
@@ -143,7 +142,6 @@ MixerGradients LinearAttentionLayer::AllocateGradients(
   d.d_packed = take("d_packed", widths_.stride());
   d.d_convolved = take("d_convolved", widths_.convolved);
   d.d_features = take("d_features", widths_.features);
-  d.d_shared = take("d_shared", widths_.shared);
   d.d_values = take("d_values", widths_.values);
   if (form_.normalised) {
     d.d_sums = take("d_sums", widths_.sums).SplitLast(spec_.heads);

@@ -51,6 +51,7 @@ TensorView OutputOf(const LinearAttentionTape& tape) {
 MemoryRecurrence::MemoryRecurrence(const LinearAttentionSpec& spec, int layer,
                                    const Parameters& parameters)
     : heads_(spec.heads),
+      key_heads_(spec.key_heads),
       form_(FormOf(spec)),
       layer_(layer),
       log_decays_(LogDecays(spec.mixer, spec.heads)),
@@ -300,7 +301,7 @@ int64_t MemoryRecurrence::WorkspaceBytes(const RankContext& context,
   return kernels::LinearAttentionWorkspaceBytes(
       stage,
       {pass.shard->batch(), pass.shard->tokens(), heads_, form_.features,
-       form_.columns, context.element_bytes(), DecayKind(form_)},
+       form_.columns, context.element_bytes(), DecayKind(form_), key_heads_},
       context.backend_kind, context.threads);
 }
 

@@ -99,6 +99,7 @@ class MemoryRecurrence {
                                 const LayerPass& pass) const;
 
   const int64_t heads_;
+  const int64_t key_heads_;  // of q and k
   const LinearLayerForm form_;
   const int layer_;
   const std::vector<double> log_decays_;  // per head, constant transitions

@@ -31,7 +31,6 @@ struct LinearAttentionTape {
   kernels::TensorView halo;         // [B, K-1, C]
   kernels::TensorView convolved;    // [B, n, C] q k (v) after the convolution
   kernels::TensorView features;     // [B, n, 2 G F] q k after the feature map
-  kernels::TensorView shared;       // [B, n, 2 H F] q k of every head
   kernels::TensorView values;       // [B, n, H (Dv + 1)] v and ones, or
                                     // [B, n, H Dv] v times its step
   kernels::TensorView gate_logits;  // [B, n, H F] a gate per channel's
@@ -65,7 +64,6 @@ struct LinearAttentionLayerGradients {
   kernels::TensorView d_packed;     // likewise
   kernels::TensorView d_convolved;  // likewise
   kernels::TensorView d_features;   // likewise
-  kernels::TensorView d_shared;     // likewise
   kernels::TensorView d_values;     // likewise
   kernels::TensorView d_sums;       // likewise
   kernels::TensorView d_log_gate;   // likewise

@@ -5,7 +5,6 @@
 #include "common/base/status_macros.h"
 #include "common/model_spec/linear_layer_names.h"
 #include "kernels/cost/workspace.h"
-#include "worker/model/head_sharing.h"
 #include "worker/model/row_range.h"
 
 namespace longspan::worker {
@@ -32,11 +31,11 @@ TensorView AsVector(TensorView rows) {
 }  // namespace
 
 QkvBuffers BuffersOf(const LinearAttentionTape& tape) {
-  return {tape.packed, tape.convolved, tape.features, tape.shared, tape.values};
+  return {tape.packed, tape.convolved, tape.features, tape.values};
 }
 
 QkvBuffers BuffersOf(const LinearAttentionLayerGradients& d) {
-  return {d.d_packed, d.d_convolved, d.d_features, d.d_shared, d.d_values};
+  return {d.d_packed, d.d_convolved, d.d_features, d.d_values};
 }
 
 QkvPath::QkvPath(const LinearAttentionSpec& spec, int layer,
@@ -100,11 +99,8 @@ QkvViews QkvPath::Views(const QkvBuffers& buffers) const {
   const TensorView v = buffers.values.is_null()
                            ? Columns(buffers, widths_.v_at, widths_.value)
                            : buffers.values;
-  KeyViews keys = Keys(buffers);
-  if (!buffers.shared.is_null()) {
-    keys = {Half(buffers.shared, 0), Half(buffers.shared, 1)};
-  }
-  return {keys.q.SplitLast(spec_.heads), keys.k.SplitLast(spec_.heads),
+  const KeyViews keys = Keys(buffers);
+  return {keys.q.SplitLast(spec_.key_heads), keys.k.SplitLast(spec_.key_heads),
           v.SplitLast(spec_.heads)};
 }
 
@@ -121,7 +117,6 @@ absl::Status QkvPath::Forward(const RankContext& context, const LayerPass& pass,
   if (form_.rotary) {
     RETURN_IF_ERROR(Rotate(context, pass, buffers, /*inverse=*/false));
   }
-  if (widths_.shared > 0) RETURN_IF_ERROR(Share(context, buffers));
   return widths_.values > 0 ? MakeValues(context, tape) : absl::OkStatus();
 }
 
@@ -132,7 +127,6 @@ absl::Status QkvPath::Backward(const RankContext& context,
                                TensorView workspace) {
   const QkvBuffers buffers = BuffersOf(d);
   if (widths_.values > 0) RETURN_IF_ERROR(ValuesBackward(context, tape, d));
-  if (widths_.shared > 0) RETURN_IF_ERROR(ShareBackward(context, buffers));
   if (form_.rotary) {
     RETURN_IF_ERROR(Rotate(context, pass, buffers, /*inverse=*/true));
   }
@@ -196,25 +190,6 @@ absl::Status QkvPath::Rotate(const RankContext& context, const LayerPass& pass,
         heads, pass.positions, kRotaryBase, inverse, heads, *context.stream));
   }
   return absl::OkStatus();
-}
-
-// ---- Heads of q and k that serve several of v ------------------------------
-
-absl::Status QkvPath::Share(const RankContext& context,
-                            const QkvBuffers& buffers) const {
-  const KeyViews keys = Keys(buffers);
-  RETURN_IF_ERROR(
-      ShareHeads(context, spec_.key_heads, keys.q, Half(buffers.shared, 0)));
-  return ShareHeads(context, spec_.key_heads, keys.k, Half(buffers.shared, 1));
-}
-
-absl::Status QkvPath::ShareBackward(const RankContext& context,
-                                    const QkvBuffers& d) const {
-  const KeyViews keys = Keys(d);
-  RETURN_IF_ERROR(
-      ShareHeadsBackward(context, spec_.key_heads, Half(d.shared, 0), keys.q));
-  return ShareHeadsBackward(context, spec_.key_heads, Half(d.shared, 1),
-                            keys.k);
 }
 
 // ---- Values ----------------------------------------------------------------

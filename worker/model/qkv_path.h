@@ -8,7 +8,6 @@
 //     k, log g <- 1 - g, logsigmoid(k)    when its keys hold the gate (hgrn2),
 //                                         perhaps above a bound
 //     q, k     <- rotary(q), rotary(k)    when the mixer is retention
-//     q, k     <- of every head           when their heads are fewer than v's
 //     v        <- [v, 1]                  when it is normalised
 //     v        <- step v                  when it has time steps (mamba2)
 //
@@ -35,7 +34,7 @@ namespace longspan::worker {
 
 // Strided.
 struct QkvViews {
-  kernels::TensorView q;  // [B, n, H, F]
+  kernels::TensorView q;  // [B, n, G, F], of G key heads
   kernels::TensorView k;
   kernels::TensorView v;  // [B, n, H, Dv (+ 1)]
 };
@@ -46,7 +45,6 @@ struct QkvBuffers {
   kernels::TensorView packed;     // [B, n, stride]
   kernels::TensorView convolved;  // [B, n, C] or null
   kernels::TensorView features;   // [B, n, 2 G F] or null
-  kernels::TensorView shared;     // [B, n, 2 H F] or null
   kernels::TensorView values;     // [B, n, H (Dv + 1)], [B, n, H Dv] or null
 };
 QkvBuffers BuffersOf(const LinearAttentionTape& tape);
@@ -81,7 +79,6 @@ class QkvPath {
                                  const LayerPass& pass) const;
 
  private:
-  // Before heads are shared.
   struct KeyViews {
     kernels::TensorView q;  // [B, n, G F]
     kernels::TensorView k;
@@ -102,10 +99,6 @@ class QkvPath {
                            kernels::TensorView workspace) const;
   absl::Status Rotate(const RankContext& context, const LayerPass& pass,
                       const QkvBuffers& buffers, bool inverse) const;
-  absl::Status Share(const RankContext& context,
-                     const QkvBuffers& buffers) const;
-  absl::Status ShareBackward(const RankContext& context,
-                             const QkvBuffers& d) const;
   absl::Status MakeValues(const RankContext& context,
                           const LinearAttentionTape& tape) const;
   absl::Status ValuesBackward(const RankContext& context,
