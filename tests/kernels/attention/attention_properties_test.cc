@@ -12,6 +12,7 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/reference/reference_ops.h"
+#include "tests/kernels/attention/thread_counts.h"
 #include "tests/support/attention/linear_attention_cases.h"
 #include "tests/support/attention/linear_attention_problem.h"
 #include "tests/support/attention/softmax_attention_cases.h"
@@ -157,7 +158,6 @@ TEST(SoftmaxAttentionCausality, ChangingATokenLeavesEarlierOutputsAlone) {
 }
 
 TEST(LinearAttentionDeterminism, ThreadsChangeNoBit) {
-  const auto op = CreateCpuLinearAttention();
   for (const LinearAttentionCase& c :
        {Linear(2, 70, 3, 16, Transition::kIdentity),
         Linear(1, 200, 1, 16, Transition::kScalar),
@@ -165,27 +165,8 @@ TEST(LinearAttentionDeterminism, ThreadsChangeNoBit) {
         Linear(3, 70, 3, 16, Transition::kConstant),
         Linear(1, 150, 3, 48, Transition::kVector),
         Linear(1, 150, 3, 48, Transition::kDense)}) {
-    const LinearAttentionProblem problem(c, DType::kF32);
-    CpuStream one(1);
-    const auto expected =
-        problem.Run(*op, one, BackendKind::kCpu, 1, Passes::kOne);
-    for (int threads : {1, 2, 3, 4}) {
-      CpuStream stream(threads);
-      const auto actual =
-          problem.Run(*op, stream, BackendKind::kCpu, threads, Passes::kOne);
-      EXPECT_EQ(actual.o, expected.o);
-      EXPECT_EQ(actual.final_state, expected.final_state);
-      EXPECT_EQ(actual.summary_state, expected.summary_state);
-      EXPECT_EQ(actual.summary_log_decay, expected.summary_log_decay);
-      EXPECT_EQ(actual.summary_transition, expected.summary_transition);
-      EXPECT_EQ(actual.d_summary_state, expected.d_summary_state);
-      EXPECT_EQ(actual.d_q, expected.d_q);
-      EXPECT_EQ(actual.d_k, expected.d_k);
-      EXPECT_EQ(actual.d_v, expected.d_v);
-      EXPECT_EQ(actual.d_log_gate, expected.d_log_gate);
-      EXPECT_EQ(actual.d_beta, expected.d_beta);
-      EXPECT_EQ(actual.d_initial_state, expected.d_initial_state);
-    }
+    ExpectSameBitsWithThreads(LinearAttentionProblem(c, DType::kF32),
+                              Passes::kOne, {1, 2, 3, 4});
   }
 }
 

@@ -14,6 +14,7 @@
 #include "kernels/cpu/instruction_set.h"
 #include "kernels/cpu/linear_attention_kernels.h"
 #include "kernels/reference/reference_ops.h"
+#include "tests/kernels/attention/thread_counts.h"
 #include "tests/support/attention/linear_attention_bounds.h"
 #include "tests/support/attention/linear_attention_cases.h"
 #include "tests/support/attention/linear_attention_problem.h"
@@ -194,21 +195,9 @@ TEST(LinearAttentionBf16Recompute, KeepingFewerStatesChangesNoBit) {
 }
 
 TEST(LinearAttentionBf16Determinism, BitsDoNotDependOnThreads) {
-  const LinearAttentionProblem problem(CaseOf(Transition::kScalar, 100),
-                                       DType::kBF16);
-  const auto op = CreateCpuLinearAttention();
-  const auto run = [&](int threads) {
-    CpuStream stream(threads);
-    return problem.Run(*op, stream, BackendKind::kCpu, threads, Passes::kOne);
-  };
-  const LinearAttentionResults one = run(1);
-  const LinearAttentionResults three = run(3);
-  EXPECT_EQ(three.o, one.o);
-  EXPECT_EQ(three.d_q, one.d_q);
-  EXPECT_EQ(three.d_k, one.d_k);
-  EXPECT_EQ(three.d_v, one.d_v);
-  EXPECT_EQ(three.d_log_gate, one.d_log_gate);
-  EXPECT_EQ(three.d_initial_state, one.d_initial_state);
+  ExpectSameBitsWithThreads(
+      LinearAttentionProblem(CaseOf(Transition::kScalar, 100), DType::kBF16),
+      Passes::kOne, {3});
 }
 
 TEST(LinearAttentionBf16Decode, AdvancesTheSlots) {

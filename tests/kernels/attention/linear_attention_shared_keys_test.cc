@@ -12,6 +12,7 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/reference/reference_ops.h"
+#include "tests/kernels/attention/thread_counts.h"
 #include "tests/support/attention/linear_attention_cases.h"
 #include "tests/support/attention/linear_attention_problem.h"
 
@@ -113,20 +114,8 @@ TEST_P(SharedKeys, AreLikeRepeatedOnesInTheReference) {
 
 // One thread sums what heads share, whatever the number of threads.
 TEST_P(SharedKeys, ThreadsChangeNoBitDeterminism) {
-  const LinearAttentionProblem problem(GetParam(), DType::kF32);
-  const auto op = CreateCpuLinearAttention();
-  CpuStream one(1);
-  const auto expected =
-      problem.Run(*op, one, BackendKind::kCpu, 1, Passes::kTwo);
-  for (int threads : {2, 3, 8}) {
-    CpuStream stream(threads);
-    const auto actual =
-        problem.Run(*op, stream, BackendKind::kCpu, threads, Passes::kTwo);
-    EXPECT_EQ(actual.o, expected.o);
-    EXPECT_EQ(actual.d_q, expected.d_q);
-    EXPECT_EQ(actual.d_k, expected.d_k);
-    EXPECT_EQ(actual.d_log_gate, expected.d_log_gate);
-  }
+  ExpectSameBitsWithThreads(LinearAttentionProblem(GetParam(), DType::kF32),
+                            Passes::kTwo, {2, 3, 8});
 }
 
 INSTANTIATE_TEST_SUITE_P(
