@@ -76,6 +76,19 @@ absl::Status CheckAllGather(int rank, int size, ConstTensorView send,
   return CheckSameBytes(kName, send, receive[rank]);
 }
 
+absl::Status CheckAllToAll(int rank, int size,
+                           absl::Span<const ConstTensorView> send,
+                           absl::Span<const TensorView> receive) {
+  constexpr char kName[] = "AllToAll";
+  RETURN_IF_ERROR(CheckCount(kName, "send", send.size(), size));
+  RETURN_IF_ERROR(CheckCount(kName, "receive", receive.size(), size));
+  for (int r = 0; r < size; ++r) {
+    RETURN_IF_ERROR(CheckContiguous(kName, "send", send[r]));
+    RETURN_IF_ERROR(CheckContiguous(kName, "receive", receive[r]));
+  }
+  return CheckSameBytes(kName, send[rank], receive[rank]);
+}
+
 absl::Status CheckReduceScatter(int rank, int size,
                                 absl::Span<const ConstTensorView> send,
                                 TensorView receive) {

@@ -12,6 +12,9 @@ namespace longspan::worker {
 
 absl::Status CheckAllGather(int rank, int size, kernels::ConstTensorView send,
                             absl::Span<const kernels::TensorView> receive);
+absl::Status CheckAllToAll(int rank, int size,
+                           absl::Span<const kernels::ConstTensorView> send,
+                           absl::Span<const kernels::TensorView> receive);
 absl::Status CheckReduceScatter(int rank, int size,
                                 absl::Span<const kernels::ConstTensorView> send,
                                 kernels::TensorView receive);
@@ -29,5 +32,14 @@ std::string DescribeOperation(const char* operation, int64_t bytes,
 
 // Bytes of a view; an absent one (null, no elements) has none.
 int64_t PayloadBytes(const kernels::ConstTensorView& view);
+
+// Bytes of one view per rank, less this rank's own: what goes to the others or
+// comes from them.
+template <typename View>
+int64_t ForeignBytes(absl::Span<const View> views, int rank) {
+  int64_t bytes = -PayloadBytes(views[rank]);
+  for (const View& view : views) bytes += PayloadBytes(view);
+  return bytes;
+}
 
 }  // namespace longspan::worker

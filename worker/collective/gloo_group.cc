@@ -42,6 +42,10 @@ class GlooGroup : public ProcessGroup {
                                   absl::Span<const TensorView> receive,
                                   TrafficTag tag,
                                   kernels::Stream* after) override;
+  std::unique_ptr<Work> AllToAll(absl::Span<const ConstTensorView> send,
+                                 absl::Span<const TensorView> receive,
+                                 TrafficTag tag,
+                                 kernels::Stream* after) override;
   std::unique_ptr<Work> ReduceScatter(absl::Span<const ConstTensorView> send,
                                       TensorView receive, TrafficTag tag,
                                       kernels::Stream* after) override;
@@ -217,6 +221,31 @@ std::unique_ptr<Work> GlooGroup::AllGather(ConstTensorView send,
   const TensorView& own = receive[rank()];
   if (own.data() != send.data() && PayloadBytes(send) > 0) {
     std::memcpy(own.data(), send.data(), PayloadBytes(send));
+  }
+  return work;
+}
+
+std::unique_ptr<Work> GlooGroup::AllToAll(
+    absl::Span<const ConstTensorView> send,
+    absl::Span<const TensorView> receive, TrafficTag tag,
+    kernels::Stream* after) {
+  absl::Status checked = CheckAllToAll(rank(), size(), send, receive);
+  if (checked.ok()) checked = FinishOnHost(after);
+  if (!checked.ok()) return Failed(checked);
+  auto work = NewWork("AllToAll", ForeignBytes(send, rank()), tag);
+  GlooExchange* exchange = work->exchange();
+  for (int r = 0; r < size(); ++r) {
+    if (r == rank()) continue;
+    exchange->Receive(r, ReceiveSlot(r), receive[r].data(),
+                      PayloadBytes(receive[r]));
+  }
+  for (int r = 0; r < size(); ++r) {
+    if (r == rank()) continue;
+    exchange->Send(r, SendSlot(r), send[r].data(), PayloadBytes(send[r]));
+  }
+  const ConstTensorView& own = send[rank()];
+  if (own.data() != receive[rank()].data() && PayloadBytes(own) > 0) {
+    std::memcpy(receive[rank()].data(), own.data(), PayloadBytes(own));
   }
   return work;
 }

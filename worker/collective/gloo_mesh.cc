@@ -5,7 +5,6 @@
 #include <chrono>
 #include <limits>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
@@ -43,7 +42,8 @@ GlooMesh::TimePoint After(absl::Duration duration) {
 
 }  // namespace
 
-GlooMesh::GlooMesh(int rank, int size) : rank_(rank), size_(size) {}
+GlooMesh::GlooMesh(int rank, int size)
+    : rank_(rank), size_(size), goodbye_bytes_(size) {}
 
 absl::StatusOr<std::unique_ptr<GlooMesh>> GlooMesh::Connect(
     const GlooGroupOptions& options, RendezvousStore& store) {
@@ -170,10 +170,9 @@ bool GlooMesh::AnyDeadlinePassed() const {
 // Returns when all peers have said goodbye or the buffer is woken; throws
 // when a peer is lost.
 void GlooMesh::WatchPeers(UnboundBuffer* buffer) {
-  std::vector<char> goodbyes(size_);
   for (int r = 0; r < size_; ++r) {
     if (r == rank_) continue;
-    const auto address = reinterpret_cast<uintptr_t>(&goodbyes[r]);
+    const auto address = reinterpret_cast<uintptr_t>(&goodbye_bytes_[r]);
     buffer->recv(r, kGoodbyeSlot, address, 1);
   }
   for (int present = size_ - 1; present > 0; --present) {

@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -89,6 +90,9 @@ class GlooMesh {
   // Immutable after construction.
   const int rank_;
   const int size_;
+  // Where goodbyes are received: while a connection is open, one may still
+  // come, also after the watcher has given up. One byte per rank.
+  std::vector<char> goodbye_bytes_;
   std::shared_ptr<gloo::Context> context_;
   std::unique_ptr<SharedLanes> lanes_;
   std::thread watcher_;

@@ -72,6 +72,10 @@ class NcclGroup : public ProcessGroup {
                                   absl::Span<const TensorView> receive,
                                   TrafficTag tag,
                                   kernels::Stream* after) override;
+  std::unique_ptr<Work> AllToAll(absl::Span<const ConstTensorView> send,
+                                 absl::Span<const TensorView> receive,
+                                 TrafficTag tag,
+                                 kernels::Stream* after) override;
   std::unique_ptr<Work> ReduceScatter(absl::Span<const ConstTensorView> send,
                                       TensorView receive, TrafficTag tag,
                                       kernels::Stream* after) override;
@@ -191,6 +195,20 @@ std::unique_ptr<Work> NcclGroup::AllGather(ConstTensorView send,
       row += PayloadBytes(view);
     }
   });
+}
+
+std::unique_ptr<Work> NcclGroup::AllToAll(
+    absl::Span<const ConstTensorView> send,
+    absl::Span<const TensorView> receive, TrafficTag tag,
+    kernels::Stream* after) {
+  absl::Status checked = CheckAllToAll(rank(), size(), send, receive);
+  if (checked.ok()) checked = RefuseHostMemory("AllToAll", after);
+  if (!checked.ok()) return Failed(checked);
+  const int64_t sent = ForeignBytes(send, rank());
+  Count(tag, sent, ForeignBytes(receive, rank()));
+  return Launch(
+      Describe("AllToAll", sent, tag), tag, after,
+      [&](NcclTransfer& transfer) { return transfer.AllToAll(send, receive); });
 }
 
 std::unique_ptr<Work> NcclGroup::ReduceScatter(

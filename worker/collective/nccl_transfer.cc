@@ -113,6 +113,19 @@ absl::Status NcclTransfer::GatherUneven(ConstTensorView send,
   return Copy(send.data(), receive[context_.rank].data(), PayloadBytes(send));
 }
 
+absl::Status NcclTransfer::AllToAll(absl::Span<const ConstTensorView> send,
+                                    absl::Span<const TensorView> receive) {
+  Messages sends, receives;
+  for (int r = 0; r < context_.size; ++r) {
+    if (r == context_.rank) continue;
+    sends.push_back({r, Bytes(send[r]), PayloadBytes(send[r])});
+    receives.push_back({r, Bytes(receive[r]), PayloadBytes(receive[r])});
+  }
+  RETURN_IF_ERROR(Exchange(sends, receives));
+  const ConstTensorView& own = send[context_.rank];
+  return Copy(own.data(), receive[context_.rank].data(), PayloadBytes(own));
+}
+
 absl::Status NcclTransfer::SendReceive(ConstTensorView send, int to,
                                        TensorView receive, int from) {
   return Exchange({{to, Bytes(send), PayloadBytes(send)}},

@@ -36,6 +36,8 @@ class NcclTransfer {
 
   absl::Status AllGather(kernels::ConstTensorView send,
                          absl::Span<const kernels::TensorView> receive);
+  absl::Status AllToAll(absl::Span<const kernels::ConstTensorView> send,
+                        absl::Span<const kernels::TensorView> receive);
   absl::Status ReduceScatter(absl::Span<const kernels::ConstTensorView> send,
                              kernels::TensorView receive);
   // The sum of f32 or f64.

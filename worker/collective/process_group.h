@@ -99,6 +99,16 @@ class ProcessGroup {
       absl::Span<const kernels::TensorView> receive, TrafficTag tag,
       kernels::Stream* after = nullptr) = 0;
 
+  // Rank r's send[q] arrives in receive[r] of rank q. Sizes may differ between
+  // pairs (and be zero) but receive[r] must have the size of what rank r sends
+  // here. receive[rank()] may be the very memory of send[rank()]; otherwise it
+  // is copied. No other part of `send` may overlap `receive`. All views
+  // contiguous.
+  virtual std::unique_ptr<Work> AllToAll(
+      absl::Span<const kernels::ConstTensorView> send,
+      absl::Span<const kernels::TensorView> receive, TrafficTag tag,
+      kernels::Stream* after = nullptr) = 0;
+
   // receive = sum over ranks r, in rank order, of r's send[rank()]. f32, f64;
   // on NCCL f32.
   virtual std::unique_ptr<Work> ReduceScatter(

@@ -50,6 +50,17 @@ absl::Status CarryAllGather(const Contributions& all) {
   return absl::OkStatus();
 }
 
+absl::Status CarryAllToAll(const Contributions& all) {
+  for (const auto& [destination, to] : all) {
+    for (const auto& [source, from] : all) {
+      absl::Status copied = CopyPart(from.send[destination], to.receive[source],
+                                     source, destination);
+      if (!copied.ok()) return copied;
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CarryReduceScatter(const Contributions& all) {
   for (const auto& [destination, to] : all) {
     const TensorView& out = to.receive[0];
@@ -107,6 +118,10 @@ class ThreadGroup : public ProcessGroup {
                                   absl::Span<const TensorView> receive,
                                   TrafficTag tag,
                                   kernels::Stream* after) override;
+  std::unique_ptr<Work> AllToAll(absl::Span<const ConstTensorView> send,
+                                 absl::Span<const TensorView> receive,
+                                 TrafficTag tag,
+                                 kernels::Stream* after) override;
   std::unique_ptr<Work> ReduceScatter(absl::Span<const ConstTensorView> send,
                                       TensorView receive, TrafficTag tag,
                                       kernels::Stream* after) override;
@@ -211,6 +226,21 @@ std::unique_ptr<Work> ThreadGroup::AllGather(
   Count(tag, (size() - 1) * PayloadBytes(send), received - PayloadBytes(send));
   return Collective("AllGather", PayloadBytes(send), tag,
                     {{send}, {receive.begin(), receive.end()}}, CarryAllGather);
+}
+
+std::unique_ptr<Work> ThreadGroup::AllToAll(
+    absl::Span<const ConstTensorView> send,
+    absl::Span<const TensorView> receive, TrafficTag tag,
+    kernels::Stream* after) {
+  absl::Status checked = CheckAllToAll(rank_, size(), send, receive);
+  if (checked.ok()) checked = FinishOnHost(after);
+  if (!checked.ok()) return Failed(checked);
+  const int64_t sent = ForeignBytes(send, rank_);
+  Count(tag, sent, ForeignBytes(receive, rank_));
+  return Collective(
+      "AllToAll", sent, tag,
+      {{send.begin(), send.end()}, {receive.begin(), receive.end()}},
+      CarryAllToAll);
 }
 
 std::unique_ptr<Work> ThreadGroup::ReduceScatter(

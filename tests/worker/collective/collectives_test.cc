@@ -132,6 +132,100 @@ TEST_P(CollectivesTest, AllGatherInPlace) {
   });
 }
 
+// What rank `from` sends to rank `to`.
+std::vector<float> Parcel(int from, int to, int64_t count) {
+  return Values(100 * from + to, count);
+}
+
+// counts[from][to].
+using ParcelCounts = std::vector<std::vector<int64_t>>;
+
+ParcelCounts CountsOf(int size,
+                      const std::function<int64_t(int from, int to)>& count) {
+  ParcelCounts counts(size, std::vector<int64_t>(size));
+  for (int from = 0; from < size; ++from) {
+    for (int to = 0; to < size; ++to) counts[from][to] = count(from, to);
+  }
+  return counts;
+}
+
+// In place, own parts stay where they are.
+absl::Status ExchangeAndCompare(ProcessGroup& group, const ParcelCounts& counts,
+                                bool in_place = false) {
+  const int own = group.rank();
+  std::vector<std::vector<float>> sent, received;
+  std::vector<ConstTensorView> send;
+  std::vector<TensorView> receive;
+  for (int r = 0; r < group.size(); ++r) {
+    sent.push_back(Parcel(own, r, counts[own][r]));
+    received.emplace_back(counts[r][own], -1.0f);
+  }
+  for (int r = 0; r < group.size(); ++r) {
+    send.push_back(View(sent[r]));
+    receive.push_back(View(in_place && r == own ? sent[r] : received[r]));
+  }
+  RETURN_IF_ERROR(group.AllToAll(send, receive, kTag)->Wait());
+  for (int r = 0; r < group.size(); ++r) {
+    const std::vector<float>& got =
+        in_place && r == own ? sent[r] : received[r];
+    RETURN_IF_ERROR(Expect(got == Parcel(r, own, counts[r][own]),
+                           absl::StrCat("the parcel of ", r)));
+    RETURN_IF_ERROR(Expect(sent[r] == Parcel(own, r, counts[own][r]),
+                           "what was sent untouched"));
+  }
+  return absl::OkStatus();
+}
+
+TEST_P(CollectivesTest, AllToAllOfEqualUnevenAndEmptyParcels) {
+  RunOnAllRanks([](ProcessGroup& group) -> absl::Status {
+    const int size = group.size();
+    const ParcelCounts uneven = CountsOf(
+        size, [](int from, int to) { return 3 + 997 * from + 61 * to; });
+    RETURN_IF_ERROR(ExchangeAndCompare(
+        group, CountsOf(size, [](int, int) { return 100; })));
+    RETURN_IF_ERROR(ExchangeAndCompare(group, uneven));
+    RETURN_IF_ERROR(ExchangeAndCompare(group, uneven, /*in_place=*/true));
+    // Nothing on some ways, nothing from rank 0, nothing at all.
+    RETURN_IF_ERROR(
+        ExchangeAndCompare(group, CountsOf(size, [](int from, int to) {
+                             return (from + 2 * to) % 3 == 0 ? 0 : 17;
+                           })));
+    RETURN_IF_ERROR(ExchangeAndCompare(
+        group, CountsOf(size, [](int from, int) { return 5 * from; })));
+    return ExchangeAndCompare(group,
+                              CountsOf(size, [](int, int) { return 0; }));
+  });
+}
+
+// More than the transport takes at once, from everybody to everybody.
+TEST_P(CollectivesTest, AllToAllOfLargeParcels) {
+  RunOnAllRanks([](ProcessGroup& group) -> absl::Status {
+    return ExchangeAndCompare(group,
+                              CountsOf(group.size(), [](int from, int to) {
+                                return (from + to) % 2 == 0 ? 200000 : 400000;
+                              }));
+  });
+}
+
+TEST_P(CollectivesTest, AllToAllCountsWhatGoesToOthers) {
+  RunOnAllRanks([](ProcessGroup& group) -> absl::Status {
+    const int own = group.rank();
+    const ParcelCounts counts =
+        CountsOf(group.size(), [](int from, int to) { return 7 * from + to; });
+    int64_t sent = 0, received = 0;
+    for (int r = 0; r < group.size(); ++r) {
+      if (r == own) continue;
+      sent += counts[own][r] * 4;
+      received += counts[r][own] * 4;
+    }
+    RETURN_IF_ERROR(ExchangeAndCompare(group, counts));
+    const TransferCounts counted = group.counters()[kTag];
+    RETURN_IF_ERROR(Expect(counted.launches == 1, "one launch"));
+    RETURN_IF_ERROR(Expect(counted.bytes_sent == sent, "sent"));
+    return Expect(counted.bytes_received == received, "received");
+  });
+}
+
 TEST_P(CollectivesTest, ReduceScatterAddsInRankOrder) {
   RunOnAllRanks([](ProcessGroup& group) -> absl::Status {
     // Rank r receives the sum of everybody's first 501 + r elements.
@@ -234,10 +328,16 @@ TEST_P(CollectivesTest, AHundredRandomCollectives) {
       for (int r = 0; r < group.size(); ++r) {
         counts.push_back(RandomBelow(key, r + 2, largest));
       }
-      const uint64_t kind = RandomBelow(key, 1, 3);
+      const uint64_t kind = RandomBelow(key, 1, 4);
       if (kind == 0) RETURN_IF_ERROR(GatherAndCompare(group, counts));
       if (kind == 1) RETURN_IF_ERROR(SumAndCompare(group, counts[0]));
       if (kind == 2) RETURN_IF_ERROR(group.Barrier());
+      if (kind == 3) {
+        RETURN_IF_ERROR(ExchangeAndCompare(
+            group, CountsOf(group.size(), [&](int from, int to) {
+              return RandomBelow(key, 10 + 8 * from + to, largest);
+            })));
+      }
     }
     return absl::OkStatus();
   });
@@ -287,6 +387,19 @@ TEST_P(CollectivesTest, BadArgumentsAreRefusedAndHarmless) {
         group.AllGather(View(values), many, kTag)->Wait();
     EXPECT_EQ(count.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(count.message()), HasSubstr("one per rank"));
+    const absl::Status parcels =
+        group
+            .AllToAll(std::vector<ConstTensorView>(many.begin(), many.end()),
+                      many, kTag)
+            ->Wait();
+    EXPECT_EQ(parcels.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(parcels.message()), HasSubstr("one per rank"));
+    const std::vector<ConstTensorView> whole(group.size(), View(values));
+    const std::vector<TensorView> half(group.size(),
+                                       View(values).Slice(0, 0, 4));
+    EXPECT_THAT(
+        std::string(group.AllToAll(whole, half, kTag)->Wait().message()),
+        HasSubstr("own part"));
     uint8_t byte = 0;
     const TensorView bytes(&byte, DType::kU8, {1});
     const absl::Status dtype =

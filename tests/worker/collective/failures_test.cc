@@ -25,6 +25,11 @@ std::string Message(const absl::Status& status) {
   return std::string(status.message());
 }
 
+kernels::TensorView VectorView(std::vector<double>& values) {
+  return kernels::TensorView(values.data(), kernels::DType::kF64,
+                             {static_cast<int64_t>(values.size())});
+}
+
 class FailuresTest : public ::testing::TestWithParam<GroupKind> {};
 
 TEST_P(FailuresTest, AbortFromAnotherThreadReturnsAtOnce) {
@@ -81,6 +86,27 @@ TEST(SharedMemoryTest, SizesThatDoNotFitAreAnError) {
   for (const absl::Status& status : statuses) EXPECT_FALSE(status.ok());
 }
 
+// Rank 0 sends rank 1 more than that expects; rank 2 has no part in it.
+TEST(AllToAllTest, SizesThatDoNotFitAreAnError) {
+  for (const GroupKind kind : {GroupKind::kThread, GroupKind::kGloo}) {
+    const auto statuses =
+        OnAllRanks(MakeGroups(kind, 3), [](ProcessGroup& group) {
+          std::vector<std::vector<double>> sent(3, std::vector<double>(4));
+          std::vector<std::vector<double>> received = sent;
+          if (group.rank() == 0) sent[1].resize(8);
+          std::vector<kernels::ConstTensorView> send;
+          std::vector<kernels::TensorView> receive;
+          for (int r = 0; r < 3; ++r) {
+            send.push_back(VectorView(sent[r]));
+            receive.push_back(VectorView(received[r]));
+          }
+          return group.AllToAll(send, receive, TrafficTag())->Wait();
+        });
+    EXPECT_EQ(statuses[1].code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(Message(statuses[1]), HasSubstr("rank 0 sends"));
+  }
+}
+
 TEST_P(FailuresTest, WorksInFlightFailTogether) {
   auto groups = MakeGroups(GetParam(), 2);
   double values[2] = {1, 2};
@@ -92,6 +118,26 @@ TEST_P(FailuresTest, WorksInFlightFailTogether) {
   groups[0]->Abort(absl::AbortedError("stop"));
   EXPECT_EQ(works[1]->Wait(), absl::AbortedError("stop"));
   EXPECT_EQ(works[0]->Wait(), absl::AbortedError("stop"));
+}
+
+// An AllToAll waits for each of its peers, and names the one that is missing.
+TEST_P(FailuresTest, AllToAllEndsAtItsDeadlineAndAtAnAbort) {
+  for (const bool aborts : {false, true}) {
+    auto groups = MakeGroups(GetParam(), 2);
+    groups[0]->SetTimeout(aborts ? absl::Seconds(30) : absl::Milliseconds(100));
+    std::vector<double> sent(1), received(1), own(1);
+    const std::vector<kernels::ConstTensorView> send = {VectorView(own),
+                                                        VectorView(sent)};
+    const std::vector<kernels::TensorView> receive = {VectorView(own),
+                                                      VectorView(received)};
+    auto work = groups[0]->AllToAll(send, receive, TrafficTag());
+    if (aborts) groups[0]->Abort(absl::AbortedError("stop"));
+    const absl::Status error = work->Wait();
+    EXPECT_EQ(error.code(), aborts ? absl::StatusCode::kAborted
+                                   : absl::StatusCode::kDeadlineExceeded);
+    EXPECT_THAT(Message(error), HasSubstr(aborts ? "stop" : "AllToAll of 8"));
+    EXPECT_EQ(groups[0]->Barrier(), error);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Groups, FailuresTest,

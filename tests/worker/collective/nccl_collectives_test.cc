@@ -143,6 +143,56 @@ TEST_P(NcclCollectivesTest, AllGatherInPlace) {
   });
 }
 
+absl::Status ExchangeAndCompare(NcclRank& rank, int64_t per_source,
+                                int64_t per_destination) {
+  ProcessGroup& group = *rank.group;
+  const int own = group.rank();
+  const auto count = [=](int from, int to) {
+    return per_source * from + per_destination * to;
+  };
+  std::vector<std::vector<float>> sent, received;
+  for (int r = 0; r < group.size(); ++r) {
+    sent.emplace_back(count(own, r), -3.0f);
+    received.emplace_back(count(r, own), -1.0f);
+  }
+  std::vector<ConstTensorView> send;
+  std::vector<TensorView> receive;
+  for (int r = 0; r < group.size(); ++r) {
+    FillLater(rank, sent[r], Values(10 * own + r, count(own, r)));
+    send.push_back(View(sent[r]));
+    receive.push_back(View(received[r]));
+  }
+  RETURN_IF_ERROR(
+      rank.Finish(group.AllToAll(send, receive, kTag, rank.stream.get())));
+  for (int r = 0; r < group.size(); ++r) {
+    RETURN_IF_ERROR(Expect(received[r] == Values(10 * r + own, count(r, own)),
+                           absl::StrCat("the parcel of ", r)));
+  }
+  return absl::OkStatus();
+}
+
+TEST_P(NcclCollectivesTest, AllToAllOfUnevenAndEmptyParcels) {
+  RunOnAllRanks([](NcclRank& rank) -> absl::Status {
+    RETURN_IF_ERROR(ExchangeAndCompare(rank, 1000, 61));
+    RETURN_IF_ERROR(ExchangeAndCompare(rank, 0, 9));  // nothing to rank 0
+    const TransferCounts before = rank.group->counters()[kTag];
+    RETURN_IF_ERROR(ExchangeAndCompare(rank, 7, 1));
+    const TransferCounts after = rank.group->counters()[kTag];
+    int64_t sent = 0, received = 0;
+    for (int r = 0; r < rank.group->size(); ++r) {
+      if (r == rank.group->rank()) continue;
+      sent += 4 * (7 * rank.group->rank() + r);
+      received += 4 * (7 * r + rank.group->rank());
+    }
+    RETURN_IF_ERROR(Expect(after.launches == before.launches + 1, "a launch"));
+    RETURN_IF_ERROR(
+        Expect(after.bytes_sent == before.bytes_sent + sent, "sent"));
+    RETURN_IF_ERROR(Expect(
+        after.bytes_received == before.bytes_received + received, "received"));
+    return ExchangeAndCompare(rank, 0, 0);
+  });
+}
+
 TEST_P(NcclCollectivesTest, ReduceScatterAddsInRankOrder) {
   RunOnAllRanks([](NcclRank& rank) -> absl::Status {
     ProcessGroup& group = *rank.group;
@@ -314,6 +364,13 @@ TEST_P(NcclCollectivesTest, BadArgumentsAreRefusedAndHarmless) {
         group.SendReceive(View(values), (group.rank() + 1) % 2, {}, -1, kTag)
             ->Wait();
     EXPECT_EQ(host.code(), absl::StatusCode::kInvalidArgument);
+    const std::vector<TensorView> rows(group.size(), View(values));
+    const absl::Status parcels =
+        group
+            .AllToAll(std::vector<ConstTensorView>(rows.begin(), rows.end()),
+                      rows, kTag)
+            ->Wait();
+    EXPECT_THAT(std::string(parcels.message()), HasSubstr("device memory"));
     return group.Barrier();
   });
 }

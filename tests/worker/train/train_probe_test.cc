@@ -26,6 +26,11 @@ class CountingGroup final : public ProcessGroup {
                                   TrafficTag, kernels::Stream*) override {
     return nullptr;
   }
+  std::unique_ptr<Work> AllToAll(absl::Span<const kernels::ConstTensorView>,
+                                 absl::Span<const kernels::TensorView>,
+                                 TrafficTag, kernels::Stream*) override {
+    return nullptr;
+  }
   std::unique_ptr<Work> ReduceScatter(
       absl::Span<const kernels::ConstTensorView>, kernels::TensorView,
       TrafficTag, kernels::Stream*) override {
