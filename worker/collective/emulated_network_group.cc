@@ -29,6 +29,15 @@ constexpr int64_t kNoMessage = std::numeric_limits<int64_t>::min();
 int64_t Stamp(absl::Duration time) { return absl::ToInt64Nanoseconds(time); }
 absl::Duration TimeOf(int64_t stamp) { return absl::Nanoseconds(stamp); }
 
+// By rank.
+std::vector<int64_t> BytesOf(absl::Span<const ConstTensorView> parts) {
+  std::vector<int64_t> bytes;
+  for (const ConstTensorView& part : parts) {
+    bytes.push_back(PayloadBytes(part));
+  }
+  return bytes;
+}
+
 class EmulatedWork;
 
 class EmulatedNetworkGroup : public ProcessGroup {
@@ -43,6 +52,10 @@ class EmulatedNetworkGroup : public ProcessGroup {
                                   absl::Span<const TensorView> receive,
                                   TrafficTag tag,
                                   kernels::Stream* after) override;
+  std::unique_ptr<Work> AllToAll(absl::Span<const ConstTensorView> send,
+                                 absl::Span<const TensorView> receive,
+                                 TrafficTag tag,
+                                 kernels::Stream* after) override;
   std::unique_ptr<Work> ReduceScatter(absl::Span<const ConstTensorView> send,
                                       TensorView receive, TrafficTag tag,
                                       kernels::Stream* after) override;
@@ -251,15 +264,25 @@ std::unique_ptr<Work> EmulatedNetworkGroup::AllGather(
   });
 }
 
+std::unique_ptr<Work> EmulatedNetworkGroup::AllToAll(
+    absl::Span<const ConstTensorView> send,
+    absl::Span<const TensorView> receive, TrafficTag tag,
+    kernels::Stream* after) {
+  absl::Status checked = CheckAllToAll(rank(), size(), send, receive);
+  if (checked.ok()) checked = FinishOnHost(after);
+  if (!checked.ok()) return Failed(checked);
+  return Collective(tag, BytesOf(send), {}, [&] {
+    return inner_->AllToAll(send, receive, tag, after);
+  });
+}
+
 std::unique_ptr<Work> EmulatedNetworkGroup::ReduceScatter(
     absl::Span<const ConstTensorView> send, TensorView receive, TrafficTag tag,
     kernels::Stream* after) {
   absl::Status checked = CheckReduceScatter(rank(), size(), send, receive);
   if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
-  Bytes to;
-  for (const ConstTensorView& part : send) to.push_back(PayloadBytes(part));
-  return Collective(tag, to, {}, [&] {
+  return Collective(tag, BytesOf(send), {}, [&] {
     return inner_->ReduceScatter(send, receive, tag, after);
   });
 }

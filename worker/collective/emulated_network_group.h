@@ -15,12 +15,12 @@
 // links in are as wide as they must be. Collectives are the messages of
 // gloo_group: to rank + 1, rank + 2, ... (modulo the ranks)
 //
-//     AllGather       own part to everyone
-//     ReduceScatter   every other rank's part to it
-//     AllReduce       small: all to everyone; else a ReduceScatter of W parts,
-//                     and when that has arrived the sum of the own part to
-//                     everyone (all_reduce_plan.h)
-//     SendReceive     one message
+//     AllGather                 own part to everyone
+//     AllToAll, ReduceScatter   every other rank's part to it
+//     AllReduce                 small: all to everyone; else a ReduceScatter of
+//                               W parts, and when that has arrived the sum of
+//                               the own part to everyone (all_reduce_plan.h)
+//     SendReceive               one message
 //
 // Messages without bytes are not sent, copies to oneself are free. What a rank
 // issues while its AllReduce is in flight does not delay the second half.

@@ -34,7 +34,11 @@ class GlooGroup : public ProcessGroup {
       : mesh_(std::move(mesh)),
         timeout_(timeout),
         next_send_(mesh_->size(), kFirstFreeSlot),
-        next_receive_(mesh_->size(), kFirstFreeSlot) {}
+        next_receive_(mesh_->size(), kFirstFreeSlot) {
+    for (int step = 1; step < mesh_->size(); ++step) {
+      peers_.push_back((mesh_->rank() + step) % mesh_->size());
+    }
+  }
 
   int rank() const override { return mesh_->rank(); }
   int size() const override { return mesh_->size(); }
@@ -80,6 +84,8 @@ class GlooGroup : public ProcessGroup {
   void ReturnScratch(std::vector<char> scratch);
 
   const std::unique_ptr<GlooMesh> mesh_;
+  // The others in the order of sending: no two ranks begin with the same one.
+  std::vector<int> peers_;
   TransferRecorder recorder_;
   absl::Duration timeout_;
   std::vector<GlooSlot> next_send_;
@@ -214,8 +220,7 @@ std::unique_ptr<Work> GlooGroup::AllGather(ConstTensorView send,
     exchange->Receive(r, ReceiveSlot(r), receive[r].data(),
                       PayloadBytes(receive[r]));
   }
-  for (int r = 0; r < size(); ++r) {
-    if (r == rank()) continue;
+  for (const int r : peers_) {
     exchange->Send(r, SendSlot(r), send.data(), PayloadBytes(send));
   }
   const TensorView& own = receive[rank()];
@@ -232,6 +237,7 @@ std::unique_ptr<Work> GlooGroup::AllToAll(
   absl::Status checked = CheckAllToAll(rank(), size(), send, receive);
   if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
+  const ExposedScope exposed(&recorder_, tag);
   auto work = NewWork("AllToAll", ForeignBytes(send, rank()), tag);
   GlooExchange* exchange = work->exchange();
   for (int r = 0; r < size(); ++r) {
@@ -239,8 +245,7 @@ std::unique_ptr<Work> GlooGroup::AllToAll(
     exchange->Receive(r, ReceiveSlot(r), receive[r].data(),
                       PayloadBytes(receive[r]));
   }
-  for (int r = 0; r < size(); ++r) {
-    if (r == rank()) continue;
+  for (const int r : peers_) {
     exchange->Send(r, SendSlot(r), send[r].data(), PayloadBytes(send[r]));
   }
   const ConstTensorView& own = send[rank()];
@@ -268,8 +273,7 @@ std::unique_ptr<Work> GlooGroup::ReduceScatter(
     parts[r] = scratch;
     scratch += bytes;
   }
-  for (int r = 0; r < size(); ++r) {
-    if (r == rank()) continue;
+  for (const int r : peers_) {
     exchange->Send(r, SendSlot(r), send[r].data(), PayloadBytes(send[r]));
   }
   work->Then([parts, receive] {
@@ -304,8 +308,7 @@ std::unique_ptr<Work> GlooGroup::WholeAllReduce(std::unique_ptr<GlooWork> work,
     parts[r] = scratch;
     scratch += bytes;
   }
-  for (int r = 0; r < size(); ++r) {
-    if (r == rank()) continue;
+  for (const int r : peers_) {
     work->exchange()->Send(r, SendSlot(r), buffer.data(), bytes);
   }
   work->Then([parts, buffer, reduction] {
@@ -332,8 +335,7 @@ std::unique_ptr<Work> GlooGroup::SplitAllReduce(std::unique_ptr<GlooWork> work,
     parts[r] = scratch;
     scratch += own.size() * element;
   }
-  for (int r = 0; r < size(); ++r) {
-    if (r == rank()) continue;
+  for (const int r : peers_) {
     const PartRange part = PartOfRank(count, r, size());
     work->exchange()->Send(r, SendSlot(r), data + part.begin * element,
                            part.size() * element);
@@ -343,8 +345,7 @@ std::unique_ptr<Work> GlooGroup::SplitAllReduce(std::unique_ptr<GlooWork> work,
   work->Then([=, this, work = work.get(), dtype = buffer.dtype()] {
     ReduceInRankOrder(parts, own_data, dtype, own.size(), reduction);
     work->NewExchange();
-    for (int r = 0; r < size(); ++r) {
-      if (r == rank()) continue;
+    for (const int r : peers_) {
       const PartRange part = PartOfRank(count, r, size());
       work->exchange()->Receive(r, receive_slots[r],
                                 data + part.begin * element,

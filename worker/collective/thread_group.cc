@@ -235,6 +235,7 @@ std::unique_ptr<Work> ThreadGroup::AllToAll(
   absl::Status checked = CheckAllToAll(rank_, size(), send, receive);
   if (checked.ok()) checked = FinishOnHost(after);
   if (!checked.ok()) return Failed(checked);
+  const ExposedScope exposed(&recorder_, tag);
   const int64_t sent = ForeignBytes(send, rank_);
   Count(tag, sent, ForeignBytes(receive, rank_));
   return Collective(

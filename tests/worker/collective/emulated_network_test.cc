@@ -193,6 +193,30 @@ TEST(EmulatedNetworkTest, AReduceScatterSendsEachItsPart) {
   });
 }
 
+// Each rank's parcels for the ranks after it take 1, 2 and 3 s.
+TEST(EmulatedNetworkTest, AnAllToAllSendsEachItsParcel) {
+  OnRanks(4, [](ProcessGroup& group, ManualRankClock& clock) -> absl::Status {
+    std::vector<std::vector<float>> out, in;
+    for (int r = 0; r < 4; ++r) {
+      const int after = (r - group.rank() + 4) % 4;
+      out.push_back(Message(after, static_cast<float>(10 * group.rank() + r)));
+      in.push_back(Message((group.rank() - r + 4) % 4));
+    }
+    std::vector<ConstTensorView> send;
+    std::vector<TensorView> receive;
+    for (std::vector<float>& parcel : out) send.emplace_back(View(parcel));
+    for (std::vector<float>& parcel : in) receive.push_back(View(parcel));
+    RETURN_IF_ERROR(group.AllToAll(send, receive, kTag)->Wait());
+    for (int r = 0; r < 4; ++r) {
+      if (r == group.rank()) continue;
+      EXPECT_EQ(in[r][0], 10 * r + group.rank());
+    }
+    EXPECT_EQ(clock.now(), absl::Seconds(1 + 2 + 3 + 1));
+    EXPECT_EQ(Counts(group).bytes_sent, 6000);
+    return absl::OkStatus();
+  });
+}
+
 TEST(EmulatedNetworkTest, ASmallAllReduceSendsAllToEveryone) {
   OnRanks(4, [](ProcessGroup& group, ManualRankClock& clock) -> absl::Status {
     std::vector<float> values = Message(2);
