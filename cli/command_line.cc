@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/op_command.h"
+#include "cli/simulate_command.h"
 #include "common/base/edit_distance.h"
 #include "common/base/version.h"
 
@@ -30,6 +31,8 @@ class CommandLine {
         kExitCodeHelp);
     AddValidate();
     AddPlan();
+    AddSimulateCommand(app_, simulate_,
+                       [this](ExitCode code) { exit_code_ = code; });
     AddSubmit();
     AddList();
     AddGet();
@@ -385,6 +388,7 @@ class CommandLine {
   GenerateOptions generate_;
   UpOptions up_;
   OpOptions op_;
+  SimulateOptions simulate_;
   std::string shell_;
 };
 

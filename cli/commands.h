@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/exit_code.h"
+#include "cli/simulate_options.h"
 
 namespace longspan::cli {
 
@@ -147,6 +148,8 @@ struct OpOptions {
 };
 ExitCode RunOp(const OpOptions& options);
 ExitCode RunOpList();
+
+ExitCode RunSimulate(const SimulateOptions& options);
 
 // shell: "bash", "zsh" or "fish".
 ExitCode RunCompletion(const std::string& shell);

@@ -44,13 +44,7 @@ class Planner {
   int64_t wide() const { return AccumulatorBytes(shape_.element_bytes); }
 
   void PlanStates(int layer) {
-    const LinearAttentionSpec& linear = spec_.linear;
-    const LinearLayerForm form = FormOf(linear);
-    StateExchangeShape state;
-    state.heads = shape_.batch * linear.heads;
-    state.state = state.heads * form.features * form.columns;
-    state.decay = shape_.batch * RangeDecayCount(linear);
-    state.decay_travels = RangeDecayTravels(form);
+    const StateExchangeShape state = StateShapeOf(spec_.linear, shape_.batch);
     AddStates(TransferDirection::kForward, layer, state);
     if (shape_.backward) AddStates(TransferDirection::kBackward, layer, state);
   }
@@ -129,6 +123,17 @@ std::string_view TransferKindName(TransferKind kind) {
       return "gradient_sync";
   }
   return "unknown";
+}
+
+StateExchangeShape StateShapeOf(const LinearAttentionSpec& linear,
+                                int64_t batch) {
+  const LinearLayerForm form = FormOf(linear);
+  StateExchangeShape state;
+  state.heads = batch * linear.heads;
+  state.state = state.heads * form.features * form.columns;
+  state.decay = batch * RangeDecayCount(linear);
+  state.decay_travels = RangeDecayTravels(form);
+  return state;
 }
 
 std::vector<PlannedTransfer> PlanCommunication(const ModelSpec& spec,

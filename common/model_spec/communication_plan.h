@@ -59,6 +59,10 @@ std::vector<PlannedTransfer> PlanCommunication(const ModelSpec& spec,
                                                const CommunicationShape& shape,
                                                int rank);
 
+// What the ranks exchange for a linear layer of so many sequences.
+StateExchangeShape StateShapeOf(const LinearAttentionSpec& linear,
+                                int64_t batch);
+
 // Elements of the gradient buffer that follow the gradients and are summed
 // with them: [0] the loss, the rest padding.
 inline constexpr int64_t kGradientTail = 16;

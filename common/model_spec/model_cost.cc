@@ -9,18 +9,6 @@
 namespace longspan {
 namespace {
 
-// Intra-chunk products of a chunk of 64 (causal half) plus state update and
-// output, per token and head. The delta rule besides: k k^T, the triangular
-// system for k and v, and what the state knows of k.
-double LinearAttentionFlops(const LinearAttentionSpec& linear) {
-  const LinearLayerForm form = FormOf(linear);
-  const double key = static_cast<double>(form.features);
-  const double value = static_cast<double>(form.columns);
-  double flops = 64.0 * (key + value) + 4.0 * key * value;
-  if (form.delta) flops += 64.0 * (2.0 * key + value) + 2.0 * key * value;
-  return linear.heads * flops;
-}
-
 // The learned matrices of a feature map, per token: every head of q and of k
 // goes through them, whatever it shares them with.
 double FeatureMapFlops(const LinearAttentionSpec& linear) {
@@ -42,10 +30,31 @@ double SoftmaxAttentionFlops(const SoftmaxAttentionSpec& softmax,
                              int64_t context_tokens) {
   double keys = context_tokens / 2.0;
   if (softmax.window > 0) keys = std::min(keys, double(softmax.window));
-  return softmax.heads * 4.0 * softmax.head_dim * keys;
+  return SoftmaxFlopsPerPair(softmax) * keys;
 }
 
 }  // namespace
+
+// The causal half of the products inside a chunk. The delta rule besides:
+// k k^T, the triangular system for k and v, and what the state knows of k.
+LinearAttentionFlops LinearFlopsPerToken(const LinearAttentionSpec& linear) {
+  const LinearLayerForm form = FormOf(linear);
+  const double key = static_cast<double>(form.features);
+  const double value = static_cast<double>(form.columns);
+  const double heads = static_cast<double>(linear.heads);
+  LinearAttentionFlops flops = {heads * 64.0 * (key + value),
+                                heads * 2.0 * key * value,
+                                heads * 2.0 * key * value};
+  if (form.delta) {
+    flops.intra += heads * 64.0 * (2.0 * key + value);
+    flops.state += heads * 2.0 * key * value;
+  }
+  return flops;
+}
+
+double SoftmaxFlopsPerPair(const SoftmaxAttentionSpec& softmax) {
+  return 4.0 * softmax.heads * softmax.head_dim;
+}
 
 double ForwardFlopsPerToken(const ModelSpec& spec, int64_t context_tokens) {
   double flops = 0;
@@ -61,10 +70,10 @@ double ForwardFlopsPerToken(const ModelSpec& spec, int64_t context_tokens) {
     flops += 2.0 * spec.vocabulary_size * spec.hidden_size;
   }
   for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
-    flops +=
-        LayerKindAt(spec, layer) == LayerKind::kLinear
-            ? LinearAttentionFlops(spec.linear) + FeatureMapFlops(spec.linear)
-            : SoftmaxAttentionFlops(spec.softmax, context_tokens);
+    flops += LayerKindAt(spec, layer) == LayerKind::kLinear
+                 ? LinearFlopsPerToken(spec.linear).total() +
+                       FeatureMapFlops(spec.linear)
+                 : SoftmaxAttentionFlops(spec.softmax, context_tokens);
   }
   return flops;
 }

@@ -1,0 +1,109 @@
+#include "common/simulate/exchange_method.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/edit_distance.h"
+#include "common/base/status_macros.h"
+#include "common/model_spec/linear_layer_form.h"
+
+namespace longspan {
+namespace {
+
+constexpr std::pair<ExchangeMethod, const char*> kNames[] = {
+    {ExchangeMethod::kLasp2, "lasp2"},
+    {ExchangeMethod::kLasp1, "lasp1"},
+    {ExchangeMethod::kLasp1Serial, "lasp1_serial"},
+    {ExchangeMethod::kAllScan, "all_scan"},
+    {ExchangeMethod::kScan, "scan"},
+    {ExchangeMethod::kRing, "ring"},
+    {ExchangeMethod::kRingLeft, "ring_left"},
+    {ExchangeMethod::kUlysses, "ulysses"},
+    {ExchangeMethod::kMegatronSp, "megatron_sp"}};
+
+bool HasLayer(const ModelSpec& model, LayerKind kind) {
+  for (int64_t layer = 0; layer < model.layer_count; ++layer) {
+    if (LayerKindAt(model, layer) == kind) return true;
+  }
+  return false;
+}
+
+bool IsSplitByHeads(ExchangeMethod method) {
+  return method == ExchangeMethod::kUlysses ||
+         method == ExchangeMethod::kMegatronSp;
+}
+
+absl::Status CheckHeads(const char* layers, int64_t heads, int64_t ranks) {
+  if (ranks <= heads) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("whole heads go to every rank, and ", ranks,
+                   " ranks share the ", heads, " heads of the ", layers,
+                   " layers: use at most ", heads, " ranks, or lasp2"));
+}
+
+}  // namespace
+
+const std::vector<ExchangeMethod>& AllExchangeMethods() {
+  static const auto* methods = [] {
+    auto* all = new std::vector<ExchangeMethod>;
+    for (const auto& [method, name] : kNames) all->push_back(method);
+    return all;
+  }();
+  return *methods;
+}
+
+std::string_view ExchangeMethodName(ExchangeMethod method) {
+  return kNames[static_cast<size_t>(method)].second;
+}
+
+absl::StatusOr<ExchangeMethod> ExchangeMethodOfName(const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& [method, known] : kNames) {
+    if (name == known) return method;
+    names.push_back(known);
+  }
+  const std::optional<std::string> closest = ClosestName(name, names);
+  return absl::InvalidArgumentError(absl::StrCat(
+      "method '", name, "' is not known",
+      closest ? absl::StrCat("; did you mean '", *closest, "'?") : "",
+      "; there are ", absl::StrJoin(names, ", ")));
+}
+
+std::optional<SequenceParallel> StateMethod(ExchangeMethod method) {
+  switch (method) {
+    case ExchangeMethod::kLasp2:
+      return SequenceParallel::kLasp2;
+    case ExchangeMethod::kLasp1:
+      return SequenceParallel::kLasp1;
+    case ExchangeMethod::kLasp1Serial:
+      return SequenceParallel::kLasp1Serial;
+    case ExchangeMethod::kAllScan:
+      return SequenceParallel::kAllScan;
+    case ExchangeMethod::kScan:
+      return SequenceParallel::kScan;
+    default:
+      return std::nullopt;
+  }
+}
+
+absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
+                         int64_t ranks) {
+  const bool linear = HasLayer(model, LayerKind::kLinear);
+  if (IsSplitByHeads(method)) {
+    if (linear) {
+      RETURN_IF_ERROR(CheckHeads("linear", model.linear.heads, ranks));
+    }
+    if (!HasLayer(model, LayerKind::kSoftmax)) return absl::OkStatus();
+    return CheckHeads("softmax", model.softmax.heads, ranks);
+  }
+  const bool ring =
+      method == ExchangeMethod::kRing || method == ExchangeMethod::kRingLeft;
+  if (!ring || !linear || !FormOf(model.linear).delta) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "a ring adds up what single tokens do, and ",
+      std::string(LinearMixerName(model.linear.mixer)),
+      " has the delta rule, whose state is no such sum: use lasp2"));
+}
+
+}  // namespace longspan

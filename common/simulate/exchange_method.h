@@ -1,0 +1,60 @@
+// The methods that a simulation knows, by name: how linear layers exchange, and
+// how softmax layers do under the same name.
+//
+//   name          linear layers                          softmax layers
+//   lasp2, lasp1, common/model_spec/state_exchange_plan  AllGather of K and V
+//   lasp1_serial, all_scan, scan
+//   ring          k and v from rank to rank, each rank   K and V from rank to
+//                 adds their k^T v (right product)       rank (Ring Attention)
+//   ring_left     the same with (q k^T) v, quadratic:    the same
+//                 the LASP-2 paper's baseline
+//   ulysses       AllToAll from tokens to heads and back
+//   megatron_sp   AllGather of the layer's input, ReduceScatter of its output
+//
+// Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/model_spec/model_spec.h"
+#include "common/model_spec/state_exchange_plan.h"
+
+namespace longspan {
+
+enum class ExchangeMethod {
+  kLasp2,
+  kLasp1,
+  kLasp1Serial,
+  kAllScan,
+  kScan,
+  kRing,
+  kRingLeft,
+  kUlysses,
+  kMegatronSp
+};
+
+// All of them, in the order of the enum.
+const std::vector<ExchangeMethod>& AllExchangeMethods();
+
+std::string_view ExchangeMethodName(ExchangeMethod method);  // "all_scan"
+
+// kInvalidArgument with the nearest name for one that is not known.
+absl::StatusOr<ExchangeMethod> ExchangeMethodOfName(const std::string& name);
+
+// The planner's method, where states travel; nothing for the others.
+std::optional<SequenceParallel> StateMethod(ExchangeMethod method);
+
+// Whether a layer exists in that form: kInvalidArgument with the value, the
+// limit and what to take instead for
+//   ulysses, megatron_sp   more ranks than heads (of the values, of the
+//   queries) ring, ring_left        the delta rule, whose state is no sum over
+//   tokens
+absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
+                         int64_t ranks);
+
+}  // namespace longspan

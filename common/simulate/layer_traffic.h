@@ -1,0 +1,57 @@
+// What one layer of the methods that send tokens instead of states sends:
+// section 3 of the cost model in docs/simulate.md. For the methods that send
+// states the planner's own functions are the formula
+// (common/model_spec/communication_plan.h).
+//
+//     B sequences, n tokens of the longest range, W ranks, e bytes of an
+//     activation, a of a sum; c = numbers of k and v of a token, t = numbers of
+//     q, k, v and o of a token, d the model's width
+//
+//     method        forward             backward                       calls
+//     ring          (W-1) B n c e       (W-1) B n c e + W B n c a      W-1,
+//     2W-1 AllGather-KV  (W-1) B n c e       (W-1) B n c a, keys kept       1,
+//     1 ulysses       (W-1)/W B n t e     the same                       2, 2
+//     megatron_sp   2 (W-1)/W B N d e   3 (W-1)/W B N d e              2, 3
+//
+// A linear layer's c and t have its gates besides, in the type of sums.
+//
+// Pure.
+#pragma once
+
+#include <cstdint>
+
+#include "common/model_spec/model_spec.h"
+#include "common/simulate/exchange_method.h"
+
+namespace longspan {
+
+struct TokenShape {
+  int64_t batch = 1;
+  int64_t tokens = 0;   // of the sequence
+  int64_t longest = 0;  // range of a rank
+  int64_t ranks = 1;
+  int64_t element_bytes = 2;
+};
+
+struct PassTraffic {
+  int64_t calls = 0;
+  int64_t bytes = 0;  // sent by the busiest rank
+};
+
+struct LayerTraffic {
+  PassTraffic forward;
+  PassTraffic backward;
+  int64_t buffer_bytes = 0;  // that only the exchange needs
+};
+
+// `method` is one without StateMethod().
+LayerTraffic TokenTraffic(ExchangeMethod method, LayerKind kind,
+                          const ModelSpec& model, const TokenShape& shape);
+
+// Bytes of one token's k and v, with gates; of its q, k, v and o, with gates.
+int64_t KeyValueBytes(LayerKind kind, const ModelSpec& model,
+                      int64_t element_bytes);
+int64_t HeadBytes(LayerKind kind, const ModelSpec& model,
+                  int64_t element_bytes);
+
+}  // namespace longspan

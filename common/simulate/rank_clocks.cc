@@ -1,0 +1,90 @@
+#include "common/simulate/rank_clocks.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace longspan {
+
+void RankClocks::Compute(double seconds) {
+  Compute([seconds](int64_t) { return seconds; });
+}
+
+void RankClocks::Compute(const std::function<double(int64_t rank)>& seconds) {
+  for (int64_t rank = 0; rank < ranks(); ++rank) Work(rank, seconds(rank));
+}
+
+void RankClocks::Collective(double seconds, double window) {
+  const double end = last() + seconds;
+  for (int64_t rank = 0; rank < ranks(); ++rank) {
+    Work(rank, window);
+    now_[rank] = std::max(now_[rank], end);
+  }
+}
+
+void RankClocks::PassOn(const Chain& chain) {
+  const double bytes = chain.bytes / static_cast<double>(chain.blocks);
+  std::vector<double> arrivals;
+  for (int64_t place = 0; place < ranks(); ++place) {
+    const int64_t rank = At(place, chain.forward);
+    if (!chain.waits_first) Work(rank, chain.window);
+    const bool sends = place + 1 < ranks();
+    const int64_t next = sends ? At(place + 1, chain.forward) : rank;
+    const NetworkLevel& level =
+        network_.levels[LevelBetween(network_, rank, next)];
+    std::vector<double> sent;
+    double link_free = 0;
+    for (int64_t block = 0; block < chain.blocks; ++block) {
+      if (place > 0) now_[rank] = std::max(now_[rank], arrivals[block]);
+      if (chain.waits_first && block == 0) Work(rank, chain.before_send);
+      link_free = std::max(link_free, now_[rank]) + FlowSeconds(level, bytes);
+      sent.push_back(link_free + level.latency_s);
+    }
+    arrivals = std::move(sent);
+    if (chain.waits_first) Work(rank, chain.window);
+  }
+}
+
+void RankClocks::Shift(double bytes, bool forward) {
+  const std::vector<double> begun = now_;
+  for (int64_t place = 1; place < ranks(); ++place) {
+    const int64_t rank = At(place, forward);
+    const int64_t from = At(place - 1, forward);
+    now_[rank] = std::max(
+        now_[rank], begun[from] + MessageSeconds(network_, from, rank, bytes));
+  }
+}
+
+void RankClocks::Scan(double bytes, bool forward, double window) {
+  for (int64_t distance = 1; distance < ranks(); distance *= 2) {
+    const std::vector<double> begun = now_;
+    if (distance == 1) Compute(window);
+    for (int64_t place = distance; place < ranks(); ++place) {
+      const int64_t rank = At(place, forward);
+      const int64_t from = At(place - distance, forward);
+      now_[rank] =
+          std::max(now_[rank], std::max(begun[from], begun[rank]) +
+                                   MessageSeconds(network_, from, rank, bytes));
+    }
+  }
+}
+
+void RankClocks::Ring(int64_t rounds, double bytes, double work_per_round) {
+  const double hop = ShiftSeconds(network_, ranks(), bytes);
+  const double start = last();
+  const double work = rounds * work_per_round;
+  const double end = start + rounds * std::max(hop, work_per_round);
+  for (int64_t rank = 0; rank < ranks(); ++rank) {
+    Work(rank, work);
+    now_[rank] = std::max(now_[rank], end);
+  }
+}
+
+double RankClocks::last() const {
+  return *std::max_element(now_.begin(), now_.end());
+}
+
+double RankClocks::busiest() const {
+  return *std::max_element(busy_.begin(), busy_.end());
+}
+
+}  // namespace longspan

@@ -1,0 +1,76 @@
+// The clocks of all ranks of a step: when each gets to where it is. Ranks run
+// on their own until a transfer holds them, so a rank that never waits is ahead
+// of one that does, and what a chain of ranks delays in one layer it does not
+// delay again in the next.
+//
+// Compute is exact for ranks that have a device each. `window` is the time of
+// work that a rank has to do while a transfer is under way and that needs none
+// of its bytes; it is done in any case.
+//
+// Pure; not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "common/simulate/network.h"
+
+namespace longspan {
+
+class RankClocks {
+ public:
+  RankClocks(const Network& network, int64_t ranks)
+      : network_(network), now_(ranks, 0.0), busy_(ranks, 0.0) {}
+
+  int64_t ranks() const { return static_cast<int64_t>(now_.size()); }
+
+  // Work of every rank.
+  void Compute(double seconds);
+  void Compute(const std::function<double(int64_t rank)>& seconds);
+
+  // Ends on all ranks `seconds` after the last one began it.
+  void Collective(double seconds, double window);
+
+  // A state that goes from rank to rank in blocks (lasp1, all_scan); forward
+  // to higher ranks. Receiving ranks do `window` first, or, if they wait first
+  // (lasp1_serial), then do `before_send` and send.
+  struct Chain {
+    double bytes = 0;
+    int64_t blocks = 1;
+    bool forward = true;
+    double window = 0;
+    bool waits_first = false;
+    double before_send = 0;
+  };
+  void PassOn(const Chain& chain);
+
+  // Every rank but the last one to the next (forward), or the other way.
+  void Shift(double bytes, bool forward);
+
+  // Rounds in which rank r sends to r + 1, r + 2, r + 4, ...
+  void Scan(double bytes, bool forward, double window);
+
+  // All ranks in a circle to the next one; each works on what came before
+  // meanwhile: `rounds` of the longer of both.
+  void Ring(int64_t rounds, double bytes, double work_per_round);
+
+  double last() const;     // when the last rank is there
+  double busiest() const;  // most compute of a rank
+
+ private:
+  void Work(int64_t rank, double seconds) {
+    now_[rank] += seconds;
+    busy_[rank] += seconds;
+  }
+  // The rank `place` steps from where a pass begins.
+  int64_t At(int64_t place, bool forward) const {
+    return forward ? place : ranks() - 1 - place;
+  }
+
+  const Network& network_;
+  std::vector<double> now_;
+  std::vector<double> busy_;
+};
+
+}  // namespace longspan

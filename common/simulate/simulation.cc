@@ -1,0 +1,174 @@
+#include "common/simulate/simulation.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/model_spec/communication_plan.h"
+#include "common/model_spec/memory_plan.h"
+#include "common/model_spec/parameter_layout.h"
+#include "common/model_spec/precision.h"
+#include "common/model_spec/token_range.h"
+#include "common/simulate/layer_traffic.h"
+#include "common/simulate/step_time.h"
+
+namespace longspan {
+namespace {
+
+// Whose planner stands in for what a method without one has besides its
+// exchange: halos, gradients, activations.
+constexpr SequenceParallel kBaseline = SequenceParallel::kLasp1;
+
+absl::Status CheckNumbers(const SimulationShape& shape,
+                          const ComputeModel& compute) {
+  if (compute.flops_per_s > 0 && compute.fixed_s >= 0 && shape.batch >= 1) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "compute of ", compute.flops_per_s, " operations and ", compute.fixed_s,
+      " fixed seconds, batch ", shape.batch,
+      ": needs a positive rate, fixed seconds of at least 0 and a batch of at "
+      "least 1"));
+}
+
+class Coster {
+ public:
+  Coster(const ModelSpec& model, const SimulationShape& shape,
+         std::vector<TokenRange> ranges, ExchangeMethod method)
+      : model_(model),
+        shape_(shape),
+        ranges_(std::move(ranges)),
+        method_(method),
+        planned_(StateMethod(method)) {}
+
+  MethodCost Cost() {
+    if (shape_.ranks > 1) {
+      AddPlanned();
+      if (!planned_) AddTokens();
+    }
+    AddMemory();
+    return cost_;
+  }
+
+ private:
+  // Of the ranks at both ends and in the middle, the busiest.
+  void AddPlanned() {
+    const int ranks = shape_.ranks;
+    for (int rank : {0, 1, ranks / 2, ranks - 1}) AddRank(rank);
+  }
+
+  void AddRank(int rank) {
+    CommunicationShape shape;
+    shape.batch = shape_.batch;
+    shape.ranges = ranges_;
+    shape.element_bytes = shape_.element_bytes;
+    shape.backward = shape_.train;
+    shape.method = planned_.value_or(kBaseline);
+    MethodCost sent;
+    for (const PlannedTransfer& transfer :
+         PlanCommunication(model_, shape, rank)) {
+      AddTransfer(transfer, sent);
+    }
+    cost_.forward_bytes = std::max(cost_.forward_bytes, sent.forward_bytes);
+    cost_.backward_bytes = std::max(cost_.backward_bytes, sent.backward_bytes);
+    cost_.gradient_bytes = std::max(cost_.gradient_bytes, sent.gradient_bytes);
+    cost_.forward_calls = std::max(cost_.forward_calls, sent.forward_calls);
+    cost_.backward_calls = std::max(cost_.backward_calls, sent.backward_calls);
+  }
+
+  void AddTransfer(const PlannedTransfer& transfer, MethodCost& sent) const {
+    const bool halo = transfer.kind == TransferKind::kConvolutionHalo;
+    if (transfer.kind == TransferKind::kGradientSync) {
+      sent.gradient_bytes += transfer.bytes_sent;
+    } else if (!planned_ && !halo) {
+      return;
+    } else if (transfer.direction == TransferDirection::kForward) {
+      sent.forward_bytes += transfer.bytes_sent;
+      sent.forward_calls += transfer.launches;
+    } else {
+      sent.backward_bytes += transfer.bytes_sent;
+      sent.backward_calls += transfer.launches;
+    }
+  }
+
+  void AddTokens() {
+    const TokenShape tokens = {shape_.batch, shape_.tokens, ranges_[0].size(),
+                               shape_.ranks, shape_.element_bytes};
+    for (int64_t layer = 0; layer < model_.layer_count; ++layer) {
+      const LayerTraffic traffic =
+          TokenTraffic(method_, LayerKindAt(model_, layer), model_, tokens);
+      cost_.forward_bytes += traffic.forward.bytes;
+      cost_.forward_calls += traffic.forward.calls;
+      cost_.buffer_bytes = std::max(cost_.buffer_bytes, traffic.buffer_bytes);
+      if (!shape_.train) continue;
+      cost_.backward_bytes += traffic.backward.bytes;
+      cost_.backward_calls += traffic.backward.calls;
+    }
+  }
+
+  void AddMemory() {
+    const MemoryPlan plan =
+        PlanMemory(model_, MemoryShape(planned_.value_or(kBaseline)));
+    cost_.memory_bytes = plan.total_bytes();
+    if (planned_) {
+      cost_.buffer_bytes = StateScratch(*planned_);
+    } else if (shape_.ranks > 1) {
+      // The exchange's own buffers in place of the baseline's.
+      cost_.memory_bytes += cost_.buffer_bytes - StateScratch(kBaseline);
+    }
+  }
+
+  RunShape MemoryShape(SequenceParallel method) const {
+    RunShape run;
+    run.mode = shape_.train ? RunMode::kTrain : RunMode::kEvaluate;
+    run.batch = shape_.batch;
+    run.ranges = ranges_;
+    run.element_bytes = shape_.element_bytes;
+    run.backend = shape_.backend;
+    run.method = method;
+    return run;
+  }
+
+  // 0 where no layer has a state, or no rank to send it to.
+  int64_t StateScratch(SequenceParallel method) const {
+    const std::string& pattern = model_.layer_pattern;
+    if (shape_.ranks == 1 || pattern.find('L') == std::string::npos) return 0;
+    const StateExchangeShape state = StateShapeOf(model_.linear, shape_.batch);
+    return AccumulatorBytes(shape_.element_bytes) *
+           StateExchangeScratch(method, state, shape_.ranks, true);
+  }
+
+  const ModelSpec& model_;
+  const SimulationShape& shape_;
+  const std::vector<TokenRange> ranges_;
+  const ExchangeMethod method_;
+  const std::optional<SequenceParallel> planned_;
+  MethodCost cost_;
+};
+
+}  // namespace
+
+absl::StatusOr<MethodCost> Simulate(const ModelSpec& model,
+                                    const SimulationShape& shape,
+                                    const Network& network,
+                                    const ComputeModel& compute,
+                                    ExchangeMethod method) {
+  RETURN_IF_ERROR(CheckNumbers(shape, compute));
+  ASSIGN_OR_RETURN(std::vector<TokenRange> ranges,
+                   SplitTokens(shape.tokens, shape.ranks));
+  RETURN_IF_ERROR(CheckRanks(network, shape.ranks));
+  RETURN_IF_ERROR(CheckMethod(method, model, shape.ranks));
+  MethodCost cost = Coster(model, shape, std::move(ranges), method).Cost();
+  const StepTime time = TimeStep(model, shape, network, compute, method);
+  cost.compute_s = time.compute_s;
+  cost.total_s = time.total_s;
+  cost.exposed_s = time.total_s - time.compute_s;
+  cost.tokens_per_s =
+      static_cast<double>(shape.tokens * shape.batch) / time.total_s;
+  return cost;
+}
+
+}  // namespace longspan

@@ -1,0 +1,306 @@
+#include "common/simulate/step_time.h"
+
+#include "common/model_spec/communication_plan.h"
+#include "common/model_spec/linear_layer_form.h"
+#include "common/model_spec/model_cost.h"
+#include "common/model_spec/parameter_layout.h"
+#include "common/model_spec/precision.h"
+#include "common/model_spec/projection_widths.h"
+#include "common/simulate/layer_traffic.h"
+#include "common/simulate/rank_clocks.h"
+
+namespace longspan {
+namespace {
+
+class Stepper {
+ public:
+  Stepper(const ModelSpec& model, const SimulationShape& shape,
+          const Network& network, const ComputeModel& compute,
+          ExchangeMethod method)
+      : model_(model),
+        shape_(shape),
+        network_(network),
+        rate_(compute.flops_per_s),
+        method_(method),
+        clocks_(network, shape.ranks),
+        rows_(static_cast<double>(shape.batch) * longest()),
+        linear_(LinearFlopsPerToken(model.linear)),
+        state_(StateShapeOf(model.linear, shape.batch)) {
+    clocks_.Compute(compute.fixed_s);
+  }
+
+  StepTime Run() {
+    const double dense = DenseSeconds();
+    const int64_t layers = model_.layer_count;
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      Pass(layer, dense / layers, true);
+    }
+    for (int64_t layer = layers; shape_.train && layer-- > 0;) {
+      Pass(layer, dense / layers, false);
+    }
+    if (shape_.train) SyncGradients();
+    return {clocks_.busiest(), clocks_.last()};
+  }
+
+ private:
+  int64_t longest() const {
+    return (shape_.tokens + shape_.ranks - 1) / shape_.ranks;
+  }
+  double wide() const {
+    return static_cast<double>(AccumulatorBytes(shape_.element_bytes));
+  }
+  double Window(double seconds) const { return shape_.overlap ? seconds : 0; }
+  double Rest(double seconds) const { return shape_.overlap ? 0 : seconds; }
+
+  // All that is no recurrence and no scores, of one rank, forward.
+  double DenseSeconds() const {
+    double flops = ForwardFlopsPerToken(model_, 0);
+    for (int64_t layer = 0; layer < model_.layer_count; ++layer) {
+      if (IsLinear(layer)) flops -= linear_.total();
+    }
+    return flops * rows_ / rate_;
+  }
+  bool IsLinear(int64_t layer) const {
+    return LayerKindAt(model_, layer) == LayerKind::kLinear;
+  }
+
+  void Pass(int64_t layer, double dense, bool forward) {
+    const double scale = forward ? 1.0 : 2.0;
+    if (!forward) clocks_.Compute(scale * dense);
+    if (IsLinear(layer)) {
+      if (forward) Halo(true);
+      Linear(forward, scale * rows_ / rate_);
+      if (!forward) Halo(false);
+    } else {
+      Softmax(forward, scale);
+    }
+    if (forward) clocks_.Compute(dense);
+  }
+
+  // Border tokens of a short convolution, from the rank before.
+  void Halo(bool forward) {
+    const int64_t kernel = model_.linear.short_convolution;
+    if (kernel < 2 || shape_.ranks == 1) return;
+    const double bytes =
+        static_cast<double>((kernel - 1) * shape_.batch * shape_.element_bytes *
+                            LinearProjectionWidths(model_.linear).convolved);
+    clocks_.Shift(bytes, forward);
+  }
+
+  // ---- Linear layers. `unit`: seconds of an operation per token.
+
+  void Linear(bool forward, double unit) {
+    const double summary = linear_.state * unit;
+    const double intra = linear_.intra * unit;
+    const double output = linear_.output * unit;
+    if (shape_.ranks == 1) {
+      clocks_.Compute(summary + intra + output);
+    } else if (StateMethod(method_)) {
+      States(forward, summary, intra);
+      clocks_.Compute(output);
+    } else if (method_ == ExchangeMethod::kRing) {
+      clocks_.Compute(summary + intra + output);
+      KeyValueRing(LayerKind::kLinear, forward, summary);
+    } else if (method_ == ExchangeMethod::kRingLeft) {
+      const double block =
+          rows_ * LeftFlops() * unit;  // of all pairs of two ranges
+      clocks_.Compute(block / 2);
+      KeyValueRing(LayerKind::kLinear, forward, block);
+    } else {
+      Reshaped(LayerKind::kLinear, forward, summary + intra + output);
+    }
+  }
+
+  // Scores and outputs of one query and one key, forward.
+  double LeftFlops() const {
+    const LinearLayerForm form = FormOf(model_.linear);
+    return 2.0 * static_cast<double>(model_.linear.heads) *
+           static_cast<double>(form.features + form.columns);
+  }
+
+  void States(bool forward, double summary, double intra) {
+    switch (method_) {
+      case ExchangeMethod::kLasp2:
+        clocks_.Compute(summary);
+        clocks_.Collective(
+            AllGatherSeconds(network_, shape_.ranks, GatheredBytes(forward)),
+            Window(intra));
+        break;
+      case ExchangeMethod::kScan:
+        clocks_.Compute(summary);
+        clocks_.Scan((state_.state + state_.decay) * wide(), forward,
+                     Window(intra));
+        break;
+      default:
+        Chain(forward, summary, intra);
+        return;
+    }
+    clocks_.Compute(Rest(intra));
+  }
+
+  double GatheredBytes(bool forward) const {
+    return (state_.state + (forward ? state_.travelling() : 0)) * wide();
+  }
+
+  void Chain(bool forward, double summary, double intra) {
+    RankClocks::Chain chain;
+    chain.bytes = state_.state * wide();
+    chain.blocks = StateBlocks(*StateMethod(method_), state_.heads);
+    chain.forward = forward;
+    chain.waits_first = method_ == ExchangeMethod::kLasp1Serial;
+    if (chain.waits_first) {
+      chain.before_send = summary;
+      chain.window = intra;
+    } else {
+      clocks_.Compute(summary);
+      chain.window = Window(intra);
+    }
+    clocks_.PassOn(chain);
+    if (!chain.waits_first) clocks_.Compute(Rest(intra));
+  }
+
+  // ---- Methods that send tokens.
+
+  // W - 1 rounds, each with the work on one block; backward besides a ring of
+  // gradients with one hop more.
+  void KeyValueRing(LayerKind kind, bool forward, double block) {
+    const double rows = rows_;
+    const int64_t unit = shape_.element_bytes;
+    double bytes = rows * KeyValueBytes(kind, model_, unit);
+    const double sums =
+        rows * KeyValueBytes(kind, model_, AccumulatorBytes(unit));
+    if (!forward) bytes += sums;
+    const int64_t rounds = shape_.ranks - 1;
+    if (shape_.overlap) {
+      clocks_.Ring(rounds, bytes, block);
+    } else {
+      clocks_.Ring(rounds, bytes, 0);
+      clocks_.Compute(rounds * block);
+    }
+    if (!forward) clocks_.Ring(1, sums, 0);
+  }
+
+  // ulysses and megatron_sp: every rank has all tokens of its heads.
+  void Reshaped(LayerKind kind, bool forward, double work) {
+    clocks_.Collective(InwardSeconds(kind, forward), 0);
+    clocks_.Compute(work);
+    clocks_.Collective(OutwardSeconds(kind), 0);
+  }
+  double HiddenGather() const {
+    return AllGatherSeconds(
+        network_, shape_.ranks,
+        rows_ * static_cast<double>(model_.hidden_size * shape_.element_bytes));
+  }
+  double InwardSeconds(LayerKind kind, bool forward) const {
+    if (method_ == ExchangeMethod::kMegatronSp) {
+      // Backward gathers the saved input again, for the weights' gradients.
+      return (forward ? 1 : 2) * HiddenGather();
+    }
+    const int64_t unit = shape_.element_bytes;
+    return Redistribute(HeadBytes(kind, model_, unit) - OutputBytes(kind));
+  }
+  double OutwardSeconds(LayerKind kind) const {
+    return method_ == ExchangeMethod::kMegatronSp
+               ? HiddenGather()
+               : Redistribute(OutputBytes(kind));
+  }
+  double Redistribute(double bytes_per_token) const {
+    return AllToAllSeconds(network_, shape_.ranks,
+                           rows_ * bytes_per_token / shape_.ranks);
+  }
+  double OutputBytes(LayerKind kind) const {
+    const int64_t width = kind == LayerKind::kLinear
+                              ? model_.linear.heads * model_.linear.value_dim
+                              : model_.softmax.heads * model_.softmax.head_dim;
+    return static_cast<double>(width * shape_.element_bytes);
+  }
+
+  // ---- Softmax layers.
+
+  // Seconds of the scores of so many pairs of tokens.
+  double PairSeconds(double pairs, double scale) const {
+    return scale * shape_.batch * pairs * SoftmaxFlopsPerPair(model_.softmax) /
+           rate_;
+  }
+  // Keys that the queries of tokens [begin, end) see, summed over them.
+  double CausalPairs(double begin, double end) const {
+    const double window = static_cast<double>(model_.softmax.window);
+    if (window > 0 && end > window) return (end - begin) * window;
+    return (end * end - begin * begin) / 2;
+  }
+  double MeanPairs() const {
+    return CausalPairs(0, static_cast<double>(shape_.tokens)) / shape_.ranks;
+  }
+
+  void Softmax(bool forward, double scale) {
+    if (shape_.ranks == 1) {
+      clocks_.Compute(PairSeconds(MeanPairs(), scale));
+    } else if (method_ == ExchangeMethod::kRing ||
+               method_ == ExchangeMethod::kRingLeft) {
+      SoftmaxRing(forward, scale);
+    } else if (StateMethod(method_)) {
+      GatheredKeys(forward, scale);
+    } else {
+      Reshaped(LayerKind::kSoftmax, forward, PairSeconds(MeanPairs(), scale));
+    }
+  }
+
+  // Zigzag: half of every pair of ranges; contiguous: all of it on the last
+  // rank, for which the ring waits.
+  void SoftmaxRing(bool forward, double scale) {
+    const double n = static_cast<double>(longest());
+    const double block = PairSeconds(n * n, scale);
+    clocks_.Compute(block / 2);
+    KeyValueRing(LayerKind::kSoftmax, forward,
+                 shape_.zigzag ? block / 2 : block);
+  }
+
+  // Keys and values of forward are kept, so backward has one ReduceScatter.
+  void GatheredKeys(bool forward, double scale) {
+    const double bytes =
+        rows_ * KeyValueBytes(LayerKind::kSoftmax, model_,
+                              forward ? shape_.element_bytes
+                                      : AccumulatorBytes(shape_.element_bytes));
+    const double seconds = AllGatherSeconds(network_, shape_.ranks, bytes);
+    if (forward) clocks_.Collective(seconds, 0);
+    const double n = static_cast<double>(longest());
+    clocks_.Compute([&](int64_t rank) {
+      const double pairs =
+          shape_.zigzag ? MeanPairs() : CausalPairs(rank * n, (rank + 1) * n);
+      return PairSeconds(pairs, scale);
+    });
+    if (!forward) clocks_.Collective(seconds, 0);
+  }
+
+  // A ReduceScatter and an AllGather of one W-th each, or, between two ranks,
+  // all of it at once.
+  void SyncGradients() {
+    if (shape_.ranks == 1) return;
+    const double bytes =
+        static_cast<double>(LayoutParameters(model_).total + kGradientTail) *
+        wide();
+    const double part = shape_.ranks == 2 ? bytes : bytes / shape_.ranks;
+    const double seconds = AllGatherSeconds(network_, shape_.ranks, part);
+    clocks_.Collective((shape_.ranks == 2 ? 1 : 2) * seconds, 0);
+  }
+
+  const ModelSpec& model_;
+  const SimulationShape& shape_;
+  const Network& network_;
+  const double rate_;
+  const ExchangeMethod method_;
+  RankClocks clocks_;
+  const double rows_;  // of the longest range
+  const LinearAttentionFlops linear_;
+  const StateExchangeShape state_;
+};
+
+}  // namespace
+
+StepTime TimeStep(const ModelSpec& model, const SimulationShape& shape,
+                  const Network& network, const ComputeModel& compute,
+                  ExchangeMethod method) {
+  return Stepper(model, shape, network, compute, method).Run();
+}
+
+}  // namespace longspan

@@ -1,0 +1,21 @@
+// The time of one step: all ranks' clocks through the layers and back.
+//
+// Pure.
+#pragma once
+
+#include "common/model_spec/model_spec.h"
+#include "common/simulate/simulation.h"
+
+namespace longspan {
+
+struct StepTime {
+  double compute_s = 0;
+  double total_s = 0;
+};
+
+// Of what Simulate() has checked.
+StepTime TimeStep(const ModelSpec& model, const SimulationShape& shape,
+                  const Network& network, const ComputeModel& compute,
+                  ExchangeMethod method);
+
+}  // namespace longspan

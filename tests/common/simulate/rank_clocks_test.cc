@@ -1,0 +1,88 @@
+#include "common/simulate/rank_clocks.h"
+
+#include <gtest/gtest.h>
+
+namespace longspan {
+namespace {
+
+// One second a message, one byte a second.
+const Network kNetwork = {{{"n", 0, 1.0, 1.0, 0}},
+                          CollectiveAlgorithm::kDirect};
+
+TEST(RankClocksTest, ACollectiveWaitsForTheLastAndHidesTheWindow) {
+  RankClocks clocks(kNetwork, 2);
+  clocks.Compute([](int64_t rank) { return rank == 0 ? 1.0 : 3.0; });
+  clocks.Collective(2.0, 1.5);
+  EXPECT_DOUBLE_EQ(clocks.last(), 5.0);
+  EXPECT_DOUBLE_EQ(clocks.busiest(), 4.5);
+  clocks.Collective(2.0, 10.0);
+  EXPECT_DOUBLE_EQ(clocks.last(), 15.0);
+}
+
+// Each hop: latency 1 and 4 bytes.
+TEST(RankClocksTest, AChainTakesWMinusOneHops) {
+  RankClocks clocks(kNetwork, 4);
+  clocks.PassOn({.bytes = 4});
+  EXPECT_DOUBLE_EQ(clocks.last(), 3 * 5.0);
+}
+
+// (W - 1) hops of a quarter, then the other three follow at the link's pace.
+TEST(RankClocksTest, BlocksFollowEachOther) {
+  RankClocks clocks(kNetwork, 4);
+  clocks.PassOn({.bytes = 4, .blocks = 4});
+  EXPECT_DOUBLE_EQ(clocks.last(), 3 * 2.0 + 3 * 1.0);
+}
+
+// Ranks that wait first summarise one after the other.
+TEST(RankClocksTest, SerialWorkIsOnTheChain) {
+  RankClocks::Chain chain;
+  chain.bytes = 4;
+  chain.waits_first = true;
+  chain.before_send = 10;
+  chain.window = 2;
+  RankClocks clocks(kNetwork, 4);
+  clocks.PassOn(chain);
+  EXPECT_DOUBLE_EQ(clocks.last(), 4 * 10 + 3 * 5 + 2);
+  EXPECT_DOUBLE_EQ(clocks.busiest(), 12);
+}
+
+// What a chain delays once it does not delay again: the first rank is ahead.
+TEST(RankClocksTest, LayersOfChainsAreAPipeline) {
+  RankClocks clocks(kNetwork, 4);
+  for (int layer = 0; layer < 10; ++layer) {
+    clocks.Compute(100);
+    clocks.PassOn({.bytes = 4});
+  }
+  EXPECT_DOUBLE_EQ(clocks.last(), 10 * 100 + 3 * 5);
+  // Backward begins where forward ended.
+  clocks.PassOn({.bytes = 4, .forward = false});
+  EXPECT_DOUBLE_EQ(clocks.last(), 10 * 100 + 2 * 3 * 5);
+}
+
+TEST(RankClocksTest, AScanTakesLogarithmicallyManyRounds) {
+  for (const bool forward : {true, false}) {
+    RankClocks clocks(kNetwork, 8);
+    clocks.Scan(4, forward, 2.0);
+    EXPECT_DOUBLE_EQ(clocks.last(), 3 * 5.0);
+  }
+}
+
+TEST(RankClocksTest, ARingTakesTheLongerOfWorkAndHop) {
+  RankClocks clocks(kNetwork, 4);
+  clocks.Ring(3, 4, 2.0);
+  EXPECT_DOUBLE_EQ(clocks.last(), 3 * 5.0);
+  clocks.Ring(3, 4, 7.0);
+  EXPECT_DOUBLE_EQ(clocks.last(), 3 * 5.0 + 3 * 7.0);
+}
+
+TEST(RankClocksTest, AShiftReachesTheNeighbourOnly) {
+  RankClocks clocks(kNetwork, 3);
+  clocks.Compute([](int64_t rank) { return rank == 0 ? 10.0 : 0.0; });
+  clocks.Shift(4, true);
+  EXPECT_DOUBLE_EQ(clocks.last(), 15);
+  clocks.Shift(4, false);
+  EXPECT_DOUBLE_EQ(clocks.last(), 20);  // rank 1 to rank 0
+}
+
+}  // namespace
+}  // namespace longspan

@@ -1,0 +1,132 @@
+#include "common/simulate/simulation.h"
+
+#include <gtest/gtest.h>
+
+#include "common/model_spec/model_cost.h"
+#include "common/simulate/model_preset.h"
+
+namespace longspan {
+namespace {
+
+constexpr ComputeModel kCompute = {1e14, 0};
+
+Network Uniform(double latency, double bandwidth) {
+  return {{{"n", 0, latency, bandwidth, 0}}, CollectiveAlgorithm::kDirect};
+}
+
+SimulationShape Shape(int64_t tokens, int ranks) {
+  SimulationShape shape;
+  shape.tokens = tokens;
+  shape.ranks = ranks;
+  return shape;
+}
+
+ModelSpec Linear() { return ModelPreset("linear-llama3-1b").value(); }
+ModelSpec Hybrid() { return ModelPreset("linear-llama3-1b-hybrid").value(); }
+
+double Seconds(const ModelSpec& model, ExchangeMethod method,
+               const SimulationShape& shape, const Network& network) {
+  return Simulate(model, shape, network, kCompute, method)->total_s;
+}
+
+// One rank: operations over the rate, whatever the method.
+TEST(SimulationTest, OneRankOnlyComputes) {
+  for (const ModelSpec& model : {Linear(), Hybrid()}) {
+    const int64_t tokens = 1 << 16;
+    const double expected = TrainFlopsPerToken(model, tokens) * tokens / 1e14;
+    for (ExchangeMethod method : AllExchangeMethods()) {
+      const MethodCost cost =
+          Simulate(model, Shape(tokens, 1), Uniform(1, 1), kCompute, method)
+              .value();
+      EXPECT_NEAR(cost.total_s, expected, 1e-9 * expected);
+      EXPECT_EQ(cost.exposed_s, 0);
+      EXPECT_EQ(cost.forward_bytes, 0);
+      EXPECT_EQ(cost.buffer_bytes, 0);
+    }
+  }
+}
+
+// A network without latency and limit leaves the compute of a W-th.
+TEST(SimulationTest, AFreeNetworkDividesTheWork) {
+  const int64_t tokens = 1 << 16;
+  const double expected =
+      TrainFlopsPerToken(Linear(), tokens) * tokens / 1e14 / 8;
+  for (ExchangeMethod method :
+       {ExchangeMethod::kLasp2, ExchangeMethod::kLasp1,
+        ExchangeMethod::kAllScan, ExchangeMethod::kScan,
+        ExchangeMethod::kUlysses, ExchangeMethod::kMegatronSp}) {
+    EXPECT_NEAR(Seconds(Linear(), method, Shape(tokens, 8), Uniform(0, 0)),
+                expected, 1e-9 * expected)
+        << ExchangeMethodName(method);
+  }
+}
+
+// A gather is waited for in every layer, there and back; a chain delays a
+// pass once.
+TEST(SimulationTest, LatencyCountsByMethod) {
+  ModelSpec model = Linear();
+  const SimulationShape shape = Shape(8 * 64, 8);
+  const auto delay = [&](ExchangeMethod method) {
+    return Seconds(model, method, shape, Uniform(10, 0)) -
+           Seconds(model, method, shape, Uniform(0, 0));
+  };
+  const double sync = 2 * 10;  // of the gradients
+  EXPECT_NEAR(delay(ExchangeMethod::kLasp2) - sync, 2 * 16 * 10, 0.1);
+  EXPECT_NEAR(delay(ExchangeMethod::kLasp1) - sync, 2 * 7 * 10, 0.1);
+  EXPECT_NEAR(delay(ExchangeMethod::kUlysses) - sync, 2 * 16 * 2 * 10, 0.1);
+  EXPECT_NEAR(delay(ExchangeMethod::kMegatronSp) - sync, 16 * 5 * 10, 0.1);
+  EXPECT_NEAR(delay(ExchangeMethod::kRing) - sync, 16 * (7 + 8) * 10, 0.1);
+}
+
+TEST(SimulationTest, OverlapHidesNoMoreThanItsWindow) {
+  SimulationShape shape = Shape(1 << 20, 8);
+  const Network network = Uniform(1e-4, 1e10);
+  const double with = Seconds(Linear(), ExchangeMethod::kLasp2, shape, network);
+  shape.overlap = false;
+  const double without =
+      Seconds(Linear(), ExchangeMethod::kLasp2, shape, network);
+  EXPECT_LT(with, without);
+  const double intra =
+      3 * 16 * LinearFlopsPerToken(Linear().linear).intra * (1 << 17) / 1e14;
+  EXPECT_LE(without - with, intra + 1e-12);
+}
+
+// The last rank of contiguous ranges has (2 W - 1) / W of the mean work.
+TEST(SimulationTest, ZigzagEvensOutCausalWork) {
+  ModelSpec model = Hybrid();
+  model.layer_pattern = "N";
+  SimulationShape shape = Shape(1 << 20, 8);
+  const Network network = Uniform(0, 0);
+  const double contiguous =
+      Seconds(model, ExchangeMethod::kLasp2, shape, network);
+  shape.zigzag = true;
+  const double zigzag = Seconds(model, ExchangeMethod::kLasp2, shape, network);
+  const double dense = 3 * ForwardFlopsPerToken(model, 0) * (1 << 17) / 1e14;
+  EXPECT_NEAR((contiguous - dense) / (zigzag - dense), 15.0 / 8, 1e-6);
+}
+
+TEST(SimulationTest, TheLeftProductIsQuadratic) {
+  const Network network = Uniform(0, 0);
+  const auto attention = [&](int64_t tokens) {
+    const double dense = 3 *
+                         (ForwardFlopsPerToken(Linear(), 0) -
+                          16 * LinearFlopsPerToken(Linear().linear).total()) *
+                         tokens / 8 / 1e14;
+    return Seconds(Linear(), ExchangeMethod::kRingLeft, Shape(tokens, 8),
+                   network) -
+           dense;
+  };
+  EXPECT_NEAR(attention(1 << 20) / attention(1 << 19), 4, 1e-6);
+}
+
+TEST(SimulationTest, RatesMustBeRates) {
+  const ComputeModel none;
+  EXPECT_EQ(Simulate(Linear(), Shape(64, 2), Uniform(0, 0), none,
+                     ExchangeMethod::kLasp2)
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace longspan

@@ -1,0 +1,184 @@
+// Bytes of the methods: equal to the planner's functions where states travel,
+// and to the numbers of section 3 of the reference (docs/simulate.md) where
+// tokens do.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/model_spec/communication_plan.h"
+#include "common/model_spec/memory_plan.h"
+#include "common/model_spec/precision.h"
+#include "common/simulate/layer_traffic.h"
+#include "common/simulate/model_preset.h"
+#include "common/simulate/simulation.h"
+
+namespace longspan {
+namespace {
+
+using testing::HasSubstr;
+
+const Network kNetwork = {{{"n", 0, 1e-5, 1e10, 0}},
+                          CollectiveAlgorithm::kDirect};
+constexpr ComputeModel kCompute = {1e14, 0};
+
+ModelSpec Preset(const char* name) { return ModelPreset(name).value(); }
+
+MethodCost CostOf(const ModelSpec& model, ExchangeMethod method, int64_t tokens,
+                  int ranks) {
+  SimulationShape shape;
+  shape.tokens = tokens;
+  shape.ranks = ranks;
+  return Simulate(model, shape, kNetwork, kCompute, method).value();
+}
+
+// The models of every transition, with what else travels.
+std::vector<ModelSpec> Models() {
+  std::vector<ModelSpec> models = {Preset("linear-llama3-1b"),
+                                   Preset("linear-llama3-1b-hybrid")};
+  for (LinearMixer mixer :
+       {LinearMixer::kRetention, LinearMixer::kSimpleGla, LinearMixer::kGla,
+        LinearMixer::kDeltaNet, LinearMixer::kMamba2}) {
+    ModelSpec model;
+    model.linear.mixer = mixer;
+    models.push_back(ResolveDefaults(model));
+  }
+  return models;
+}
+
+TEST(TrafficTest, StatesAreThePlannersBytesAndCalls) {
+  for (const ModelSpec& model : Models()) {
+    for (ExchangeMethod method : AllExchangeMethods()) {
+      if (!StateMethod(method)) continue;
+      const int ranks = 8;
+      const MethodCost cost = CostOf(model, method, 1000, ranks);
+      CommunicationShape shape;
+      shape.ranges = SplitTokens(1000, ranks).value();
+      shape.element_bytes = 2;
+      shape.method = *StateMethod(method);
+      int64_t forward = 0, backward = 0, calls = 0, gradients = 0;
+      for (int rank = 0; rank < ranks; ++rank) {
+        int64_t sent[3] = {}, launches = 0;
+        for (const PlannedTransfer& t : PlanCommunication(model, shape, rank)) {
+          sent[static_cast<int>(t.direction)] += t.bytes_sent;
+          if (t.direction == TransferDirection::kForward) {
+            launches += t.launches;
+          }
+        }
+        forward = std::max(forward, sent[0]);
+        backward = std::max(backward, sent[1]);
+        gradients = std::max(gradients, sent[2]);
+        calls = std::max(calls, launches);
+      }
+      EXPECT_EQ(cost.forward_bytes, forward) << ExchangeMethodName(method);
+      EXPECT_EQ(cost.backward_bytes, backward) << ExchangeMethodName(method);
+      EXPECT_EQ(cost.gradient_bytes, gradients) << ExchangeMethodName(method);
+      EXPECT_EQ(cost.forward_calls, calls) << ExchangeMethodName(method);
+      const int64_t scratch = StateExchangeScratch(
+          shape.method, StateShapeOf(model.linear, 1), ranks, true);
+      EXPECT_EQ(cost.buffer_bytes, 4 * scratch) << ExchangeMethodName(method);
+    }
+  }
+}
+
+// The size example of the reference: S = 1.05 MB in fp32; 64 ranks receive
+// 66 MB per layer and direction into a buffer of 67 MB; 16 layers both ways
+// 2.1 GB per step.
+TEST(TrafficTest, TheExampleOfLinearLlama3) {
+  const ModelSpec model = Preset("linear-llama3-1b");
+  const int64_t state = 16 * 128 * 128 * 4;
+  EXPECT_EQ(state, 1048576);
+  const MethodCost cost = CostOf(model, ExchangeMethod::kLasp2, 1 << 20, 64);
+  EXPECT_EQ(cost.forward_bytes, 16 * 63 * state);
+  EXPECT_EQ(cost.forward_bytes / 16, 66060288);
+  EXPECT_EQ(cost.buffer_bytes, 67108864);
+  EXPECT_EQ(cost.forward_bytes + cost.backward_bytes, 2113929216);
+}
+
+// Per layer, of whole sequences: 2 B n H_kv d_h e a hop and so on.
+TEST(TrafficTest, TokensAreSectionThree) {
+  const ModelSpec model = Preset("linear-llama3-1b");
+  const int64_t n = (1 << 20) / 16, hidden = 2048, w = 16;
+  const MethodCost ring = CostOf(model, ExchangeMethod::kRing, n * w, w);
+  EXPECT_EQ(ring.forward_bytes, 16 * (w - 1) * 2 * n * hidden * 2);
+  EXPECT_EQ(ring.backward_bytes,
+            16 * ((w - 1) * 2 * n * hidden * 2 + w * 2 * n * hidden * 4));
+  EXPECT_EQ(ring.forward_calls, 16 * (w - 1));
+  EXPECT_EQ(ring.backward_calls, 16 * (2 * w - 1));
+  const MethodCost ulysses = CostOf(model, ExchangeMethod::kUlysses, n * w, w);
+  EXPECT_EQ(ulysses.forward_bytes, 16 * (w - 1) * n * 4 * hidden * 2 / w);
+  EXPECT_EQ(ulysses.backward_bytes, ulysses.forward_bytes);
+  const MethodCost megatron =
+      CostOf(model, ExchangeMethod::kMegatronSp, n * w, w);
+  EXPECT_EQ(megatron.forward_bytes, 16 * 2 * (w - 1) * n * hidden * 2);
+  EXPECT_EQ(megatron.backward_bytes, 16 * 3 * (w - 1) * n * hidden * 2);
+}
+
+// Who sends less, section 3: lasp2 than ring from n > d_h (fp32 states, bf16
+// keys), than ulysses from N > W^2 d_h / 2.
+TEST(TrafficTest, CrossoversOfBytes) {
+  const ModelSpec model = Preset("linear-llama3-1b");
+  const auto forward = [&](ExchangeMethod method, int64_t tokens, int ranks) {
+    return CostOf(model, method, tokens, ranks).forward_bytes;
+  };
+  EXPECT_EQ(forward(ExchangeMethod::kLasp2, 16 * 128, 16),
+            forward(ExchangeMethod::kRing, 16 * 128, 16));
+  for (int ranks : {8, 16}) {
+    const int64_t tokens = int64_t{ranks} * ranks * 128 / 2;
+    EXPECT_EQ(forward(ExchangeMethod::kLasp2, tokens, ranks),
+              forward(ExchangeMethod::kUlysses, tokens, ranks));
+  }
+}
+
+TEST(TrafficTest, GatesTravelWithTokens) {
+  ModelSpec model;
+  model.linear.mixer = LinearMixer::kSimpleGla;
+  model = ResolveDefaults(model);
+  const int64_t width =
+      model.linear.heads * (model.linear.key_dim + model.linear.value_dim);
+  EXPECT_EQ(KeyValueBytes(LayerKind::kLinear, model, 2),
+            2 * width + 4 * model.linear.heads);
+  EXPECT_EQ(HeadBytes(LayerKind::kLinear, model, 2),
+            4 * width + 4 * model.linear.heads);
+}
+
+TEST(TrafficTest, SoftmaxLayersCountTheirKeyHeads) {
+  ModelSpec model = Preset("linear-llama3-1b-hybrid");
+  model.softmax.key_heads = 4;
+  EXPECT_EQ(KeyValueBytes(LayerKind::kSoftmax, model, 2), 2 * 4 * 128 * 2);
+  EXPECT_EQ(HeadBytes(LayerKind::kSoftmax, model, 2),
+            (2 * 4 + 2 * 16) * 128 * 2);
+}
+
+TEST(TrafficTest, RefusalsNameValueLimitAndFix) {
+  SimulationShape shape;
+  shape.tokens = 1 << 20;
+  shape.ranks = 64;
+  const auto error = [&](const ModelSpec& model, ExchangeMethod method) {
+    return std::string(
+        Simulate(model, shape, kNetwork, kCompute, method).status().message());
+  };
+  const ModelSpec basic = Preset("linear-llama3-1b");
+  EXPECT_THAT(error(basic, ExchangeMethod::kUlysses),
+              HasSubstr("64 ranks share the 16 heads of the linear layers: use "
+                        "at most 16 ranks"));
+  EXPECT_THAT(error(basic, ExchangeMethod::kMegatronSp), HasSubstr("16 heads"));
+  ModelSpec delta;
+  delta.linear.mixer = LinearMixer::kDeltaNet;
+  delta = ResolveDefaults(delta);
+  EXPECT_THAT(error(delta, ExchangeMethod::kRing),
+              HasSubstr("deltanet has the delta rule"));
+  shape.tokens = 63;
+  EXPECT_THAT(error(basic, ExchangeMethod::kLasp2), HasSubstr("63"));
+}
+
+TEST(TrafficTest, MethodsHaveNames) {
+  for (ExchangeMethod method : AllExchangeMethods()) {
+    EXPECT_EQ(
+        ExchangeMethodOfName(std::string(ExchangeMethodName(method))).value(),
+        method);
+  }
+  EXPECT_THAT(std::string(ExchangeMethodOfName("lasp3").status().message()),
+              HasSubstr("did you mean"));
+}
+
+}  // namespace
+}  // namespace longspan
