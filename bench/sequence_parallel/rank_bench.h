@@ -1,0 +1,62 @@
+// One rank's part of the bench of sequence-parallel methods: training steps of
+// one model over emulated networks. All ranks make the same calls.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/model_spec/model_spec.h"
+#include "common/model_spec/state_exchange_plan.h"
+#include "kernels/api/backend.h"
+#include "worker/collective/emulated_network_group.h"
+#include "worker/model/model.h"
+#include "worker/model/parameters.h"
+#include "worker/parallel/sequence_shard.h"
+#include "worker/tensor/arena.h"
+
+namespace longspan::bench {
+
+// A step by the clocks of the ranks.
+struct StepSample {
+  double seconds = 0;  // from the first rank's begin to the last one's end
+  // The longest that a rank stood still, for states and for anything.
+  double exposed_state_seconds = 0;
+  double exposed_seconds = 0;
+};
+
+class RankBench {
+ public:
+  // `group` and `clock` outlive the bench.
+  static absl::StatusOr<std::unique_ptr<RankBench>> Create(
+      const ModelSpec& spec, worker::ProcessGroup* group,
+      worker::RankClock* clock);
+
+  // Samples by method, `rounds` each, the same on every rank. Rounds go through
+  // all methods in turn, so that a machine that changes its speed does so for
+  // all; a first round is not counted.
+  absl::StatusOr<std::vector<std::vector<StepSample>>> Measure(
+      int64_t tokens, const worker::EmulatedNetwork& network,
+      const std::vector<SequenceParallel>& methods, int rounds);
+
+ private:
+  RankBench(const ModelSpec& spec, worker::ProcessGroup* group,
+            worker::RankClock* clock)
+      : spec_(spec), group_(group), clock_(clock) {}
+
+  absl::StatusOr<worker::Arena> MakeArena(
+      const worker::SequenceShard& shard,
+      const std::vector<SequenceParallel>& methods);
+
+  const ModelSpec spec_;
+  worker::ProcessGroup* const group_;
+  worker::RankClock* const clock_;
+  std::unique_ptr<kernels::Backend> backend_;
+  std::unique_ptr<kernels::Stream> stream_;
+  std::unique_ptr<worker::Parameters> parameters_;
+  std::unique_ptr<worker::Model> model_;
+};
+
+}  // namespace longspan::bench
