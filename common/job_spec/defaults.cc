@@ -16,6 +16,10 @@ void ResolveRun(const std::string& backend, Spec* spec) {
   if (spec->sequence_parallel() == v1::SEQUENCE_PARALLEL_UNSPECIFIED) {
     spec->set_sequence_parallel(v1::LASP2);
   }
+  if (spec->softmax_sequence_parallel() ==
+      v1::SoftmaxSequenceParallel::METHOD_UNSPECIFIED) {
+    spec->set_softmax_sequence_parallel(v1::SoftmaxSequenceParallel::GATHER);
+  }
 }
 
 void ResolveModel(v1::ModelSpec* model) {

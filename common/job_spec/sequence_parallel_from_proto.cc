@@ -26,4 +26,19 @@ absl::StatusOr<SequenceParallel> SequenceParallelFromProto(
   }
 }
 
+absl::StatusOr<SoftmaxParallel> SoftmaxParallelFromProto(
+    v1::SoftmaxSequenceParallel_Method from) {
+  switch (from) {
+    case v1::SoftmaxSequenceParallel::METHOD_UNSPECIFIED:
+    case v1::SoftmaxSequenceParallel::GATHER:
+      return SoftmaxParallel::kGather;
+    case v1::SoftmaxSequenceParallel::RING:
+      return SoftmaxParallel::kRing;
+    default:
+      return absl::UnimplementedError(
+          absl::StrCat("softmax_sequence_parallel ", static_cast<int>(from),
+                       "; this build knows gather and ring"));
+  }
+}
+
 }  // namespace longspan

@@ -1,12 +1,14 @@
-// The wire form of `sequence_parallel` and the plain one
-// (common/model_spec/state_exchange_plan.h).
+// The wire forms of `sequence_parallel` and `softmax_sequence_parallel` and the
+// plain ones (common/model_spec/state_exchange_plan.h, kv_exchange_plan.h).
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/state_exchange_plan.h"
 
 namespace longspan::v1 {
 enum SequenceParallel : int;
+enum SoftmaxSequenceParallel_Method : int;
 }  // namespace longspan::v1
 
 namespace longspan {
@@ -15,5 +17,9 @@ namespace longspan {
 // know: a newer program's method.
 absl::StatusOr<SequenceParallel> SequenceParallelFromProto(
     v1::SequenceParallel from);
+
+// The same; UNSPECIFIED is GATHER.
+absl::StatusOr<SoftmaxParallel> SoftmaxParallelFromProto(
+    v1::SoftmaxSequenceParallel_Method from);
 
 }  // namespace longspan

@@ -30,6 +30,7 @@ class Validator {
     CheckEnvironment(spec);
     CheckPrecision(spec);
     CheckMethod(spec);
+    CheckSoftmaxMethod(spec);
     switch (spec.kind_case()) {
       case v1::JobSpec::kTrain:
         return CheckTrain(spec.train(), spec.resources());
@@ -103,6 +104,34 @@ class Validator {
     check("train.sequence_parallel", spec.train().sequence_parallel());
     check("evaluate.sequence_parallel", spec.evaluate().sequence_parallel());
     check("generate.sequence_parallel", spec.generate().sequence_parallel());
+  }
+
+  void CheckSoftmaxMethod(const v1::JobSpec& spec) {
+    CheckSoftmaxMethod("train", spec.train().softmax_sequence_parallel(),
+                       spec.resources().backend());
+    CheckSoftmaxMethod("evaluate", spec.evaluate().softmax_sequence_parallel(),
+                       spec.resources().backend());
+    CheckSoftmaxMethod("generate", spec.generate().softmax_sequence_parallel(),
+                       spec.resources().backend());
+  }
+
+  void CheckSoftmaxMethod(const std::string& kind,
+                          v1::SoftmaxSequenceParallel::Method method,
+                          const std::string& backend) {
+    const std::string path = kind + ".softmax_sequence_parallel";
+    const auto known = SoftmaxParallelFromProto(method);
+    if (!known.ok()) return Report(path, known.status());
+    if (*known == SoftmaxParallel::kGather) return;
+    const std::string name(SoftmaxParallelName(*known));
+    if (kind != "train") {
+      Report(path, absl::StrCat(name, " serves train jobs; ", kind,
+                                " carries the keys of the whole text from "
+                                "piece to piece on every rank: use gather"));
+    } else if (backend == "cuda") {
+      Report(path, absl::StrCat(name,
+                                " runs on the backend cpu; cuda has no kernel "
+                                "that merges attention: use gather"));
+    }
   }
 
   void CheckEnvironment(const v1::JobSpec& spec) {

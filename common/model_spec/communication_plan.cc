@@ -59,15 +59,20 @@ class Planner {
   }
 
   void PlanKeyValues(int layer) {
+    AddKeyValues(TransferDirection::kForward, layer);
+    if (shape_.backward) AddKeyValues(TransferDirection::kBackward, layer);
+  }
+
+  void AddKeyValues(TransferDirection direction, int layer) {
     const int64_t width =
         2 * spec_.softmax.key_heads * spec_.softmax.head_dim * shape_.batch;
-    const int64_t own = shape_.ranges[rank_].size() * width;
-    const int64_t others = shape_.ranges.back().end * width - own;
-    Add(TransferKind::kKeyValueExchange, TransferDirection::kForward, layer, 1,
-        (ranks_ - 1) * own, others, unit());
-    if (!shape_.backward) return;
-    Add(TransferKind::kKeyValueExchange, TransferDirection::kBackward, layer, 1,
-        others, (ranks_ - 1) * own, wide());
+    const KvMoves moves =
+        PlanKvMoves(shape_.softmax_method, shape_.ranges, spec_.softmax.window,
+                    rank_, direction == TransferDirection::kForward);
+    if (moves.calls == 0) return;
+    Add(TransferKind::kKeyValueExchange, direction, layer, moves.calls,
+        moves.sent * unit() + moves.sums_sent * wide(),
+        moves.received * unit() + moves.sums_received * wide(), width);
   }
 
   void PlanHalo(int layer) {

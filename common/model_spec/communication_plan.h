@@ -6,8 +6,8 @@
 //                    the decay of the range when it depends on the tokens: one
 //                    number per head (simple_gla), per row of the state (gla,
 //                    lawcat) or a matrix (deltanet)
-//   softmax layer    LASP-2H: one AllGather of keys and values forward (kept
-//                    for backward), one ReduceScatter of their gradients
+//   softmax layer    keys and values, and backward their gradients, as the
+//                    method has it (kv_exchange_plan.h)
 //   convolution      K - 1 border tokens to the right, their gradients back
 //   gradients        one AllReduce of the flat buffer, with the loss in its
 //                    tail
@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/model_spec.h"
 #include "common/model_spec/state_exchange_plan.h"
 #include "common/model_spec/token_range.h"
@@ -52,6 +53,7 @@ struct CommunicationShape {
   bool backward = true;        // a training step; false: forward only
   bool carries_state = false;  // the leaving state is wanted on every rank
   SequenceParallel method = SequenceParallel::kLasp2;
+  SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
 };
 
 // The transfers of one step on `rank`; empty for a single rank.

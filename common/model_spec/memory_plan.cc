@@ -356,6 +356,16 @@ class Planner {
   int64_t KeyValueWidth() const {
     return 2 * spec_.softmax.key_heads * spec_.softmax.head_dim;
   }
+  bool gathers_keys() const {
+    return GathersKeys(shape_.softmax_method, ranks_);
+  }
+  // Of a travelling shard of the ring.
+  int64_t ShardCount() const {
+    return shape_.batch * LongestRange(shape_.ranges) * KeyValueWidth();
+  }
+  int64_t RingSteps() const {
+    return KvRoute(shape_.ranges, spec_.softmax.window, shape_.rank).steps();
+  }
   int64_t StagingCount() const {
     if (shape_.batch == 1 || ranks_ == 1) return 0;
     return shape_.batch * piece_tokens_ * KeyValueWidth();
@@ -365,7 +375,9 @@ class Planner {
     BufferList list = BlockTape();
     list.Add("q", rows_ * QueryWidth());
     if (!shape_.carries_state) {
-      list.Add("key_value", shape_.batch * piece_tokens_ * KeyValueWidth());
+      list.Add("key_value", gathers_keys()
+                                ? shape_.batch * piece_tokens_ * KeyValueWidth()
+                                : rows_ * KeyValueWidth());
     }
     list.Add("o", rows_ * QueryWidth())
         .AddWide("lse", rows_ * spec_.softmax.heads);
@@ -373,22 +385,55 @@ class Planner {
   }
 
   std::vector<Buffer> SoftmaxMix() const {
+    if (!gathers_keys()) return RingMix();
     return List()
         .Add("kv_staging", StagingCount())
         .AddBytes("workspace", SoftmaxWorkspace(false))
         .Take();
   }
 
+  // Two shards that travel, and what the queries see in one.
+  std::vector<Buffer> RingMix() const {
+    BufferList list = List();
+    AddTravelling(list);
+    if (RingSteps() > 0) {
+      list.Add("part_o", rows_ * QueryWidth())
+          .AddWide("part_lse", rows_ * spec_.softmax.heads);
+    }
+    return list.AddBytes("workspace", SoftmaxWorkspace(false)).Take();
+  }
+
+  // The sums of the gradients travel behind their shards.
+  std::vector<Buffer> RingMixBackward() const {
+    BufferList list = List();
+    AddTravelling(list);
+    if (RingSteps() > 0) {
+      list.AddWide("d_shard_sum", ShardCount())
+          .AddWide("d_shard_sum", ShardCount())
+          .Add("d_shard", ShardCount())
+          .Add("part_d_q", rows_ * QueryWidth());
+    }
+    return list.AddBytes("workspace", SoftmaxWorkspace(true)).Take();
+  }
+
+  void AddTravelling(BufferList& list) const {
+    for (int64_t i = 0; i < std::min<int64_t>(RingSteps(), 2); ++i) {
+      list.Add("shard", ShardCount());
+    }
+  }
+
   std::vector<Buffer> SoftmaxGradients() const {
     BufferList list = List();
-    list.Add("d_o", rows_ * QueryWidth())
-        .Add("d_q", rows_ * QueryWidth())
-        .Add("d_key_value", shape_.batch * piece_tokens_ * KeyValueWidth());
+    list.Add("d_o", rows_ * QueryWidth()).Add("d_q", rows_ * QueryWidth());
+    if (gathers_keys()) {
+      list.Add("d_key_value", shape_.batch * piece_tokens_ * KeyValueWidth());
+    }
     if (ranks_ > 1) list.Add("d_own", rows_ * KeyValueWidth());
     return list.Take();
   }
 
   std::vector<Buffer> SoftmaxMixBackward() const {
+    if (!gathers_keys()) return RingMixBackward();
     BufferList list = List();
     list.AddBytes("workspace", SoftmaxWorkspace(true));
     if (unit_ == wide_) {
@@ -403,8 +448,10 @@ class Planner {
   }
 
   int64_t SoftmaxWorkspace(bool backward) const {
-    const int64_t keys =
-        shape_.carries_state ? KeyValueRows(spec_, Capacity()) : piece_tokens_;
+    const int64_t keys = !gathers_keys() ? LongestRange(shape_.ranges)
+                         : shape_.carries_state
+                             ? KeyValueRows(spec_, Capacity())
+                             : piece_tokens_;
     return kernels::SoftmaxAttentionWorkspaceBytes(
         backward,
         {shape_.batch, tokens_, keys, spec_.softmax.heads,

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/model_spec.h"
 #include "common/model_spec/state_exchange_plan.h"
 #include "common/model_spec/token_range.h"
@@ -33,6 +34,7 @@ struct RunShape {
   kernels::BackendKind backend = kernels::BackendKind::kCpu;
   int threads = 1;
   SequenceParallel method = SequenceParallel::kLasp2;
+  SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
   // Whether a state is carried from piece to piece (evaluate and generate
   // over long texts), and the longest text it must look back upon.
   bool carries_state = false;

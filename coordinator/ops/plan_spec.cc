@@ -114,6 +114,10 @@ SequenceParallel MethodOf(v1::SequenceParallel method) {
   return SequenceParallelFromProto(method).value_or(SequenceParallel::kLasp2);
 }
 
+SoftmaxParallel MethodOf(v1::SoftmaxSequenceParallel::Method method) {
+  return SoftmaxParallelFromProto(method).value_or(SoftmaxParallel::kGather);
+}
+
 void RequestTrain(const v1::TrainSpec& train, PlanRequest& request) {
   request.mode = RunMode::kTrain;
   request.model = ResolveDefaults(ModelSpecFromProto(train.model()));
@@ -121,6 +125,7 @@ void RequestTrain(const v1::TrainSpec& train, PlanRequest& request) {
   request.batch = train.batch_size();
   request.element_bytes = BytesOf(train.precision());
   request.method = MethodOf(train.sequence_parallel());
+  request.softmax_method = MethodOf(train.softmax_sequence_parallel());
   request.tokens_path = "train.sequence_length";
 }
 
@@ -129,6 +134,7 @@ void RequestEvaluate(const v1::EvaluateSpec& evaluate, PlanRequest& request) {
   request.tokens = evaluate.piece_length();
   request.element_bytes = BytesOf(evaluate.precision());
   request.method = MethodOf(evaluate.sequence_parallel());
+  request.softmax_method = MethodOf(evaluate.softmax_sequence_parallel());
   request.carries_state = true;
   request.context_tokens =
       std::max(request.tokens, evaluate.data().end() - evaluate.data().begin());
@@ -159,6 +165,7 @@ void RequestGenerate(const v1::GenerateSpec& generate, PlanRequest& request) {
   request.tokens = std::max<int64_t>(request.tokens, request.ranks);
   request.element_bytes = BytesOf(generate.precision());
   request.method = MethodOf(generate.sequence_parallel());
+  request.softmax_method = MethodOf(generate.softmax_sequence_parallel());
   request.carries_state = true;
   request.context_tokens =
       std::max(request.tokens, prompt) + generate.max_new_tokens();

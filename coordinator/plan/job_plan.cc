@@ -20,6 +20,7 @@ CommunicationShape CommunicationOf(const PlanRequest& request,
   shape.backward = request.mode == RunMode::kTrain;
   shape.carries_state = request.carries_state;
   shape.method = request.method;
+  shape.softmax_method = request.softmax_method;
   return shape;
 }
 
@@ -35,6 +36,7 @@ RunShape MemoryShapeOf(const PlanRequest& request,
                                             : kernels::BackendKind::kCpu;
   shape.threads = std::max(request.threads, 1);
   shape.method = request.method;
+  shape.softmax_method = request.softmax_method;
   shape.carries_state = request.carries_state;
   shape.context_tokens = request.context_tokens;
   return shape;
@@ -110,16 +112,39 @@ void PlanRankMemory(const PlanRequest& request, PlanResult& result) {
            ": use more ranks, a shorter sequence or a smaller batch")});
 }
 
+bool HasLayer(const ModelSpec& model, LayerKind kind) {
+  for (int64_t layer = 0; layer < model.layer_count; ++layer) {
+    if (LayerKindAt(model, layer) == kind) return true;
+  }
+  return false;
+}
+
+const char* ReasonOf(SoftmaxParallel method) {
+  return method == SoftmaxParallel::kGather
+             ? ": every rank keeps the keys and values of all tokens"
+             : ": keys and values go round the ranks; each keeps its own and "
+               "two that travel";
+}
+
+void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
+  if (HasLayer(*request.model, LayerKind::kLinear)) {
+    plan.reasons.push_back(absl::StrCat(
+        "sequence_parallel ", std::string(SequenceParallelName(request.method)),
+        ": of linear layers"));
+  }
+  if (!HasLayer(*request.model, LayerKind::kSoftmax)) return;
+  plan.reasons.push_back(
+      absl::StrCat("softmax_sequence_parallel ",
+                   std::string(SoftmaxParallelName(request.softmax_method)),
+                   ReasonOf(request.softmax_method)));
+}
+
 void ExplainLayout(const PlanRequest& request, JobPlan& plan) {
   plan.reasons.push_back(
       absl::StrCat(request.tokens, " tokens over ", request.ranks,
                    " ranks: contiguous ranges, the first ",
                    request.tokens % request.ranks, " longer by one"));
-  if (request.model && request.ranks > 1) {
-    plan.reasons.push_back(absl::StrCat(
-        "sequence_parallel ", std::string(SequenceParallelName(request.method)),
-        ": of linear layers; softmax layers gather keys and values"));
-  }
+  if (request.model && request.ranks > 1) ExplainMethods(request, plan);
   if (!request.model) {
     plan.reasons.push_back(
         "memory and traffic are unknown: the model is given by URI, which "

@@ -28,6 +28,7 @@ struct PlanRequest {
   std::string backend = "cpu";
   int threads = 1;
   SequenceParallel method = SequenceParallel::kLasp2;
+  SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
   bool carries_state = false;  // from piece to piece
   int64_t context_tokens = 0;  // the longest text, when the state is carried
   // Where mistakes are reported: the field that gives `tokens`.

@@ -60,6 +60,17 @@ class SoftmaxAttention {
                                 ConstTensorView d_o,
                                 const SoftmaxAttentionGradients& gradients,
                                 TensorView workspace, Stream& stream) = 0;
+
+  // Attention over two disjoint sets of keys from attention over each: (o,
+  // lse) takes `part` in, as if one call had seen the keys of both.
+  //
+  //     o   <- o - sigmoid(lse_b - lse) (o - o_b)
+  //     lse <- lse - logsigmoid(lse - lse_b)
+  //
+  // (Ring Attention, arXiv 2310.01889, in the form that cannot overflow.) A
+  // side that saw no key, lse = -inf, leaves the other as it is. Not on cuda.
+  virtual absl::Status Merge(const SoftmaxAttentionSaved& part, TensorView o,
+                             TensorView lse, Stream& stream) = 0;
 };
 
 }  // namespace longspan::kernels

@@ -1,6 +1,7 @@
 #include "kernels/api/softmax_attention_operands.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -122,6 +123,34 @@ absl::StatusOr<SoftmaxAttentionSizes> CheckSoftmaxBackward(
   CheckKeyLike(check, "d_v", gradients.d_v, sizes);
   RETURN_IF_ERROR(check.status());
   return sizes;
+}
+
+absl::StatusOr<SoftmaxAttentionSizes> CheckSoftmaxMerge(
+    const SoftmaxAttentionSaved& part, TensorView o, TensorView lse,
+    const OperandRules& rules) {
+  OperandCheck check("SoftmaxAttentionMerge", rules);
+  check.Floating("o", o).Rank("o", o, 4);
+  RETURN_IF_ERROR(check.status());
+  SoftmaxAttentionSizes sizes;
+  sizes.dtype = o.dtype();
+  sizes.batch = o.size(0);
+  sizes.query_tokens = o.size(1);
+  sizes.heads = o.size(2);
+  sizes.head_dim = o.size(3);
+  CheckQueryLike(check, "part.o", part.o, sizes);
+  CheckLse(check, lse, sizes);
+  CheckLse(check, part.lse, sizes);
+  RETURN_IF_ERROR(check.status());
+  return sizes;
+}
+
+SoftmaxMergeStep MergeStepOf(double lse, double lse_part) {
+  if (lse_part == -INFINITY) return {0.0, lse};
+  if (lse == -INFINITY) return {1.0, lse_part};
+  const double ahead = lse_part - lse;
+  const double small = std::exp(-std::abs(ahead));
+  const double weight = (ahead > 0 ? 1.0 : small) / (1.0 + small);
+  return {weight, std::max(lse, lse_part) + std::log1p(small)};
 }
 
 KeyRange VisibleKeys(const SoftmaxAttentionInputs& inputs, int64_t i) {

@@ -27,6 +27,17 @@ absl::StatusOr<SoftmaxAttentionSizes> CheckSoftmaxBackward(
     ConstTensorView d_o, const SoftmaxAttentionGradients& gradients,
     const OperandRules& rules = kCpuOperands);
 
+absl::StatusOr<SoftmaxAttentionSizes> CheckSoftmaxMerge(
+    const SoftmaxAttentionSaved& part, TensorView o, TensorView lse,
+    const OperandRules& rules = kCpuOperands);
+
+// What a merge does to one query: o += weight (o_part - o).
+struct SoftmaxMergeStep {
+  double weight = 0.0;
+  double lse = 0.0;
+};
+SoftmaxMergeStep MergeStepOf(double lse, double lse_part);
+
 // The keys [begin, end) that query `i` (0-based in the range) may see. Empty
 // when begin == end.
 struct KeyRange {

@@ -13,6 +13,7 @@
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/cpu/instruction_set.h"
 #include "kernels/cpu/softmax_attention_kernels.h"
+#include "kernels/cpu/work_split.h"
 
 namespace longspan::kernels {
 namespace {
@@ -217,6 +218,39 @@ class AttentionCall {
   const SoftmaxAttentionKernels<T>* kernels_ = nullptr;
 };
 
+// (o, lse) of each query takes in the part's; a query's heads lie together.
+template <typename T>
+void MergeAttention(const Sizes& sizes, const SoftmaxAttentionSaved& part,
+                    const TensorView& o, const TensorView& lse,
+                    ThreadPool& pool) {
+  const auto merge_row = [&](int64_t b, int64_t i, int64_t h) {
+    T& sum = lse.data_as<T>()[b * lse.stride(0) + h * lse.stride(1) + i];
+    const T* parts = part.lse.data_as<T>() + b * part.lse.stride(0);
+    const SoftmaxMergeStep step =
+        MergeStepOf(sum, parts[h * part.lse.stride(1) + i]);
+    const T weight = static_cast<T>(step.weight);
+    const auto to =
+        FieldAt<typename SoftmaxAttentionHead<T>::Result, T>(o, b, h);
+    const auto from =
+        FieldAt<typename SoftmaxAttentionHead<T>::Operand, T>(part.o, b, h);
+    T* row = to.data + i * to.stride;
+    const T* add = from.data + i * from.stride;
+    for (int64_t c = 0; c < sizes.head_dim; ++c) {
+      row[c] += weight * (add[c] - row[c]);
+    }
+    sum = static_cast<T>(step.lse);
+  };
+  ForBlocks(
+      pool, sizes.batch * sizes.query_tokens,
+      GrainOf(sizes.heads * sizes.head_dim), [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row) {
+          for (int64_t h = 0; h < sizes.heads; ++h) {
+            merge_row(row / sizes.query_tokens, row % sizes.query_tokens, h);
+          }
+        }
+      });
+}
+
 class CpuSoftmaxAttention : public SoftmaxAttention {
  public:
   explicit CpuSoftmaxAttention(InstructionSet set) : set_(set) {}
@@ -244,6 +278,18 @@ class CpuSoftmaxAttention : public SoftmaxAttention {
                                    workspace));
     WithCall(true, inputs, sizes, workspace, stream,
              [&](const auto& call) { call.Backward(saved, d_o, gradients); });
+    return absl::OkStatus();
+  }
+
+  absl::Status Merge(const SoftmaxAttentionSaved& part, TensorView o,
+                     TensorView lse, Stream& stream) override {
+    ASSIGN_OR_RETURN(const Sizes sizes, CheckSoftmaxMerge(part, o, lse));
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    if (sizes.dtype == DType::kF64) {
+      MergeAttention<double>(sizes, part, o, lse, pool);
+    } else {
+      MergeAttention<float>(sizes, part, o, lse, pool);
+    }
     return absl::OkStatus();
   }
 

@@ -47,6 +47,12 @@ class CudaSoftmaxAttention : public SoftmaxAttention {
         LaunchSoftmaxBackwardQueries(call.plan, call.params, native),
         "BackwardQueriesKernel", ShapeOf(call.plan.by_query));
   }
+
+  absl::Status Merge(const SoftmaxAttentionSaved&, TensorView, TensorView,
+                     Stream&) override {
+    return absl::UnimplementedError(
+        "SoftmaxAttentionMerge has no CUDA kernel; the backend cpu merges");
+  }
 };
 
 }  // namespace

@@ -215,6 +215,34 @@ class ReferenceSoftmaxAttention : public SoftmaxAttention {
     sums.Write(gradients.d_k, gradients.d_v);
     return absl::OkStatus();
   }
+
+  absl::Status Merge(const SoftmaxAttentionSaved& part, TensorView o,
+                     TensorView lse, Stream&) override {
+    ASSIGN_OR_RETURN(const Sizes sizes,
+                     CheckSoftmaxMerge(part, o, lse, kReferenceOperands));
+    for (int64_t b = 0; b < sizes.batch; ++b) {
+      for (int64_t h = 0; h < sizes.heads; ++h) {
+        for (int64_t i = 0; i < sizes.query_tokens; ++i) {
+          const SoftmaxMergeStep step =
+              MergeStepOf(Get(lse, b, h, i), Get(part.lse, b, h, i));
+          MergeRow(step.weight, sizes.head_dim,
+                   part.o.Select(0, b).Select(0, i).Select(0, h),
+                   o.Select(0, b).Select(0, i).Select(0, h));
+          Set(lse, step.lse, b, h, i);
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  static void MergeRow(double weight, int64_t size, const ConstTensorView& part,
+                       const TensorView& o) {
+    for (int64_t c = 0; c < size; ++c) {
+      const double before = Get(o, c);
+      Set(o, before + weight * (Get(part, c) - before), c);
+    }
+  }
 };
 
 }  // namespace

@@ -18,11 +18,12 @@ class EqualityTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.cluster.stop()
 
-    def losses(self, ranks, method="lasp2"):
+    def losses(self, ranks, method="lasp2", softmax="gather"):
         # 103 tokens: no number of ranks, and no chunk, divides them.
         job = self.cluster.submit(e2e.train_job(
             ranks=ranks, steps=50, length=103,
-            more=f"  sequence_parallel: {method}\n"))
+            more=f"  sequence_parallel: {method}\n"
+                 f"  softmax_sequence_parallel: {softmax}\n"))
         self.cluster.wait(job)
         log = self.cluster.command("logs", job)[1]
         return {int(step): float(loss)
@@ -33,8 +34,9 @@ class EqualityTest(unittest.TestCase):
         self.assertEqual(sorted(one), list(range(1, 51)))
         for ranks, method in ((2, "lasp2"), (3, "lasp2"), (4, "lasp2"),
                               (3, "lasp1"), (2, "lasp1_serial"),
-                              (4, "all_scan"), (3, "scan")):
-            other = self.losses(ranks, method)
+                              (4, "all_scan"), (3, "scan"),
+                              (4, "lasp2 ring"), (3, "lasp1 ring")):
+            other = self.losses(ranks, *method.split())
             for step, loss in one.items():
                 self.assertLess(abs(other[step] - loss) / loss, 1e-5,
                                 f"{ranks} ranks, {method}, step {step}")
@@ -71,10 +73,12 @@ class EqualityTest(unittest.TestCase):
     def test_bytes_are_those_of_the_plan(self):
         steps, ranks = 10, 3
         for length, method in ((64, "lasp2"), (103, "lasp2"), (512, "lasp2"),
-                               (103, "all_scan")):
-            text = e2e.train_job(ranks=ranks, steps=steps, length=length,
-                                 pattern="LNL",
-                                 more=f"  sequence_parallel: {method}\n")
+                               (103, "all_scan"), (103, "lasp2 ring")):
+            linear, softmax = (method + " gather").split()[:2]
+            text = e2e.train_job(
+                ranks=ranks, steps=steps, length=length, pattern="LNL",
+                more=f"  sequence_parallel: {linear}\n"
+                     f"  softmax_sequence_parallel: {softmax}\n")
             plan = self.cluster.plan(text)
             job = self.cluster.submit(text)
             self.cluster.wait(job)

@@ -24,16 +24,24 @@ namespace {
 struct RunSettings {
   v1::Precision precision = v1::F32;
   v1::SequenceParallel method = v1::LASP2;
+  v1::SoftmaxSequenceParallel::Method softmax_method =
+      v1::SoftmaxSequenceParallel::GATHER;
 };
 
-RunSettings SettingsOf(const v1::JobSpec& spec) {
+template <typename Spec>
+RunSettings SettingsOf(const Spec& spec) {
+  return {spec.precision(), spec.sequence_parallel(),
+          spec.softmax_sequence_parallel()};
+}
+
+RunSettings JobSettings(const v1::JobSpec& spec) {
   switch (spec.kind_case()) {
     case v1::JobSpec::kTrain:
-      return {spec.train().precision(), spec.train().sequence_parallel()};
+      return SettingsOf(spec.train());
     case v1::JobSpec::kEvaluate:
-      return {spec.evaluate().precision(), spec.evaluate().sequence_parallel()};
+      return SettingsOf(spec.evaluate());
     case v1::JobSpec::kGenerate:
-      return {spec.generate().precision(), spec.generate().sequence_parallel()};
+      return SettingsOf(spec.generate());
     case v1::JobSpec::KIND_NOT_SET:
       return {};
   }
@@ -157,7 +165,7 @@ absl::StatusOr<RankSetup> SetUpRank(const internal::ExecutorAssignment& message,
                                     RendezvousStore& store) {
   const v1::Assignment& assignment = message.assignment();
   const v1::JobSpec& spec = assignment.spec();
-  const RunSettings settings = SettingsOf(spec);
+  const RunSettings settings = JobSettings(spec);
   RETURN_IF_ERROR(CheckPlan(assignment));
   ASSIGN_OR_RETURN(
       const Mesh mesh,
@@ -170,6 +178,8 @@ absl::StatusOr<RankSetup> SetUpRank(const internal::ExecutorAssignment& message,
                    TypeOf(settings.precision, context.backend_kind));
   context.threads = std::max(message.threads(), 1);
   ASSIGN_OR_RETURN(context.method, SequenceParallelFromProto(settings.method));
+  ASSIGN_OR_RETURN(context.softmax_method,
+                   SoftmaxParallelFromProto(settings.softmax_method));
   RETURN_IF_ERROR(CheckVisibleGpus(context.backend_kind));
   ASSIGN_OR_RETURN(setup.backend, kernels::CreateBackend(context.backend_kind));
   ASSIGN_OR_RETURN(setup.stream, setup.backend->CreateStream(context.threads));

@@ -50,7 +50,8 @@ struct LinearAttentionTape {
 struct SoftmaxAttentionTape {
   kernels::TensorView q;          // [B, n, H, D] rotated
   kernels::TensorView key_value;  // [B, N, 2 Hkv D] of the whole piece, or
-                                  // the rows of the state that it became
+                                  // the rows of the state that it became; with
+                                  // a ring [B, n, 2 Hkv D]
   int64_t cached_rows = 0;        // rows of the state before the piece
   kernels::TensorView o;          // [B, n, H, D]
   kernels::TensorView lse;        // [B, H, n]
@@ -73,7 +74,7 @@ struct LinearAttentionLayerGradients {
 struct SoftmaxAttentionLayerGradients {
   kernels::TensorView d_o;          // [B, n, H, D]
   kernels::TensorView d_q;          // [B, n, H, D]
-  kernels::TensorView d_key_value;  // [B, N, 2 Hkv D] of all rows
+  kernels::TensorView d_key_value;  // [B, N, 2 Hkv D] of all rows; or null
   kernels::TensorView d_own;        // [B, n, 2 Hkv D] summed over ranks
 };
 

@@ -1,19 +1,15 @@
 #include "worker/model/softmax_attention_layer.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "kernels/cost/workspace.h"
-#include "worker/parallel/kv_exchange.h"
 
 namespace longspan::worker {
 namespace {
 
-using kernels::AttentionMask;
 using kernels::ConstTensorView;
 using kernels::TensorView;
 using Write = LinearWeight::Write;
@@ -57,7 +53,7 @@ MixerTape SoftmaxAttentionLayer::AllocateTape(const RankContext& context,
       take("q", {shard.batch(), shard.tokens(), spec_.heads, spec_.head_dim});
   if (!pass.carries_state) {
     tape.key_value =
-        take("key_value", {shard.batch(), shard.piece().tokens, width_});
+        take("key_value", {shard.batch(), KeptTokens(context, pass), width_});
   }
   tape.o =
       take("o", {shard.batch(), shard.tokens(), spec_.heads, spec_.head_dim});
@@ -67,12 +63,19 @@ MixerTape SoftmaxAttentionLayer::AllocateTape(const RankContext& context,
   return tape;
 }
 
-TensorView SoftmaxAttentionLayer::Keys(TensorView rows) const {
-  return rows.Slice(2, 0, width_ / 2).SplitLast(spec_.key_heads);
+int64_t SoftmaxAttentionLayer::KeptTokens(const RankContext& context,
+                                          const LayerPass& pass) {
+  return GathersKeys(context.softmax_method, context.ranks())
+             ? pass.shard->piece().tokens
+             : pass.shard->tokens();
 }
 
-TensorView SoftmaxAttentionLayer::Values(TensorView rows) const {
-  return rows.Slice(2, width_ / 2, width_).SplitLast(spec_.key_heads);
+TokenRange SoftmaxAttentionLayer::OwnRows(const RankContext& context,
+                                          const LayerPass& pass) {
+  if (GathersKeys(context.softmax_method, context.ranks())) {
+    return pass.shard->range();
+  }
+  return {0, pass.shard->tokens()};
 }
 
 // ---- Rows seen before ------------------------------------------------------
@@ -111,39 +114,19 @@ TensorView SoftmaxAttentionLayer::StateRows(const LayerState& state) const {
       {state.key_value.size(0), state.key_value.size(1), width_});
 }
 
-SoftmaxAttentionLayer::KeyValueRows SoftmaxAttentionLayer::RowsSeen(
-    const LayerPass& pass, const LayerState* state, const Tape& tape) const {
-  KeyValueRows seen;
-  seen.document_starts = pass.shard->piece().document_starts;
-  if (state == nullptr) {
-    seen.rows = tape.key_value;
-    return seen;
+SoftmaxExchangeTensors SoftmaxAttentionLayer::TensorsOf(
+    const LayerState* state, const Tape& tape) const {
+  SoftmaxExchangeTensors tensors = {.q = tape.q,
+                                    .rows = tape.key_value,
+                                    .cached_rows = tape.cached_rows,
+                                    .o = tape.o,
+                                    .lse = tape.lse};
+  if (state != nullptr) {
+    tensors.rows = StateRows(*state).Slice(
+        1, 0, tape.cached_rows + tape.key_value.size(1));
+    tensors.document_row = state->document_row;
   }
-  const int64_t cached = tape.cached_rows;
-  seen.rows =
-      StateRows(*state).Slice(1, 0, cached + pass.shard->piece().tokens);
-  for (int64_t& start : seen.document_starts) start += cached;
-  if (state->document_row > 0) {
-    seen.document_starts.insert(seen.document_starts.begin(),
-                                state->document_row);
-  }
-  return seen;
-}
-
-kernels::SoftmaxAttentionInputs SoftmaxAttentionLayer::Operands(
-    const LayerPass& pass, const KeyValueRows& seen, const Tape& tape) const {
-  kernels::SoftmaxAttentionInputs operands;
-  operands.mask =
-      spec_.window == 0 ? AttentionMask::kCausal : AttentionMask::kWindow;
-  operands.window = spec_.window;
-  operands.query_offset = tape.cached_rows + pass.shard->range().begin;
-  operands.scale = 1.0 / std::sqrt(static_cast<double>(spec_.head_dim));
-  operands.q = tape.q;
-  operands.k = Keys(seen.rows);
-  operands.v = Values(seen.rows);
-  operands.documents = {seen.document_starts.data(),
-                        static_cast<int64_t>(seen.document_starts.size())};
-  return operands;
+  return tensors;
 }
 
 // ---- Forward ---------------------------------------------------------------
@@ -173,7 +156,7 @@ absl::Status SoftmaxAttentionLayer::Project(const RankContext& context,
   // Keys and values go straight to their places in the piece, which lie apart
   // for different batch elements.
   const int64_t tokens = pass.shard->tokens();
-  const int64_t first = pass.shard->range().begin;
+  const int64_t first = OwnRows(context, pass).begin;
   for (int64_t row = rows.begin; row < rows.end;) {
     const int64_t b = row / tokens;
     const int64_t end = std::min(rows.end, (b + 1) * tokens);
@@ -193,19 +176,12 @@ absl::Status SoftmaxAttentionLayer::Mix(const RankContext& context,
                                         MixerTape& mixer_tape) {
   const Tape& tape = std::get<Tape>(mixer_tape);
   const ArenaScope scratch(*context.arena);
-  const TokenRange range = pass.shard->range();
+  const TokenRange own = OwnRows(context, pass);
   RETURN_IF_ERROR(Rotate(context, pass, /*inverse=*/false, tape.q,
-                         tape.key_value.Slice(1, range.begin, range.end)));
-  if (context.ranks() > 1) {
-    KvExchange exchange(context, layer_, *pass.shard, width_);
-    RETURN_IF_ERROR(
-        exchange.Gather(tape.key_value, AllocateStaging(context, pass)));
-  }
-  const KeyValueRows seen = RowsSeen(pass, state, tape);
-  RETURN_IF_ERROR(context.backend->softmax_attention().Forward(
-      Operands(pass, seen, tape), tape.o, tape.lse,
-      AllocateWorkspace(context, pass, /*backward=*/false, seen.rows.size(1)),
-      *context.stream));
+                         tape.key_value.Slice(1, own.begin, own.end)));
+  const auto exchange =
+      CreateSoftmaxExchange(context, layer_, *pass.shard, spec_);
+  RETURN_IF_ERROR(exchange->Forward(TensorsOf(state, tape)));
   if (state != nullptr) Advance(pass, *state);
   return absl::OkStatus();
 }
@@ -216,7 +192,7 @@ absl::Status SoftmaxAttentionLayer::Rotate(const RankContext& context,
   kernels::Elementwise& elementwise = context.backend->elementwise();
   RETURN_IF_ERROR(elementwise.Rotary(q, pass.positions, spec_.rotary_base,
                                      inverse, q, *context.stream));
-  const TensorView k = Keys(own);
+  const TensorView k = own.Slice(2, 0, width_ / 2).SplitLast(spec_.key_heads);
   return elementwise.Rotary(k, pass.positions, spec_.rotary_base, inverse, k,
                             *context.stream);
 }
@@ -243,8 +219,10 @@ MixerGradients SoftmaxAttentionLayer::AllocateGradients(
       take("d_o", {shard.batch(), shard.tokens(), spec_.heads, spec_.head_dim});
   d.d_q =
       take("d_q", {shard.batch(), shard.tokens(), spec_.heads, spec_.head_dim});
-  d.d_key_value =
-      take("d_key_value", {shard.batch(), shard.piece().tokens, width_});
+  if (GathersKeys(context.softmax_method, context.ranks())) {
+    d.d_key_value =
+        take("d_key_value", {shard.batch(), shard.piece().tokens, width_});
+  }
   d.d_own = context.ranks() == 1
                 ? d.d_key_value
                 : take("d_own", {shard.batch(), shard.tokens(), width_});
@@ -267,16 +245,10 @@ absl::Status SoftmaxAttentionLayer::MixBackward(
   const Tape& tape = std::get<Tape>(mixer_tape);
   const Gradients& d = std::get<Gradients>(mixer_gradients);
   const ArenaScope scratch(*context.arena);
-  const KeyValueRows seen = RowsSeen(pass, nullptr, tape);
-  RETURN_IF_ERROR(context.backend->softmax_attention().Backward(
-      Operands(pass, seen, tape), {tape.o, tape.lse}, d.d_o,
-      {d.d_q, Keys(d.d_key_value), Values(d.d_key_value)},
-      AllocateWorkspace(context, pass, /*backward=*/true, seen.rows.size(1)),
-      *context.stream));
-  if (context.ranks() > 1) {
-    KvExchange exchange(context, layer_, *pass.shard, width_);
-    RETURN_IF_ERROR(exchange.ScatterGradients(d.d_key_value, d.d_own));
-  }
+  const auto exchange =
+      CreateSoftmaxExchange(context, layer_, *pass.shard, spec_);
+  RETURN_IF_ERROR(exchange->Backward(TensorsOf(nullptr, tape), d.d_o,
+                                     {d.d_q, d.d_key_value, d.d_own}));
   return Rotate(context, pass, /*inverse=*/true, d.d_q, d.d_own);
 }
 
@@ -289,28 +261,6 @@ absl::Status SoftmaxAttentionLayer::ProjectBackward(
                                           Write::kReplace, d_input));
   return project_key_value_.Backward(
       context, input, rows.Of(AsRows(d.d_own, width_)), Write::kAdd, d_input);
-}
-
-// ---- Sizes -----------------------------------------------------------------
-
-TensorView SoftmaxAttentionLayer::AllocateStaging(const RankContext& context,
-                                                  const LayerPass& pass) const {
-  const int64_t count = KvExchange::StagingCount(*pass.shard, width_);
-  if (count == 0) return TensorView();
-  return context.arena->Allocate("kv_staging", context.dtype, {count});
-}
-
-TensorView SoftmaxAttentionLayer::AllocateWorkspace(const RankContext& context,
-                                                    const LayerPass& pass,
-                                                    bool backward,
-                                                    int64_t key_tokens) const {
-  return context.arena->AllocateWorkspace(
-      "workspace",
-      kernels::SoftmaxAttentionWorkspaceBytes(
-          backward,
-          {pass.shard->batch(), pass.shard->tokens(), key_tokens, spec_.heads,
-           spec_.key_heads, spec_.head_dim, context.element_bytes()},
-          context.backend_kind, context.threads));
 }
 
 }  // namespace longspan::worker

@@ -1,24 +1,23 @@
 // Causal softmax attention with rotary positions, grouped queries and an
-// optional window, under sequence parallelism (LASP-2H):
+// optional window, under sequence parallelism:
 //
 //     q, k, v = x Wq^T, x Wk^T, x Wv^T     q, k <- rotary(q), rotary(k)
-//     K, V    = AllGather(k, v) of all ranks, behind the rows seen before
+//     K, V    = k, v of all ranks, behind the rows seen before
 //     o       = softmax(q K^T / sqrt(D) + mask) V           y = o Wo^T
 //
-// Keys and values are projected straight into the buffer that is gathered.
-// Backward: the gradients of all rows are reduce-scattered to their owners.
+// How queries meet the keys of other ranks is the method's
+// (worker/parallel/softmax_exchange.h). Keys and values are projected straight
+// into the buffer that it sends.
 //
 // State: the keys and values seen, [B, rows, 2, Hkv, D]; with a window old
 // rows are dropped when the buffer is full.
 #pragma once
 
-#include <vector>
-
 #include "common/model_spec/model_spec.h"
-#include "kernels/api/softmax_attention.h"
 #include "worker/model/linear_weight.h"
 #include "worker/model/mixer.h"
 #include "worker/model/parameters.h"
+#include "worker/parallel/softmax_exchange.h"
 
 namespace longspan::worker {
 
@@ -57,13 +56,12 @@ class SoftmaxAttentionLayer : public Mixer {
   using Tape = SoftmaxAttentionTape;
   using Gradients = SoftmaxAttentionLayerGradients;
 
-  // What attention reads: the rows seen before, then the piece.
-  struct KeyValueRows {
-    kernels::TensorView rows;              // [B, cached + N, width]
-    std::vector<int64_t> document_starts;  // in `rows`
-  };
-  KeyValueRows RowsSeen(const LayerPass& pass, const LayerState* state,
-                        const Tape& tape) const;
+  // Tokens of the tape's keys and values, and this rank's among them.
+  static int64_t KeptTokens(const RankContext& context, const LayerPass& pass);
+  static TokenRange OwnRows(const RankContext& context, const LayerPass& pass);
+  // With a state, keys and values are the rows seen before and the piece.
+  SoftmaxExchangeTensors TensorsOf(const LayerState* state,
+                                   const Tape& tape) const;
   // Makes room for the piece by dropping rows that no window reaches.
   absl::Status MakeRoom(const RankContext& context, int64_t piece_tokens,
                         LayerState& state) const;
@@ -74,17 +72,6 @@ class SoftmaxAttentionLayer : public Mixer {
   absl::Status Rotate(const RankContext& context, const LayerPass& pass,
                       bool inverse, kernels::TensorView q,
                       kernels::TensorView own) const;
-  // Keys and values of rows [B, T, width] as [B, T, Hkv, D].
-  kernels::TensorView Keys(kernels::TensorView rows) const;
-  kernels::TensorView Values(kernels::TensorView rows) const;
-  kernels::SoftmaxAttentionInputs Operands(const LayerPass& pass,
-                                           const KeyValueRows& seen,
-                                           const Tape& tape) const;
-  kernels::TensorView AllocateStaging(const RankContext& context,
-                                      const LayerPass& pass) const;
-  kernels::TensorView AllocateWorkspace(const RankContext& context,
-                                        const LayerPass& pass, bool backward,
-                                        int64_t key_tokens) const;
 
   const SoftmaxAttentionSpec spec_;
   const int layer_;

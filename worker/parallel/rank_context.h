@@ -3,6 +3,7 @@
 // outlive every call. One thread per rank uses it.
 #pragma once
 
+#include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/state_exchange_plan.h"
 #include "kernels/api/backend.h"
 #include "kernels/api/stream.h"
@@ -26,6 +27,7 @@ struct RankContext {
   kernels::BackendKind backend_kind = kernels::BackendKind::kCpu;
   int threads = 1;
   SequenceParallel method = SequenceParallel::kLasp2;
+  SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
 
   int rank() const { return group == nullptr ? 0 : group->rank(); }
   int ranks() const { return group == nullptr ? 1 : group->size(); }

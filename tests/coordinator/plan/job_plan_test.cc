@@ -100,6 +100,22 @@ TEST(JobPlanTest, OneRankSendsNothing) {
   EXPECT_EQ(plan.gradient_sync_bytes_per_rank, 0);
 }
 
+TEST(JobPlanTest, EachKindOfLayerHasItsMethod) {
+  PlanRequest request = Request(4, 4096);
+  const JobPlan gather = PlanJob(request).plan;
+  request.softmax_method = SoftmaxParallel::kRing;
+  const JobPlan ring = PlanJob(request).plan;
+  ASSERT_EQ(ring.reasons.size(), 3u);
+  EXPECT_EQ(ring.reasons[1], "sequence_parallel lasp2: of linear layers");
+  EXPECT_EQ(ring.reasons[2].find("softmax_sequence_parallel ring: "), 0u);
+  EXPECT_EQ(gather.reasons[2].find("softmax_sequence_parallel gather: "), 0u);
+  EXPECT_EQ(ring.layers[0].backward_bytes, gather.layers[0].backward_bytes);
+  EXPECT_EQ(ring.layers[1].forward_bytes, gather.layers[1].forward_bytes);
+  EXPECT_GT(ring.layers[1].backward_bytes[0],
+            gather.layers[1].backward_bytes[0]);
+  EXPECT_LT(ring.LargestRankBytes(), gather.LargestRankBytes());
+}
+
 TEST(JobPlanTest, UnknownModelIsSaid) {
   PlanRequest request = Request(2);
   request.model.reset();

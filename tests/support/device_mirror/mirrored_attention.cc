@@ -109,6 +109,13 @@ class MirroredSoftmaxAttention : public SoftmaxAttention {
         m.Scratch(workspace), stream));
   }
 
+  absl::Status Merge(const SoftmaxAttentionSaved& part, TensorView o,
+                     TensorView lse, Stream& stream) override {
+    DeviceMirror m(backend_, stream);
+    return m.Finish(op_.Merge({m.In(part.o), m.In(part.lse)}, m.Out(o),
+                              m.Out(lse), stream));
+  }
+
  private:
   static SoftmaxAttentionInputs Inputs(DeviceMirror& m,
                                        SoftmaxAttentionInputs inputs) {

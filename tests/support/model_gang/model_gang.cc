@@ -116,6 +116,7 @@ RunShape ShapeOf(const GangCase& c, RunMode mode,
   shape.backend = c.backend;
   shape.threads = 1;
   shape.method = c.method;
+  shape.softmax_method = c.softmax_method;
   return shape;
 }
 
@@ -133,6 +134,7 @@ RankFixture::RankFixture(const GangCase& c, worker::ProcessGroup* group,
   context_.backend_kind = c.backend;
   context_.threads = 1;
   context_.method = c.method;
+  context_.softmax_method = c.softmax_method;
   parameters_ =
       ValueOrDie(worker::Parameters::Create(context_, c.spec, with_gradients));
   LONGSPAN_CHECK_OK(parameters_->Initialize(c.seed));

@@ -30,6 +30,7 @@ struct GangCase {
   kernels::DType dtype = kernels::DType::kF64;
   kernels::BackendKind backend = kernels::BackendKind::kCpu;
   SequenceParallel method = SequenceParallel::kLasp2;
+  SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
   // Empty: SplitTokens.
   std::vector<TokenRange> ranges;
   std::vector<int32_t> ids;      // [batch * tokens], batch-major

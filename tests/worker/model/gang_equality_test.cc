@@ -1,42 +1,17 @@
 // Gangs of every size compute what one rank computes: loss, hidden states,
 // every parameter's gradient, and the gradient of the embedding token by
 // token, borders included.
-#include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
 #include "common/model_spec/linear_layer_form.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/model_gang/model_gang.h"
+#include "tests/worker/model/gang_distance.h"
 #include "tests/worker/model/test_specs.h"
 
 namespace longspan::testing {
 namespace {
-
-double Scale(const std::vector<double>& values) {
-  double scale = 0;
-  for (double value : values) scale = std::max(scale, std::abs(value));
-  return scale;
-}
-
-// Largest difference, relative to the largest value.
-double Distance(const std::vector<double>& a, const std::vector<double>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double distance = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (!(std::abs(a[i] - b[i]) <= distance)) distance = std::abs(a[i] - b[i]);
-  }
-  return distance / Scale(b);
-}
-
-void ExpectSame(const GangResult& gang, const GangResult& one,
-                double tolerance) {
-  EXPECT_NEAR(gang.loss, one.loss, tolerance * std::abs(one.loss));
-  EXPECT_LE(Distance(gang.hidden, one.hidden), tolerance);
-  EXPECT_LE(Distance(gang.d_embedding, one.d_embedding), tolerance);
-  EXPECT_LE(Distance(gang.gradients, one.gradients), tolerance);
-}
 
 class GangEqualityTest : public ::testing::TestWithParam<NamedSpec> {};
 

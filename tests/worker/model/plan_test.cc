@@ -77,25 +77,32 @@ struct Gang {
   int ranks;
   int64_t batch;
   SequenceParallel method = SequenceParallel::kLasp2;
+  SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
 };
+
+constexpr SoftmaxParallel kRing = SoftmaxParallel::kRing;
 
 TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
   for (const Gang& gang :
        {Gang{9, 3, 2}, Gang{9, 5, 1}, Gang{71, 2, 2}, Gang{71, 5, 1},
         Gang{71, 3, 2, SequenceParallel::kLasp1},
         Gang{71, 3, 2, SequenceParallel::kAllScan},
-        Gang{71, 5, 1, SequenceParallel::kScan}}) {
+        Gang{71, 5, 1, SequenceParallel::kScan},
+        Gang{71, 5, 2, SequenceParallel::kLasp2, kRing},
+        Gang{9, 8, 1, SequenceParallel::kLasp1, kRing}}) {
     SCOPED_TRACE(::testing::Message()
                  << gang.tokens << " tokens, " << gang.ranks << " ranks, batch "
                  << gang.batch);
     GangCase c = MakeGangCase(GetParam().spec, gang.batch, gang.tokens);
     c.method = gang.method;
+    c.softmax_method = gang.softmax_method;
     const GangResult result = TrainOnce(c, gang.ranks);
     for (int rank = 0; rank < gang.ranks; ++rank) {
-      const auto plan = PlanCommunication(
-          c.spec,
-          {gang.batch, RangesOf(c, gang.ranks), 8, true, false, gang.method},
-          rank);
+      const auto plan =
+          PlanCommunication(c.spec,
+                            {gang.batch, RangesOf(c, gang.ranks), 8, true,
+                             false, gang.method, gang.softmax_method},
+                            rank);
       EXPECT_THAT(Counted(result.ranks[rank].counters),
                   ::testing::UnorderedElementsAreArray(Planned(plan)));
     }
@@ -126,10 +133,13 @@ TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
   for (const Gang& gang :
        {Gang{120, 1, 1}, Gang{120, 1, 2}, Gang{120, 3, 1}, Gang{120, 3, 2},
         Gang{120, 3, 2, SequenceParallel::kAllScan},
-        Gang{120, 3, 2, SequenceParallel::kScan}}) {
+        Gang{120, 3, 2, SequenceParallel::kScan},
+        Gang{120, 2, 1, SequenceParallel::kLasp2, kRing},
+        Gang{120, 4, 2, SequenceParallel::kLasp1, kRing}}) {
     // One block of rows, so that no buffer comes in two sizes.
     GangCase c = MakeGangCase(GetParam().spec, gang.batch, gang.tokens);
     c.method = gang.method;
+    c.softmax_method = gang.softmax_method;
     const GangResult result = TrainOnce(c, gang.ranks);
     for (const RankReport& rank : result.ranks) {
       EXPECT_EQ(rank.arena_high_water, rank.plan.arena_bytes);

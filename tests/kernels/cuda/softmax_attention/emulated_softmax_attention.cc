@@ -45,6 +45,11 @@ class EmulatedSoftmaxAttention : public SoftmaxAttention {
         LaunchSoftmaxBackwardQueries(call.plan, call.params, nullptr));
   }
 
+  absl::Status Merge(const SoftmaxAttentionSaved&, TensorView, TensorView,
+                     Stream&) override {
+    return absl::UnimplementedError("SoftmaxAttentionMerge has no CUDA kernel");
+  }
+
  private:
   static SoftmaxAttentionInputs OnDevice(SoftmaxAttentionInputs inputs) {
     inputs.documents.device_starts = inputs.documents.starts;

@@ -30,6 +30,10 @@ class Lenient : public SoftmaxAttention {
     return Note(
         op_->Backward(inputs, saved, d_o, gradients, workspace, stream));
   }
+  absl::Status Merge(const SoftmaxAttentionSaved& part, TensorView o,
+                     TensorView lse, Stream& stream) override {
+    return Note(op_->Merge(part, o, lse, stream));
+  }
   bool failed() const { return failed_; }
 
  private:

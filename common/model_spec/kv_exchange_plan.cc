@@ -1,0 +1,126 @@
+#include "common/model_spec/kv_exchange_plan.h"
+
+#include <algorithm>
+
+namespace longspan {
+namespace {
+
+KvMoves GatherMoves(absl::Span<const TokenRange> ranges, int rank,
+                    bool forward) {
+  const int64_t own = ranges[rank].size();
+  const int64_t sent = static_cast<int64_t>(ranges.size() - 1) * own;
+  const int64_t others = ranges.back().end - own;
+  KvMoves moves;
+  moves.calls = 1;
+  (forward ? moves.sent : moves.sums_received) = sent;
+  (forward ? moves.received : moves.sums_sent) = others;
+  return moves;
+}
+
+class RingMoves {
+ public:
+  RingMoves(absl::Span<const TokenRange> ranges, int64_t window, int rank)
+      : ranges_(ranges), rank_(rank), route_(ranges, window, rank) {}
+
+  // Keys and values, from rank to rank.
+  void Travel(KvMoves& moves) const {
+    for (int step = 0; step < route_.steps(); ++step) {
+      const bool sends = route_.Sends(step);
+      const bool receives = route_.Receives(step);
+      moves.calls += sends || receives ? 1 : 0;
+      moves.sent += sends ? TokensAt(step) : 0;
+      moves.received += receives ? TokensAt(step + 1) : 0;
+    }
+  }
+
+  // The sums behind them, and home.
+  void Follow(KvMoves& moves) const {
+    for (int step = 0; step <= route_.steps(); ++step) {
+      const bool sends = route_.Sends(step) || route_.TurnsHome(step);
+      const int receives =
+          (route_.Receives(step) ? 1 : 0) + (route_.ComesHome(step) ? 1 : 0);
+      moves.calls += std::max(sends ? 1 : 0, receives);
+      moves.sums_sent += sends ? TokensAt(step) : 0;
+      moves.sums_received +=
+          (route_.Receives(step) ? TokensAt(step + 1) : 0) +
+          (route_.ComesHome(step) ? ranges_[rank_].size() : 0);
+    }
+  }
+
+ private:
+  int64_t TokensAt(int step) const {
+    return ranges_[route_.ShardAt(step)].size();
+  }
+
+  const absl::Span<const TokenRange> ranges_;
+  const int rank_;
+  const KvRoute route_;
+};
+
+// Steps that a shard takes round the ring.
+int ReachOf(absl::Span<const TokenRange> ranges, int64_t window, int shard) {
+  const int ranks = static_cast<int>(ranges.size());
+  if (window == 0) return ranks - 1;
+  int reach = 0;
+  for (int reader = shard + 1; reader < ranks; ++reader) {
+    if (LastQueryEnd(ranges[shard], ranges[reader], window) <=
+        ranges[reader].begin) {
+      break;
+    }
+    reach = reader - shard;
+  }
+  return reach;
+}
+
+}  // namespace
+
+std::string_view SoftmaxParallelName(SoftmaxParallel method) {
+  switch (method) {
+    case SoftmaxParallel::kGather:
+      return "gather";
+    case SoftmaxParallel::kRing:
+      return "ring";
+  }
+  return "unknown";
+}
+
+KvRoute::KvRoute(absl::Span<const TokenRange> ranges, int64_t window, int rank)
+    : rank_(rank) {
+  for (int shard = 0; shard < static_cast<int>(ranges.size()); ++shard) {
+    reaches_.push_back(ReachOf(ranges, window, shard));
+    steps_ = std::max(steps_, reaches_.back());
+  }
+}
+
+int KvRoute::ShardAt(int step) const {
+  return (rank_ + ranks() - step) % ranks();
+}
+
+int KvRoute::LastHolder() const { return (rank_ + reaches_[rank_]) % ranks(); }
+
+int64_t LastQueryEnd(TokenRange shard, TokenRange reader, int64_t window) {
+  if (window == 0) return reader.end;
+  return std::min(reader.end, shard.end + window - 1);
+}
+
+KvMoves PlanKvMoves(SoftmaxParallel method, absl::Span<const TokenRange> ranges,
+                    int64_t window, int rank, bool forward) {
+  if (method == SoftmaxParallel::kGather) {
+    return GatherMoves(ranges, rank, forward);
+  }
+  const RingMoves ring(ranges, window, rank);
+  KvMoves moves;
+  ring.Travel(moves);
+  if (!forward) ring.Follow(moves);
+  return moves;
+}
+
+int64_t LongestRange(absl::Span<const TokenRange> ranges) {
+  int64_t longest = 0;
+  for (const TokenRange& range : ranges) {
+    longest = std::max(longest, range.size());
+  }
+  return longest;
+}
+
+}  // namespace longspan

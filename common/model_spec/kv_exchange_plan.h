@@ -1,0 +1,94 @@
+// What the exchange of one softmax layer's keys and values between ranks
+// costs, by method: memory, messages and payload. Workers move and allocate by
+// these functions and tests compare the transport's counters with them.
+//
+//     n tokens of a rank, N of all W ranks; per token 2 Hkv D numbers, c = 1
+//
+//     method   forward, sent by a rank   backward                 keys held
+//     gather   (W - 1) n                 N - n, in sums           N
+//     ring     (W - 1) n                 (W - 1) n, and W n sums  own + 2 n
+//
+// gather (LASP-2H, arXiv 2502.07563) gathers all keys and values, keeps them
+// for backward and reduce-scatters their gradients. ring (Ring Attention,
+// arXiv 2310.01889) sends every rank's keys and values, its shard, round the
+// ring in W - 1 steps while the rank attends to the shard at hand; backward
+// they go round again, followed by the sums of their gradients, which take one
+// more step home. Ranks of unequal length send what they have at hand.
+//
+// With a window a shard goes no further than the last rank with a query that
+// sees some of it, and its sums go home from there.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "common/model_spec/token_range.h"
+
+namespace longspan {
+
+// `softmax_sequence_parallel` of a job.
+enum class SoftmaxParallel { kGather, kRing };
+
+std::string_view SoftmaxParallelName(SoftmaxParallel method);  // "gather"
+
+// Whether a rank holds the keys of all ranks at once.
+inline bool GathersKeys(SoftmaxParallel method, int64_t ranks) {
+  return ranks == 1 || method == SoftmaxParallel::kGather;
+}
+
+// What one rank of a ring does at each step. At step 0 it has its own shard at
+// hand, at step s that of s ranks before it (around the ring).
+class KvRoute {
+ public:
+  // `window`: tokens that a query sees, 0: all before it.
+  KvRoute(absl::Span<const TokenRange> ranges, int64_t window, int rank);
+
+  // The last step of any rank.
+  int steps() const { return steps_; }
+  int ShardAt(int step) const;
+  // Whether the shard gets here, goes on from here, or turns home here.
+  bool Holds(int step) const { return ReachAt(step) >= step; }
+  bool Sends(int step) const { return ReachAt(step) > step; }
+  bool TurnsHome(int step) const { return step > 0 && ReachAt(step) == step; }
+  bool Receives(int step) const { return step < steps_ && Holds(step + 1); }
+
+  // Whether this rank's own shard leaves it, the step at which the sums of its
+  // gradients come home, and from which rank. That rank sends them in the same
+  // step, so that no step waits for a later one.
+  bool Leaves() const { return reaches_[rank_] > 0; }
+  bool ComesHome(int step) const { return step > 0 && reaches_[rank_] == step; }
+  int LastHolder() const;
+  int next() const { return (rank_ + 1) % ranks(); }
+  int previous() const { return (rank_ + ranks() - 1) % ranks(); }
+
+ private:
+  int ranks() const { return static_cast<int>(reaches_.size()); }
+  int ReachAt(int step) const { return reaches_[ShardAt(step)]; }
+
+  int rank_;
+  int steps_ = 0;
+  std::vector<int> reaches_;  // by shard: the steps it takes
+};
+
+// The end of the queries of `reader` that see a token of `shard`, which is not
+// behind them; they begin with the first.
+int64_t LastQueryEnd(TokenRange shard, TokenRange reader, int64_t window);
+
+// Of one rank and pass, in tokens.
+struct KvMoves {
+  int64_t calls = 0;
+  int64_t sent = 0;  // keys and values
+  int64_t received = 0;
+  int64_t sums_sent = 0;  // gradients, in the type of sums
+  int64_t sums_received = 0;
+};
+
+KvMoves PlanKvMoves(SoftmaxParallel method, absl::Span<const TokenRange> ranges,
+                    int64_t window, int rank, bool forward);
+
+// Tokens of the longest range: what a travelling shard needs room for.
+int64_t LongestRange(absl::Span<const TokenRange> ranges);
+
+}  // namespace longspan

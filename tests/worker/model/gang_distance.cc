@@ -1,0 +1,35 @@
+#include "tests/worker/model/gang_distance.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "gtest/gtest.h"
+
+namespace longspan::testing {
+
+double Scale(const std::vector<double>& values) {
+  double scale = 0;
+  for (double value : values) scale = std::max(scale, std::abs(value));
+  return scale;
+}
+
+double Distance(const std::vector<double>& a, const std::vector<double>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double distance = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double apart = std::abs(a[i] - b[i]);
+    if (!std::isfinite(apart)) return HUGE_VAL;
+    distance = std::max(distance, apart);
+  }
+  return distance / Scale(b);
+}
+
+void ExpectSame(const GangResult& gang, const GangResult& one,
+                double tolerance) {
+  EXPECT_NEAR(gang.loss, one.loss, tolerance * std::abs(one.loss));
+  EXPECT_LE(Distance(gang.hidden, one.hidden), tolerance);
+  EXPECT_LE(Distance(gang.d_embedding, one.d_embedding), tolerance);
+  EXPECT_LE(Distance(gang.gradients, one.gradients), tolerance);
+}
+
+}  // namespace longspan::testing

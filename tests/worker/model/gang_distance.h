@@ -1,0 +1,22 @@
+// How far the results of two gangs are apart.
+#pragma once
+
+#include <vector>
+
+#include "tests/support/model_gang/model_gang.h"
+
+namespace longspan::testing {
+
+// The largest absolute value.
+double Scale(const std::vector<double>& values);
+
+// Largest difference, relative to the largest value of `b`; infinite where
+// one is no number.
+double Distance(const std::vector<double>& a, const std::vector<double>& b);
+
+// Loss, hidden states, every parameter's gradient and the gradient of the
+// embedding token by token.
+void ExpectSame(const GangResult& gang, const GangResult& one,
+                double tolerance);
+
+}  // namespace longspan::testing

@@ -1,0 +1,225 @@
+// Softmax layers whose keys go round the ring compute what one rank computes,
+// and are seen to have gone round.
+#include <algorithm>
+#include <cmath>
+
+#include "common/model_spec/kv_exchange_plan.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/model_gang/model_gang.h"
+#include "tests/worker/model/gang_distance.h"
+#include "tests/worker/model/test_specs.h"
+
+namespace longspan::testing {
+namespace {
+
+using worker::Direction;
+using worker::Traffic;
+
+std::vector<NamedSpec> SoftmaxSpecs() {
+  std::vector<NamedSpec> specs;
+  for (const NamedSpec& named : AllSmallSpecs()) {
+    if (named.name == "softmax" || named.name == "window_hybrid" ||
+        named.name == "hybrid") {
+      specs.push_back(named);
+    }
+  }
+  ModelSpec wide = SmallSpec(LinearMixer::kGatedDeltaNet, "LN");
+  wide.softmax.window = 40;
+  wide.softmax.key_heads = 1;
+  specs.push_back({"wide_window_one_key_head", wide});
+  ModelSpec alone = SmallSpec(LinearMixer::kBasic, "N");
+  alone.softmax.window = 1;
+  specs.push_back({"window_of_the_token_itself", alone});
+  return specs;
+}
+
+GangResult OnRing(GangCase c, int ranks) {
+  c.softmax_method = SoftmaxParallel::kRing;
+  return TrainOnce(c, ranks);
+}
+
+class SoftmaxRingTest : public ::testing::TestWithParam<NamedSpec> {};
+
+TEST_P(SoftmaxRingTest, AnyNumberOfRanks) {
+  const GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+  const GangResult one = TrainOnce(c, 1);
+  for (int ranks : {1, 2, 3, 4, 7, 8}) {
+    SCOPED_TRACE(ranks);
+    ExpectSame(OnRing(c, ranks), one, 1e-10);
+  }
+}
+
+// A gang of batches, with every method of the linear layers.
+TEST_P(SoftmaxRingTest, BatchesBesideAnyMethod) {
+  GangCase c = MakeGangCase(GetParam().spec, 3, 29);
+  const GangResult one = TrainOnce(c, 1);
+  for (SequenceParallel method :
+       {SequenceParallel::kLasp2, SequenceParallel::kLasp1,
+        SequenceParallel::kAllScan, SequenceParallel::kScan}) {
+    SCOPED_TRACE(SequenceParallelName(method));
+    c.method = method;
+    for (int ranks : {2, 4}) ExpectSame(OnRing(c, ranks), one, 1e-10);
+  }
+}
+
+// Ranges down to one token, the longest first, last and between.
+TEST_P(SoftmaxRingTest, UnequalRanges) {
+  GangCase c = MakeGangCase(GetParam().spec, 2, 19);
+  const GangResult one = TrainOnce(c, 1);
+  for (const std::vector<TokenRange>& ranges :
+       std::vector<std::vector<TokenRange>>{
+           {{0, 1}, {1, 2}, {2, 3}, {3, 19}},
+           {{0, 15}, {15, 16}, {16, 18}, {18, 19}},
+           {{0, 2}, {2, 14}, {14, 15}, {15, 16}, {16, 17}, {17, 18}, {18, 19}},
+           {{0, 1}, {1, 19}}}) {
+    SCOPED_TRACE(ranges.size());
+    c.ranges = ranges;
+    ExpectSame(OnRing(c, static_cast<int>(ranges.size())), one, 1e-10);
+  }
+}
+
+// Borders at, before and after the cuts (3 ranks: 24, 48), documents that span
+// ranks, and shards of which no query sees anything.
+TEST_P(SoftmaxRingTest, PackedDocuments) {
+  GangCase c = MakeGangCase(GetParam().spec, 1, 72);
+  for (const std::vector<int64_t>& starts :
+       std::vector<std::vector<int64_t>>{{0, 24, 48},
+                                         {0, 23, 25, 47, 49},
+                                         {10, 70},
+                                         {22},
+                                         {0, 1, 2, 3, 22, 23, 24, 71}}) {
+    SCOPED_TRACE(::testing::PrintToString(starts));
+    c.document_starts = starts;
+    const GangResult one = TrainOnce(c, 1);
+    for (int ranks : {3, 7}) {
+      SCOPED_TRACE(ranks);
+      ExpectSame(OnRing(c, ranks), one, 1e-10);
+    }
+  }
+}
+
+TEST_P(SoftmaxRingTest, SinglePrecision) {
+  GangCase c = MakeGangCase(GetParam().spec, 1, 150);
+  c.dtype = kernels::DType::kF32;
+  const GangResult one = TrainOnce(c, 1);
+  for (int ranks : {2, 3, 8}) {
+    SCOPED_TRACE(ranks);
+    ExpectSame(OnRing(c, ranks), one, 1e-5);
+  }
+}
+
+TEST_P(SoftmaxRingTest, ReferenceBackend) {
+  GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+  const GangResult cpu = TrainOnce(c, 1);
+  c.backend = kernels::BackendKind::kReference;
+  ExpectSame(OnRing(c, 3), cpu, 1e-10);
+}
+
+TEST_P(SoftmaxRingTest, SameBitsTwice) {
+  const GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+  const GangResult a = OnRing(c, 3);
+  const GangResult b = OnRing(c, 3);
+  EXPECT_EQ(a.loss, b.loss);
+  EXPECT_EQ(a.hidden, b.hidden);
+  EXPECT_EQ(a.gradients, b.gradients);
+}
+
+// Changing a token changes no bit before it, and something at it.
+TEST_P(SoftmaxRingTest, NoTokenSeesTheFuture) {
+  const GangCase c = MakeGangCase(GetParam().spec, 1, 23);
+  const int64_t width = c.spec.hidden_size;
+  const GangResult before = OnRing(c, 4);
+  for (int64_t token : {0, 5, 6, 11, 12, 17, 22}) {  // cuts at 6, 12, 18
+    SCOPED_TRACE(token);
+    GangCase changed = c;
+    changed.ids[token] =
+        (changed.ids[token] + 1) % static_cast<int32_t>(c.spec.vocabulary_size);
+    const GangResult after = OnRing(changed, 4);
+    const auto differ = std::mismatch(before.hidden.begin(),
+                                      before.hidden.end(), after.hidden.begin())
+                            .first -
+                        before.hidden.begin();
+    EXPECT_EQ(differ / width, token);
+  }
+}
+
+// The gradient of each token at a border, compared alone: a wrong border does
+// not hide behind the largest gradient of the sequence.
+TEST_P(SoftmaxRingTest, GradientsOfBorderTokens) {
+  GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+  for (int32_t& target : c.targets) target = std::max(target, 0);
+  const int64_t width = c.spec.hidden_size;
+  const GangResult one = TrainOnce(c, 1);
+  for (int ranks : {4, 7}) {
+    const GangResult gang = OnRing(c, ranks);
+    for (const TokenRange& range : RangesOf(c, ranks)) {
+      for (int64_t token : {range.begin, range.end - 1}) {
+        const auto row = [&](const GangResult& result) {
+          const auto begin = result.d_embedding.begin() + token * width;
+          return std::vector<double>(begin, begin + width);
+        };
+        EXPECT_LE(Distance(row(gang), row(one)), 1e-9) << token;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Specs, SoftmaxRingTest,
+                         ::testing::ValuesIn(SoftmaxSpecs()),
+                         [](const auto& info) { return info.param.name; });
+
+worker::TransferCounts CountsOf(const GangResult& result, int rank,
+                                Direction direction, int layer) {
+  const auto& counters = result.ranks[rank].counters;
+  const auto found = counters.find({Traffic::kKvExchange, direction, layer});
+  return found == counters.end() ? worker::TransferCounts() : found->second;
+}
+
+// Each layer ran the method that was asked for, told by its messages.
+TEST(SoftmaxRingTest, TheMessagesOfEachLayerAreTheMethods) {
+  const int ranks = 4;
+  GangCase c = MakeGangCase(SmallSpec(LinearMixer::kBasic, "LNN"), 1, 40);
+  const int64_t shard = 10 * 2 * 2 * 4 * 8;  // tokens, K and V, Hkv, D, bytes
+  const GangResult gather = TrainOnce(c, ranks);
+  const GangResult ring = OnRing(c, ranks);
+  for (int rank = 0; rank < ranks; ++rank) {
+    for (int layer : {1, 2}) {
+      const auto forward = CountsOf(ring, rank, Direction::kForward, layer);
+      EXPECT_EQ(forward.launches, ranks - 1);
+      EXPECT_EQ(forward.bytes_sent, (ranks - 1) * shard);
+      const auto backward = CountsOf(ring, rank, Direction::kBackward, layer);
+      EXPECT_EQ(backward.launches, 2 * ranks - 1);
+      EXPECT_EQ(backward.bytes_sent, (2 * ranks - 1) * shard);
+      EXPECT_EQ(CountsOf(gather, rank, Direction::kForward, layer).launches, 1);
+    }
+    EXPECT_EQ(CountsOf(ring, rank, Direction::kForward, 0).launches, 0);
+  }
+}
+
+// A window fetches only what it sees: one token before the range here.
+TEST(SoftmaxRingTest, AWindowStopsTheRing) {
+  ModelSpec spec = SmallSpec(LinearMixer::kBasic, "N");
+  spec.softmax.window = 2;
+  const GangResult ring = OnRing(MakeGangCase(spec, 1, 40), 4);
+  const int64_t shard = 10 * 2 * 2 * 4 * 8;
+  for (int rank = 0; rank < 4; ++rank) {
+    const auto forward = CountsOf(ring, rank, Direction::kForward, 0);
+    EXPECT_EQ(forward.bytes_sent, rank == 3 ? 0 : shard);
+    EXPECT_EQ(forward.bytes_received, rank == 0 ? 0 : shard);
+  }
+}
+
+// No rank holds the keys of the others: twice the tokens on twice the ranks
+// take the same memory.
+TEST(SoftmaxRingTest, MemoryDoesNotGrowWithTheGang) {
+  const ModelSpec spec = SmallSpec(LinearMixer::kBasic, "NN");
+  const auto peak = [&](int ranks) {
+    const GangResult result = OnRing(MakeGangCase(spec, 1, 32 * ranks), ranks);
+    return result.ranks[0].arena_high_water;
+  };
+  EXPECT_EQ(peak(3), peak(6));
+}
+
+}  // namespace
+}  // namespace longspan::testing

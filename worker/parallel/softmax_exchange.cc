@@ -1,0 +1,59 @@
+#include "worker/parallel/softmax_exchange.h"
+
+#include <cmath>
+
+#include "kernels/cost/workspace.h"
+#include "worker/parallel/softmax_gather.h"
+#include "worker/parallel/softmax_ring.h"
+
+namespace longspan::worker {
+
+using kernels::AttentionMask;
+using kernels::TensorView;
+
+TensorView SoftmaxExchange::Keys(TensorView rows) const {
+  return rows.Slice(2, 0, width() / 2).SplitLast(spec_.key_heads);
+}
+
+TensorView SoftmaxExchange::Values(TensorView rows) const {
+  return rows.Slice(2, width() / 2, width()).SplitLast(spec_.key_heads);
+}
+
+kernels::SoftmaxAttentionInputs SoftmaxExchange::Operands(
+    TensorView q, TensorView rows, int64_t query_offset,
+    const std::vector<int64_t>& document_starts) const {
+  kernels::SoftmaxAttentionInputs operands;
+  operands.mask =
+      spec_.window == 0 ? AttentionMask::kCausal : AttentionMask::kWindow;
+  operands.window = spec_.window;
+  operands.query_offset = query_offset;
+  operands.scale = 1.0 / std::sqrt(static_cast<double>(spec_.head_dim));
+  operands.q = q;
+  operands.k = Keys(rows);
+  operands.v = Values(rows);
+  operands.documents = {document_starts.data(),
+                        static_cast<int64_t>(document_starts.size())};
+  return operands;
+}
+
+TensorView SoftmaxExchange::AllocateWorkspace(bool backward,
+                                              int64_t key_tokens) const {
+  return context_.arena->AllocateWorkspace(
+      "workspace",
+      kernels::SoftmaxAttentionWorkspaceBytes(
+          backward,
+          {shard_.batch(), shard_.tokens(), key_tokens, spec_.heads,
+           spec_.key_heads, spec_.head_dim, context_.element_bytes()},
+          context_.backend_kind, context_.threads));
+}
+
+std::unique_ptr<SoftmaxExchange> CreateSoftmaxExchange(
+    const RankContext& context, int layer, const SequenceShard& shard,
+    const SoftmaxAttentionSpec& spec) {
+  if (GathersKeys(context.softmax_method, context.ranks())) {
+    return std::make_unique<SoftmaxGather>(context, layer, shard, spec);
+  }
+  return std::make_unique<SoftmaxRing>(context, layer, shard, spec);
+}
+
+}  // namespace longspan::worker
