@@ -25,12 +25,12 @@ using kernels::DType;
 using kernels::TensorView;
 using ::testing::ElementsAre;
 using worker::Direction;
-using worker::Traffic;
 
 constexpr int kRanks = 3;
 constexpr TimedParts kParts = {.summarise = absl::Seconds(1),
                                .intra_chunk = absl::Seconds(3),
-                               .inter_chunk = absl::Seconds(2)};
+                               .inter_chunk = absl::Seconds(2),
+                               .softmax = absl::Seconds(3)};
 
 struct RankRun {
   std::vector<TimedEvent> events;
@@ -48,14 +48,17 @@ struct RankRun {
   }
 };
 
+// Of the one layer, whatever it sends.
 absl::Duration Exposed(const worker::ProcessGroup& group, Direction direction) {
-  const auto counters = group.counters();
-  const auto found = counters.find({Traffic::kStateExchange, direction, 0});
-  if (found == counters.end()) return absl::ZeroDuration();
-  return found->second.exposed_time.value_or(absl::InfiniteDuration());
+  absl::Duration exposed;
+  for (const auto& [tag, counts] : group.counters()) {
+    if (tag.direction != direction || tag.layer != 0) continue;
+    exposed += counts.exposed_time.value_or(absl::InfiniteDuration());
+  }
+  return exposed;
 }
 
-// Forward and backward of a model of one linear layer.
+// Forward and backward of a model of one layer.
 absl::Status RunRank(const GangCase& c, absl::Duration latency,
                      worker::ProcessGroup& threads, RankRun& run) {
   const std::vector<TokenRange> ranges = RangesOf(c, threads.size());
@@ -91,11 +94,7 @@ absl::Status RunRank(const GangCase& c, absl::Duration latency,
   return absl::OkStatus();
 }
 
-std::vector<RankRun> RunGang(SequenceParallel method, absl::Duration latency) {
-  ModelSpec spec = SmallSpec(LinearMixer::kSimpleGla, "L");
-  spec.linear.short_convolution = 0;
-  GangCase c = MakeGangCase(spec, 1, 48);
-  c.method = method;
+std::vector<RankRun> RunCase(const GangCase& c, absl::Duration latency) {
   std::vector<RankRun> runs(kRanks);
   const absl::Status status =
       RunThreadWorld(kRanks, [&](worker::ProcessGroup& threads) {
@@ -103,6 +102,20 @@ std::vector<RankRun> RunGang(SequenceParallel method, absl::Duration latency) {
       });
   EXPECT_TRUE(status.ok()) << status;
   return runs;
+}
+
+std::vector<RankRun> RunGang(SequenceParallel method, absl::Duration latency) {
+  ModelSpec spec = SmallSpec(LinearMixer::kSimpleGla, "L");
+  spec.linear.short_convolution = 0;
+  GangCase c = MakeGangCase(spec, 1, 48);
+  c.method = method;
+  return RunCase(c, latency);
+}
+
+std::vector<RankRun> RunGang(SoftmaxParallel method, absl::Duration latency) {
+  GangCase c = MakeGangCase(SmallSpec(LinearMixer::kBasic, "N"), 1, 48);
+  c.softmax_method = method;
+  return RunCase(c, latency);
 }
 
 std::vector<double> Seconds(const std::vector<RankRun>& runs,
@@ -193,6 +206,31 @@ TEST(OverlapTest, WhoWaitsLeastWhereLatencyIsEverything) {
   EXPECT_LE(scan, lasp1);
   EXPECT_EQ(all_scan, lasp1);  // blocks save bytes' time, not latency
   EXPECT_LT(lasp1, serial);
+}
+
+// ---- Softmax layers --------------------------------------------------------
+
+// All ranks wait for all keys, then attend to them at once.
+TEST(OverlapTest, GatheredKeysAreWaitedFor) {
+  const std::vector<RankRun> runs =
+      RunGang(SoftmaxParallel::kGather, absl::Seconds(10));
+  EXPECT_THAT(Seconds(runs, &RankRun::forward_exposed),
+              ElementsAre(10, 10, 10));
+  EXPECT_THAT(Seconds(runs, &RankRun::forward_end), ElementsAre(13, 13, 13));
+}
+
+// Rank r attends to r + 1 shards for 3 s each while the next is on its way;
+// what comes from the ranks behind it passes through.
+TEST(OverlapTest, KeysGoRoundWhileRanksAttend) {
+  const std::vector<RankRun> slow =
+      RunGang(SoftmaxParallel::kRing, absl::Seconds(10));
+  EXPECT_THAT(Seconds(slow, &RankRun::forward_exposed),
+              ElementsAre(7 + 10, 7 + 7, 7 + 7));
+  EXPECT_THAT(Seconds(slow, &RankRun::forward_end), ElementsAre(20, 20, 23));
+  const std::vector<RankRun> fast =
+      RunGang(SoftmaxParallel::kRing, absl::Seconds(2));
+  EXPECT_THAT(Seconds(fast, &RankRun::forward_exposed), ElementsAre(2, 0, 0));
+  EXPECT_THAT(Seconds(fast, &RankRun::forward_end), ElementsAre(5, 6, 9));
 }
 
 }  // namespace

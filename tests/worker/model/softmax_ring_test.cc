@@ -1,14 +1,17 @@
 // Softmax layers whose keys go round the ring compute what one rank computes,
 // and are seen to have gone round.
 #include <algorithm>
-#include <cmath>
+#include <string>
 
+#include "common/base/status_macros.h"
 #include "common/model_spec/kv_exchange_plan.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/model_gang/model_gang.h"
+#include "tests/support/thread_world.h"
 #include "tests/worker/model/gang_distance.h"
 #include "tests/worker/model/test_specs.h"
+#include "worker/model/model_state.h"
 
 namespace longspan::testing {
 namespace {
@@ -208,6 +211,31 @@ TEST(SoftmaxRingTest, AWindowStopsTheRing) {
     EXPECT_EQ(forward.bytes_sent, rank == 3 ? 0 : shard);
     EXPECT_EQ(forward.bytes_received, rank == 0 ? 0 : shard);
   }
+}
+
+// Validation refuses such jobs; a worker that gets one does not compute.
+TEST(SoftmaxRingTest, AStateIsRefused) {
+  GangCase c = MakeGangCase(SmallSpec(LinearMixer::kBasic, "N"), 1, 12);
+  c.softmax_method = SoftmaxParallel::kRing;
+  const auto ranges = RangesOf(c, 2);
+  const absl::Status status =
+      RunThreadWorld(2, [&](worker::ProcessGroup& group) -> absl::Status {
+        RankFixture rank(c, &group, 1 << 20, false);
+        ASSIGN_OR_RETURN(auto state, worker::ModelState::Create(
+                                         rank.context(), c.spec, {1, 12, 12}));
+        ASSIGN_OR_RETURN(const auto shard,
+                         worker::SequenceShard::Create({.tokens = c.tokens},
+                                                       ranges, group.rank()));
+        std::vector<int32_t> ids = LocalRows(c.ids, 1, c.tokens, shard.range());
+        const kernels::TensorView rows(ids.data(), kernels::DType::kI32,
+                                       {shard.rows()});
+        return rank.model()
+            .Forward(rank.context(), {rows, &shard}, state.get())
+            .status();
+      });
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::HasSubstr("softmax_sequence_parallel ring"));
 }
 
 // No rank holds the keys of the others: twice the tokens on twice the ranks

@@ -83,11 +83,44 @@ class TimedBackend::Attention final : public kernels::LinearAttention {
   std::vector<TimedEvent> events_;
 };
 
+class TimedBackend::Softmax final : public kernels::SoftmaxAttention {
+ public:
+  Softmax(kernels::SoftmaxAttention* inner, absl::Duration time,
+          ManualRankClock* clock)
+      : inner_(inner), time_(time), clock_(clock) {}
+
+  absl::Status Forward(const kernels::SoftmaxAttentionInputs& inputs,
+                       TensorView o, TensorView lse, TensorView workspace,
+                       Stream& stream) override {
+    clock_->Work(time_);
+    return inner_->Forward(inputs, o, lse, workspace, stream);
+  }
+  absl::Status Backward(const kernels::SoftmaxAttentionInputs& inputs,
+                        const kernels::SoftmaxAttentionSaved& saved,
+                        ConstTensorView d_o,
+                        const kernels::SoftmaxAttentionGradients& gradients,
+                        TensorView workspace, Stream& stream) override {
+    clock_->Work(time_);
+    return inner_->Backward(inputs, saved, d_o, gradients, workspace, stream);
+  }
+  absl::Status Merge(const kernels::SoftmaxAttentionSaved& part, TensorView o,
+                     TensorView lse, Stream& stream) override {
+    return inner_->Merge(part, o, lse, stream);
+  }
+
+ private:
+  kernels::SoftmaxAttention* const inner_;
+  const absl::Duration time_;
+  ManualRankClock* const clock_;
+};
+
 TimedBackend::TimedBackend(kernels::Backend* inner, const TimedParts& parts,
                            ManualRankClock* clock)
     : inner_(inner),
       attention_(std::make_unique<Attention>(&inner->linear_attention(), parts,
-                                             clock)) {}
+                                             clock)),
+      softmax_(std::make_unique<Softmax>(&inner->softmax_attention(),
+                                         parts.softmax, clock)) {}
 
 TimedBackend::~TimedBackend() = default;
 
@@ -97,6 +130,10 @@ const std::vector<TimedEvent>& TimedBackend::events() const {
 
 kernels::LinearAttention& TimedBackend::linear_attention() {
   return *attention_;
+}
+
+kernels::SoftmaxAttention& TimedBackend::softmax_attention() {
+  return *softmax_;
 }
 
 }  // namespace longspan::testing

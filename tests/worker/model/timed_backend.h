@@ -1,5 +1,6 @@
-// A backend whose linear attention takes the time that a test says, on the
-// clock of its rank, and remembers when each part ended. The rest takes none.
+// A backend whose attention takes the time that a test says, on the clock of
+// its rank, and remembers when each part of linear attention ended. The rest
+// takes none.
 #pragma once
 
 #include <memory>
@@ -15,6 +16,7 @@ struct TimedParts {
   absl::Duration summarise;
   absl::Duration intra_chunk;
   absl::Duration inter_chunk;
+  absl::Duration softmax;  // one call
 };
 
 struct TimedEvent {
@@ -41,9 +43,7 @@ class TimedBackend final : public kernels::Backend {
   }
   kernels::DeviceMemory& memory() override { return inner_->memory(); }
   kernels::LinearAttention& linear_attention() override;
-  kernels::SoftmaxAttention& softmax_attention() override {
-    return inner_->softmax_attention();
-  }
+  kernels::SoftmaxAttention& softmax_attention() override;
   kernels::Dense& dense() override { return inner_->dense(); }
   kernels::CrossEntropy& cross_entropy() override {
     return inner_->cross_entropy();
@@ -61,9 +61,11 @@ class TimedBackend final : public kernels::Backend {
 
  private:
   class Attention;
+  class Softmax;
 
   kernels::Backend* const inner_;
   const std::unique_ptr<Attention> attention_;
+  const std::unique_ptr<Softmax> softmax_;
 };
 
 }  // namespace longspan::testing
