@@ -57,7 +57,7 @@ SoftmaxRing::View SoftmaxRing::ViewOf(int step) const {
   int64_t end = LastQueryEnd(keys, own, spec_.window);
   for (int64_t start : shard_.piece().document_starts) {
     if (start >= keys.end) {
-      end = shard == context_.rank() ? end : std::min(end, start);
+      end = std::min(end, start);
       break;
     }
     if (start >= keys.begin) view.document_starts.push_back(start - keys.begin);

@@ -66,6 +66,7 @@ int64_t TextPass::PlannedArenaBytes(RunMode mode,
                           .backend = context_.backend_kind,
                           .threads = context_.threads,
                           .method = context_.method,
+                          .softmax_method = context_.softmax_method,
                           .carries_state = true,
                           .context_tokens = options_.context_tokens};
   return PlanMemory(model_.spec(), shape).arena_bytes;

@@ -54,7 +54,8 @@ int64_t TrainJob::ArenaBytes() const {
                     .element_bytes = context_.element_bytes(),
                     .backend = context_.backend_kind,
                     .threads = context_.threads,
-                    .method = context_.method};
+                    .method = context_.method,
+                    .softmax_method = context_.softmax_method};
   const int64_t train = PlanMemory(env_.model, shape).arena_bytes;
   if (env_.validation == nullptr) return train;
   shape.mode = RunMode::kEvaluate;

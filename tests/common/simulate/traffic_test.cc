@@ -112,6 +112,31 @@ TEST(TrafficTest, TokensAreSectionThree) {
   EXPECT_EQ(megatron.backward_bytes, 16 * 3 * (w - 1) * n * hidden * 2);
 }
 
+// Workers' softmax layers on a ring send what is simulated.
+TEST(TrafficTest, TheRingOfKeysIsThePlanners) {
+  ModelSpec model = Preset("linear-llama3-1b-hybrid");
+  model.softmax.key_heads = 4;
+  CommunicationShape shape;
+  shape.ranges = SplitTokens(1024, 8).value();
+  shape.element_bytes = 2;
+  shape.softmax_method = SoftmaxParallel::kRing;
+  const LayerTraffic ring = TokenTraffic(
+      ExchangeMethod::kRing, LayerKind::kSoftmax, model, {1, 1024, 128, 8, 2});
+  for (int rank = 0; rank < 8; ++rank) {
+    int passes = 0;
+    for (const PlannedTransfer& t : PlanCommunication(model, shape, rank)) {
+      if (t.kind != TransferKind::kKeyValueExchange) continue;
+      const PassTraffic& pass = t.direction == TransferDirection::kForward
+                                    ? ring.forward
+                                    : ring.backward;
+      EXPECT_EQ(t.bytes_sent, pass.bytes);
+      EXPECT_EQ(t.launches, pass.calls);
+      ++passes;
+    }
+    EXPECT_EQ(passes, 2 * 4);  // forward and backward of the LLLN's N
+  }
+}
+
 // Who sends less, section 3: lasp2 than ring from n > d_h (fp32 states, bf16
 // keys), than ulysses from N > W^2 d_h / 2.
 TEST(TrafficTest, CrossoversOfBytes) {

@@ -91,11 +91,13 @@ class TrainJobTest : public ::testing::Test {
     Mutex mu;
     result.status = RunThreadWorld(ranks, [&](ProcessGroup& group) {
       const TestRank rank(ranks == 1 ? nullptr : &group);
+      RankContext context = rank.context();
+      context.softmax_method = softmax_method_;
       RecordingReporter other;
       const int r = group.rank();
       const TrainEnvironment env = {
           .model = TinyModel("LN", LinearMixer::kSimpleGla),
-          .context = rank.context(),
+          .context = context,
           .text = text_.get(),
           .validation = validation_.get(),
           .stop = &stop,
@@ -120,6 +122,7 @@ class TrainJobTest : public ::testing::Test {
   const std::string directory_;
   const std::unique_ptr<TokenSource> text_;
   const std::unique_ptr<TokenSource> validation_;
+  SoftmaxParallel softmax_method_ = SoftmaxParallel::kGather;
 };
 
 TEST_F(TrainJobTest, LearnsAndReports) {
@@ -140,10 +143,14 @@ TEST_F(TrainJobTest, LearnsAndReports) {
 
 TEST_F(TrainJobTest, RanksGiveTheSameLosses) {
   std::vector<AttemptResult> runs;
-  for (int ranks : {1, 2, 3}) {
-    runs.push_back(Train(Options(6), ranks));
-    ASSERT_TRUE(runs.back().status.ok()) << runs.back().status;
-    std::filesystem::remove_all(directory_);
+  for (SoftmaxParallel method :
+       {SoftmaxParallel::kGather, SoftmaxParallel::kRing}) {
+    softmax_method_ = method;
+    for (int ranks : {1, 2, 3}) {
+      runs.push_back(Train(Options(6), ranks));
+      ASSERT_TRUE(runs.back().status.ok()) << runs.back().status;
+      std::filesystem::remove_all(directory_);
+    }
   }
   for (const AttemptResult& run : runs) {
     for (size_t i = 0; i < 6; ++i) {
