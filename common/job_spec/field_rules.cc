@@ -34,6 +34,7 @@ constexpr std::array kRules = {
     Bytes("longspan.v1.DataSpec.end"),
     Tokens("longspan.v1.TrainSpec.sequence_length", 1),
     Range("longspan.v1.TrainSpec.batch_size", 1, 1 << 20),
+    Range("longspan.v1.TrainSpec.data_parallel", 1, 1 << 20),
     Range("longspan.v1.TrainSpec.steps", 0, kManySteps),
     Range("longspan.v1.TrainSpec.validation_interval", 0, kManySteps),
     Range("longspan.v1.TrainSpec.report_interval", 1, kManySteps),

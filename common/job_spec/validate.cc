@@ -210,6 +210,27 @@ class Validator {
     }
   }
 
+  void CheckReplicas(const v1::TrainSpec& train,
+                     const v1::ResourceSpec& resources) {
+    const int replicas = train.data_parallel();
+    if (replicas <= 1) return;
+    const char* const path = "train.data_parallel";
+    if (resources.ranks() % replicas != 0) {
+      Report(path, absl::StrCat("is ", replicas, " and does not divide the ",
+                                resources.ranks(), " ranks"));
+    }
+    if (train.batch_size() % replicas != 0) {
+      Report(path,
+             absl::StrCat("is ", replicas, " and does not divide batch_size (",
+                          train.batch_size(), ")"));
+    }
+    if (resources.backend() == "cuda") {
+      Report(path, absl::StrCat("is ", replicas,
+                                "; the backend cuda has one replica only yet, "
+                                "the backend cpu has more"));
+    }
+  }
+
   void CheckTrain(const v1::TrainSpec& train,
                   const v1::ResourceSpec& resources) {
     CheckModel("train.model", train.model(), resources.backend());
@@ -221,8 +242,9 @@ class Validator {
              "needs 'validation', the text to validate on");
     }
     CheckTrainLength(train);
+    CheckReplicas(train, resources);
     CheckPieces("train.sequence_length", train.sequence_length(),
-                resources.ranks());
+                resources.ranks() / std::max(1, train.data_parallel()));
     const std::string& checkpoint = train.checkpoint().uri();
     if (!checkpoint.empty()) {
       Report("train.checkpoint.uri", CheckRootUri(checkpoint));

@@ -19,7 +19,13 @@ class Planner {
         ranks_(static_cast<int>(shape.ranges.size())) {}
 
   std::vector<PlannedTransfer> Plan() {
-    if (ranks_ == 1) return {};
+    if (ranks_ > 1) PlanLayers();
+    if (shape_.backward && ranks_ * shape_.replicas > 1) PlanGradients();
+    return std::move(transfers_);
+  }
+
+ private:
+  void PlanLayers() {
     for (int layer = 0; layer < spec_.layer_count; ++layer) {
       if (LayerKindAt(spec_, layer) == LayerKind::kLinear) {
         PlanHalo(layer);
@@ -28,11 +34,8 @@ class Planner {
         PlanKeyValues(layer);
       }
     }
-    if (shape_.backward) PlanGradients();
-    return std::move(transfers_);
   }
 
- private:
   void Add(TransferKind kind, TransferDirection direction, int layer,
            int64_t launches, int64_t sent, int64_t received, int64_t unit) {
     transfers_.push_back(
@@ -102,7 +105,9 @@ class Planner {
 
   void PlanGradients() {
     const int64_t count = LayoutParameters(spec_).total + kGradientTail;
-    const int64_t bytes = AllReduceBytes(count, wide(), rank_, ranks_);
+    const int64_t bytes =
+        AllReduceBytes(count, wide(), shape_.replica * ranks_ + rank_,
+                       shape_.replicas * ranks_);
     transfers_.push_back({TransferKind::kGradientSync, TransferDirection::kNone,
                           -1, 1, bytes, bytes});
   }

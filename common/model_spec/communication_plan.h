@@ -54,9 +54,13 @@ struct CommunicationShape {
   bool carries_state = false;  // the leaving state is wanted on every rank
   SequenceParallel method = SequenceParallel::kLasp2;
   SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
+  // Data-parallel copies of these ranks, which sum their gradients together,
+  // and which of them this is: rank r of copy c is rank c * ranks + r of all.
+  int replicas = 1;
+  int replica = 0;
 };
 
-// The transfers of one step on `rank`; empty for a single rank.
+// The transfers of one step on `rank` of the replica; empty for a single rank.
 std::vector<PlannedTransfer> PlanCommunication(const ModelSpec& spec,
                                                const CommunicationShape& shape,
                                                int rank);

@@ -104,9 +104,11 @@ class Planner {
   // or their parts of the range that this rank adds.
   int64_t ReductionScratch(int64_t count) const {
     const int ranks = static_cast<int>(ranks_);
-    const int64_t sent = AllReduceBytes(count, wide_, shape_.rank, ranks);
-    const bool whole = sent == (ranks_ - 1) * count * wide_;
-    return whole ? sent : (ranks_ - 1) * (count / ranks_ + 1) * wide_;
+    const int gang = shape_.replicas * ranks;
+    const int64_t sent = AllReduceBytes(
+        count, wide_, shape_.replica * ranks + shape_.rank, gang);
+    const bool whole = sent == (gang - 1) * count * wide_;
+    return whole ? sent : (gang - 1) * (count / gang + 1) * wide_;
   }
 
   StateCapacity Capacity() const {

@@ -39,6 +39,9 @@ struct RunShape {
   // over long texts), and the longest text it must look back upon.
   bool carries_state = false;
   int64_t context_tokens = 0;
+  // Data-parallel copies, and which of them: as in communication_plan.h.
+  int replicas = 1;
+  int replica = 0;
 };
 
 // Every buffer is rounded up to this, as the arena does.

@@ -123,6 +123,7 @@ void RequestTrain(const v1::TrainSpec& train, PlanRequest& request) {
   request.model = ResolveDefaults(ModelSpecFromProto(train.model()));
   request.tokens = train.sequence_length();
   request.batch = train.batch_size();
+  request.replicas = std::max(1, train.data_parallel());
   request.element_bytes = BytesOf(train.precision());
   request.method = MethodOf(train.sequence_parallel());
   request.softmax_method = MethodOf(train.softmax_sequence_parallel());

@@ -25,10 +25,12 @@ void WriteMemory(const MemoryPlan& from, v1::MemoryPlan* to) {
 
 void WriteRank(const JobPlan& plan, int rank, v1::RankPlan* to) {
   to->set_rank(rank);
-  to->add_coordinates(rank);
+  const int group = static_cast<int>(plan.ranges.size());
+  if (plan.replicas > 1) to->add_coordinates(rank / group);
+  to->add_coordinates(rank % group);
   v1::TokenRange& range = *to->add_token_ranges();
-  range.set_begin(plan.ranges[rank].begin);
-  range.set_end(plan.ranges[rank].end);
+  range.set_begin(plan.range(rank).begin);
+  range.set_end(plan.range(rank).end);
   if (!plan.memory.empty())
     WriteMemory(plan.memory[rank], to->mutable_memory());
 }
@@ -41,15 +43,20 @@ void WriteLayer(const LayerTraffic& from, v1::LayerTraffic* to) {
   to->set_halo_bytes(from.halo_bytes);
 }
 
+void AddAxis(const char* name, int size, v1::Mesh* mesh) {
+  v1::MeshAxis& axis = *mesh->add_axes();
+  axis.set_name(name);
+  axis.set_size(size);
+}
+
 }  // namespace
 
 v1::Plan PlanToWire(const JobPlan& plan) {
   v1::Plan wire;
-  const int ranks = static_cast<int>(plan.ranges.size());
-  v1::MeshAxis& axis = *wire.mutable_mesh()->add_axes();
-  axis.set_name("sequence");
-  axis.set_size(ranks);
-  for (int rank = 0; rank < ranks; ++rank) {
+  if (plan.replicas > 1) AddAxis("data", plan.replicas, wire.mutable_mesh());
+  AddAxis("sequence", static_cast<int>(plan.ranges.size()),
+          wire.mutable_mesh());
+  for (int rank = 0; rank < plan.ranks(); ++rank) {
     WriteRank(plan, rank, wire.add_ranks());
   }
   for (const LayerTraffic& layer : plan.layers) {

@@ -12,25 +12,31 @@ namespace longspan::coordinator {
 namespace {
 
 CommunicationShape CommunicationOf(const PlanRequest& request,
-                                   const std::vector<TokenRange>& ranges) {
+                                   const std::vector<TokenRange>& ranges,
+                                   int replica) {
   CommunicationShape shape;
-  shape.batch = request.batch;
+  shape.batch = request.batch / request.replicas;
   shape.ranges = ranges;
   shape.element_bytes = request.element_bytes;
   shape.backward = request.mode == RunMode::kTrain;
   shape.carries_state = request.carries_state;
   shape.method = request.method;
   shape.softmax_method = request.softmax_method;
+  shape.replicas = request.replicas;
+  shape.replica = replica;
   return shape;
 }
 
 RunShape MemoryShapeOf(const PlanRequest& request,
                        const std::vector<TokenRange>& ranges, int rank) {
+  const int group = static_cast<int>(ranges.size());
   RunShape shape;
   shape.mode = request.mode;
-  shape.batch = request.batch;
+  shape.batch = request.batch / request.replicas;
   shape.ranges = ranges;
-  shape.rank = rank;
+  shape.rank = rank % group;
+  shape.replicas = request.replicas;
+  shape.replica = rank / group;
   shape.element_bytes = request.element_bytes;
   shape.backend = request.backend == "cuda" ? kernels::BackendKind::kCuda
                                             : kernels::BackendKind::kCpu;
@@ -74,11 +80,13 @@ void AddTransfer(const PlannedTransfer& transfer, int rank, JobPlan& plan) {
 }
 
 void PlanTraffic(const PlanRequest& request, JobPlan& plan) {
-  const CommunicationShape shape = CommunicationOf(request, plan.ranges);
+  const int group = static_cast<int>(plan.ranges.size());
   plan.layers = EmptyTraffic(*request.model, request.ranks);
   for (int rank = 0; rank < request.ranks; ++rank) {
+    const CommunicationShape shape =
+        CommunicationOf(request, plan.ranges, rank / group);
     for (const PlannedTransfer& transfer :
-         PlanCommunication(*request.model, shape, rank)) {
+         PlanCommunication(*request.model, shape, rank % group)) {
       AddTransfer(transfer, rank, plan);
     }
   }
@@ -140,11 +148,19 @@ void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
 }
 
 void ExplainLayout(const PlanRequest& request, JobPlan& plan) {
-  plan.reasons.push_back(
-      absl::StrCat(request.tokens, " tokens over ", request.ranks,
-                   " ranks: contiguous ranges, the first ",
-                   request.tokens % request.ranks, " longer by one"));
-  if (request.model && request.ranks > 1) ExplainMethods(request, plan);
+  const int64_t group = static_cast<int64_t>(plan.ranges.size());
+  plan.reasons.push_back(absl::StrCat(request.tokens, " tokens over ", group,
+                                      " ranks: contiguous ranges, the first ",
+                                      request.tokens % group,
+                                      " longer by one"));
+  if (request.replicas > 1) {
+    plan.reasons.push_back(absl::StrCat(
+        "data_parallel ", request.replicas, ": groups of ", group,
+        " neighbouring ranks, each with ", request.batch / request.replicas,
+        " of the ", request.batch,
+        " sequences of a step; only gradients cross between groups"));
+  }
+  if (request.model && group > 1) ExplainMethods(request, plan);
   if (!request.model) {
     plan.reasons.push_back(
         "memory and traffic are unknown: the model is given by URI, which "
@@ -164,16 +180,17 @@ int64_t JobPlan::LargestRankBytes() const {
 
 PlanResult PlanJob(const PlanRequest& request) {
   PlanResult result;
+  const int group = request.ranks / request.replicas;
   absl::StatusOr<std::vector<TokenRange>> ranges =
-      SplitTokens(request.tokens, request.ranks);
+      SplitTokens(request.tokens, group);
   if (!ranges.ok()) {
     result.problems.push_back(
         {request.tokens_path,
-         absl::StrCat(request.tokens, " tokens cannot be cut into ",
-                      request.ranks,
+         absl::StrCat(request.tokens, " tokens cannot be cut into ", group,
                       " ranks: every rank holds at least one token")});
     return result;
   }
+  result.plan.replicas = request.replicas;
   result.plan.ranges = *std::move(ranges);
   ExplainLayout(request, result.plan);
   if (!request.model) return result;

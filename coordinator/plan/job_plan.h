@@ -22,8 +22,10 @@ struct PlanRequest {
   std::optional<ModelSpec> model;
   // Tokens processed at a time, over all ranks: the sequence, or a piece.
   int64_t tokens = 0;
-  int64_t batch = 1;
+  int64_t batch = 1;  // sequences of a step, over all replicas
   int ranks = 1;
+  // Data-parallel copies of the gang's sequence: divides ranks and batch.
+  int replicas = 1;
   int64_t element_bytes = 4;
   std::string backend = "cpu";
   int threads = 1;
@@ -46,7 +48,10 @@ struct LayerTraffic {
 };
 
 struct JobPlan {
-  std::vector<TokenRange> ranges;  // by rank
+  int replicas = 1;
+  // By rank of a replica. Ranks of a replica are neighbours: rank r of all is
+  // rank r % ranges.size() of replica r / ranges.size().
+  std::vector<TokenRange> ranges;
   std::vector<MemoryPlan> memory;  // by rank; empty: model unknown
   std::vector<LayerTraffic> layers;
   int64_t parameter_count = 0;
@@ -54,6 +59,10 @@ struct JobPlan {
   int64_t gradient_sync_bytes_per_rank = 0;  // sent by the busiest rank
   std::vector<std::string> reasons;
 
+  int ranks() const { return replicas * static_cast<int>(ranges.size()); }
+  const TokenRange& range(int rank) const {
+    return ranges[rank % static_cast<int>(ranges.size())];
+  }
   // Of the largest rank; 0: model unknown.
   int64_t LargestRankBytes() const;
 };

@@ -18,12 +18,10 @@ class EqualityTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.cluster.stop()
 
-    def losses(self, ranks, method="lasp2", softmax="gather"):
+    def losses(self, ranks, steps=50, batch=1, more=""):
         # 103 tokens: no number of ranks, and no chunk, divides them.
         job = self.cluster.submit(e2e.train_job(
-            ranks=ranks, steps=50, length=103,
-            more=f"  sequence_parallel: {method}\n"
-                 f"  softmax_sequence_parallel: {softmax}\n"))
+            ranks=ranks, steps=steps, length=103, batch=batch, more=more))
         self.cluster.wait(job)
         log = self.cluster.command("logs", job)[1]
         return {int(step): float(loss)
@@ -36,10 +34,27 @@ class EqualityTest(unittest.TestCase):
                               (3, "lasp1"), (2, "lasp1_serial"),
                               (4, "all_scan"), (3, "scan"),
                               (4, "lasp2 ring"), (3, "lasp1 ring")):
-            other = self.losses(ranks, *method.split())
+            linear, softmax = (method + " gather").split()[:2]
+            other = self.losses(
+                ranks, more=f"  sequence_parallel: {linear}\n"
+                            f"  softmax_sequence_parallel: {softmax}\n")
             for step, loss in one.items():
                 self.assertLess(abs(other[step] - loss) / loss, 1e-5,
                                 f"{ranks} ranks, {method}, step {step}")
+
+    def test_losses_do_not_depend_on_the_replicas(self):
+        # In doubles: four sequences a step make rounding grow tenfold every
+        # few steps, on one replica as on several.
+        def losses(ranks, replicas):
+            return self.losses(ranks, steps=20, batch=4, more=(
+                "  precision: f64\n" f"  data_parallel: {replicas}\n"))
+        one = losses(1, 1)
+        self.assertEqual(sorted(one), list(range(1, 21)))
+        for ranks, replicas in ((2, 2), (4, 2), (4, 4)):
+            other = losses(ranks, replicas)
+            for step, loss in one.items():
+                self.assertLess(abs(other[step] - loss) / loss, 1e-8,
+                                f"{ranks} ranks, {replicas} replicas, {step}")
 
     def test_greedy_tokens_do_not_depend_on_the_ranks(self):
         job = self.cluster.submit(e2e.train_job(ranks=2, steps=60))

@@ -10,10 +10,11 @@ import e2e
 STEPS = 600
 
 
-def job_text():
+def job_text(replicas=1):
     return e2e.train_job(
-        ranks=2, steps=STEPS,
-        more="  checkpoint: {interval: 100, keep_last: 2}\n")
+        ranks=2, steps=STEPS, batch=replicas,
+        more="  checkpoint: {interval: 100, keep_last: 2}\n"
+             f"  data_parallel: {replicas}\n")
 
 
 class RecoveryTest(unittest.TestCase):
@@ -29,20 +30,19 @@ class RecoveryTest(unittest.TestCase):
     def step_of(self, job):
         return int(self.cluster.get(job).get("progress", {}).get("done", 0))
 
-    def submit_and_await_checkpoint(self):
-        job = self.cluster.submit(job_text())
+    def submit_and_await_checkpoint(self, text=None):
+        job = self.cluster.submit(text or job_text())
         e2e.await_that(
             "the first checkpoint",
             lambda: int(self.cluster.get(job).get("progress", {}).get(
                 "checkpoint_step", 0)) >= 100, 60)
         return job
 
-    def assert_same_bits(self, job):
+    def assert_same_bits(self, job, undisturbed=None):
+        undisturbed = undisturbed or self.undisturbed
         done = self.cluster.wait(job)
-        self.assertEqual(e2e.train_result(done)["parameter_digest"],
-                         self.undisturbed["parameter_digest"])
-        self.assertEqual(e2e.train_result(done)["steps"],
-                         self.undisturbed["steps"])
+        for key in ("parameter_digest", "steps"):
+            self.assertEqual(e2e.train_result(done)[key], undisturbed[key])
         return done
 
     def assert_resumed(self, done):
@@ -54,6 +54,13 @@ class RecoveryTest(unittest.TestCase):
         job = self.submit_and_await_checkpoint()
         os.kill(self.cluster.pids_of("longspan-executor")[-1], signal.SIGKILL)
         self.assert_resumed(self.assert_same_bits(job))
+
+    def test_an_executor_of_one_replica_is_killed(self):
+        text = job_text(replicas=2)
+        undisturbed = e2e.train_result(self.cluster.run_job(text))
+        job = self.submit_and_await_checkpoint(text)
+        os.kill(self.cluster.pids_of("longspan-executor")[0], signal.SIGKILL)
+        self.assert_resumed(self.assert_same_bits(job, undisturbed))
 
     def test_a_worker_daemon_is_killed(self):
         job = self.submit_and_await_checkpoint()

@@ -52,6 +52,22 @@ class SpecsTest(unittest.TestCase):
         self.assertNotEqual(code, 0)
         self.assertIn("iB", err)  # the bytes that are needed and there
 
+    def test_replicas_divide_the_ranks_and_the_batch(self):
+        text = e2e.train_job(ranks=3, more="  data_parallel: 2\n")
+        code, _, err = self.cluster.command("plan", "-", text=text,
+                                            check=False)
+        self.assertEqual(code, 2, err)
+        self.assertIn("is 2 and does not divide the 3 ranks", err)
+        self.assertIn("is 2 and does not divide batch_size (1)", err)
+
+    def test_a_plan_has_both_axes_of_the_mesh(self):
+        plan = self.cluster.plan(e2e.train_job(
+            ranks=4, batch=2, more="  data_parallel: 2\n"))
+        self.assertEqual([axis["name"] for axis in plan["mesh"]["axes"]],
+                         ["data", "sequence"])
+        self.assertEqual([rank["coordinates"] for rank in plan["ranks"]],
+                         [[0, 0], [0, 1], [1, 0], [1, 1]])
+
     def test_a_plan_has_ranges_memory_and_traffic(self):
         plan = self.cluster.plan(e2e.train_job(ranks=3, length=100))
         ranges = [rank["token_ranges"][0] for rank in plan["ranks"]]

@@ -72,39 +72,43 @@ absl::StatusOr<kernels::BackendKind> KindOf(const std::string& name) {
 
 // The planner's token ranges are what the worker will compute: both cut with
 // SplitTokens, and both must have cut the same sequence.
-absl::Status CheckTokenRanges(const v1::Plan& plan, int64_t sequence_length) {
+absl::Status CheckTokenRanges(const v1::Plan& plan, const Mesh& mesh,
+                              int64_t sequence_length) {
   ASSIGN_OR_RETURN(const std::vector<TokenRange> ranges,
-                   SplitTokens(sequence_length, plan.ranks_size()));
+                   SplitTokens(sequence_length, mesh.sequence_ranks()));
   for (int rank = 0; rank < plan.ranks_size(); ++rank) {
     const v1::RankPlan& planned = plan.ranks(rank);
+    const TokenRange& range = ranges[rank % mesh.sequence_ranks()];
     if (planned.token_ranges_size() == 1 &&
-        planned.token_ranges(0).begin() == ranges[rank].begin &&
-        planned.token_ranges(0).end() == ranges[rank].end) {
+        planned.token_ranges(0).begin() == range.begin &&
+        planned.token_ranges(0).end() == range.end) {
       continue;
     }
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the plan gives rank ", rank, " other tokens than [",
-        ranges[rank].begin, ", ", ranges[rank].end, ") of ", sequence_length,
-        "; coordinator and worker are of different versions"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the plan gives rank ", rank, " other tokens than [",
+                     range.begin, ", ", range.end, ") of ", sequence_length,
+                     "; coordinator and worker are of different versions"));
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckPlan(const v1::Assignment& assignment) {
-  const int ranks = std::max(assignment.spec().resources().ranks(), 1);
-  if (assignment.rank() < 0 || assignment.rank() >= ranks) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "rank ", assignment.rank(), " of a gang of ", ranks, " ranks"));
-  }
+absl::StatusOr<Mesh> MeshOf(const v1::Assignment& assignment) {
+  const v1::JobSpec& spec = assignment.spec();
+  return Mesh::Create(std::max(spec.resources().ranks(), 1),
+                      std::max(spec.train().data_parallel(), 1),
+                      assignment.rank());
+}
+
+absl::Status CheckPlan(const v1::Assignment& assignment, const Mesh& mesh) {
   if (!assignment.spec().has_train() || assignment.plan().ranks_size() == 0) {
     return absl::OkStatus();
   }
-  if (assignment.plan().ranks_size() != ranks) {
+  if (assignment.plan().ranks_size() != mesh.ranks()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the plan is of ", assignment.plan().ranks_size(),
-                     " ranks, the job of ", ranks));
+                     " ranks, the job of ", mesh.ranks()));
   }
-  return CheckTokenRanges(assignment.plan(),
+  return CheckTokenRanges(assignment.plan(), mesh,
                           assignment.spec().train().sequence_length());
 }
 
@@ -132,22 +136,30 @@ absl::Status CheckVisibleGpus(kernels::BackendKind kind) {
       "'; an executor computes on one GPU, which its worker names there"));
 }
 
+// This rank's place among those that meet under a name.
+struct Membership {
+  std::string key_prefix;
+  int rank = 0;
+  int size = 1;
+};
+
 absl::StatusOr<std::unique_ptr<ProcessGroup>> Connect(
     const internal::ExecutorAssignment& message, kernels::BackendKind kind,
-    kernels::Backend* backend, int ranks, RendezvousStore& store) {
+    kernels::Backend* backend, const Membership& place,
+    RendezvousStore& store) {
   const v1::Assignment& assignment = message.assignment();
   if (kind == kernels::BackendKind::kCuda) {
-    NcclGroupOptions options = {.rank = assignment.rank(), .size = ranks};
+    NcclGroupOptions options = {.rank = place.rank, .size = place.size};
     options.backend = backend;
-    options.key_prefix = KeyPrefix(assignment.key());
+    options.key_prefix = place.key_prefix;
     options.connect_timeout =
         OrDefault(assignment.rendezvous_timeout(), options.connect_timeout);
     options.collective_timeout =
         OrDefault(assignment.collective_timeout(), options.collective_timeout);
     return CreateNcclGroup(options, store);
   }
-  GlooGroupOptions options = {.rank = assignment.rank(), .size = ranks};
-  options.key_prefix = KeyPrefix(assignment.key());
+  GlooGroupOptions options = {.rank = place.rank, .size = place.size};
+  options.key_prefix = place.key_prefix;
   options.secret = assignment.rendezvous_secret();
   if (!message.data_address().empty()) {
     options.listen_address = message.data_address();
@@ -166,10 +178,8 @@ absl::StatusOr<RankSetup> SetUpRank(const internal::ExecutorAssignment& message,
   const v1::Assignment& assignment = message.assignment();
   const v1::JobSpec& spec = assignment.spec();
   const RunSettings settings = JobSettings(spec);
-  RETURN_IF_ERROR(CheckPlan(assignment));
-  ASSIGN_OR_RETURN(
-      const Mesh mesh,
-      Mesh::Create(std::max(spec.resources().ranks(), 1), assignment.rank()));
+  ASSIGN_OR_RETURN(const Mesh mesh, MeshOf(assignment));
+  RETURN_IF_ERROR(CheckPlan(assignment, mesh));
 
   RankSetup setup;
   RankContext& context = setup.context;
@@ -183,14 +193,30 @@ absl::StatusOr<RankSetup> SetUpRank(const internal::ExecutorAssignment& message,
   RETURN_IF_ERROR(CheckVisibleGpus(context.backend_kind));
   ASSIGN_OR_RETURN(setup.backend, kernels::CreateBackend(context.backend_kind));
   ASSIGN_OR_RETURN(setup.stream, setup.backend->CreateStream(context.threads));
+  const std::string key = KeyPrefix(assignment.key());
   if (mesh.sequence_ranks() > 1) {
-    ASSIGN_OR_RETURN(setup.group,
+    ASSIGN_OR_RETURN(
+        setup.group,
+        Connect(message, context.backend_kind, setup.backend.get(),
+                {.key_prefix = mesh.replicas() == 1
+                                   ? key
+                                   : absl::StrCat(key, "/", mesh.replica()),
+                 .rank = mesh.sequence_rank().value(),
+                 .size = mesh.sequence_ranks()},
+                store));
+  }
+  if (mesh.replicas() > 1) {
+    ASSIGN_OR_RETURN(setup.replicas,
                      Connect(message, context.backend_kind, setup.backend.get(),
-                             mesh.sequence_ranks(), store));
+                             {.key_prefix = key,
+                              .rank = assignment.rank(),
+                              .size = mesh.ranks()},
+                             store));
   }
   context.backend = setup.backend.get();
   context.stream = setup.stream.get();
   context.group = setup.group.get();
+  context.replicas = setup.replicas.get();
   return setup;
 }
 

@@ -21,8 +21,9 @@ namespace longspan::worker {
 struct RankSetup {
   std::unique_ptr<kernels::Backend> backend;
   std::unique_ptr<kernels::Stream> stream;
-  std::unique_ptr<ProcessGroup> group;  // null: a single rank
-  RankContext context;                  // without an arena
+  std::unique_ptr<ProcessGroup> group;     // as in the context
+  std::unique_ptr<ProcessGroup> replicas;  // likewise
+  RankContext context;                     // without an arena
 };
 
 // Checks the assignment against itself (ranks, mesh, token ranges), creates

@@ -29,10 +29,10 @@ int64_t PlannedBytes(const v1::Assignment& assignment) {
 // The largest over all ranks.
 absl::StatusOr<GangMemory> LargestMemory(const RankContext& context,
                                          GangMemory own) {
-  if (context.group == nullptr) return own;
+  if (context.gang() == nullptr) return own;
   int64_t values[] = {own.peak, own.planned};
   RETURN_IF_ERROR(
-      context.group
+      context.gang()
           ->AllReduce(kernels::TensorView(values, kernels::DType::kI64, {2}),
                       Reduction::kMax, {.traffic = Traffic::kControl})
           ->Wait());
@@ -99,7 +99,9 @@ absl::Status RunAssignment(const internal::ExecutorAssignment& message,
   reporter.Flush();
   memory.Watch(nullptr);  // the backend goes before the reporter
   // The other ranks must not wait for one that will not come.
-  if (!status.ok() && rank.group != nullptr) rank.group->Abort(status);
+  if (status.ok()) return status;
+  if (rank.group != nullptr) rank.group->Abort(status);
+  if (rank.replicas != nullptr) rank.replicas->Abort(status);
   return status;
 }
 

@@ -8,8 +8,8 @@ namespace {
 // `after`: null for values in host memory.
 absl::Status Sum(const RankContext& context, kernels::TensorView values,
                  Traffic traffic, kernels::Stream* after) {
-  if (context.ranks() == 1) return absl::OkStatus();
-  return context.group
+  if (context.gang_ranks() == 1) return absl::OkStatus();
+  return context.gang()
       ->AllReduce(values, Reduction::kSum, {traffic, Direction::kNone, -1},
                   after)
       ->Wait();

@@ -1,6 +1,6 @@
-// The sum of gradients over ranks: one AllReduce over the flat buffer. The
-// loss rides in its tail, so a step has no second round trip. Ranks add in
-// rank order: the same bits everywhere.
+// The sum of gradients over all ranks of the job: one AllReduce over the flat
+// buffer. The loss rides in its tail, so a step has no second round trip. Ranks
+// add in rank order: the same bits everywhere.
 #pragma once
 
 #include "absl/status/status.h"

@@ -4,12 +4,16 @@
 
 namespace longspan::worker {
 
-absl::StatusOr<Mesh> Mesh::Create(int sequence_ranks, int rank) {
-  if (sequence_ranks < 1 || rank < 0 || rank >= sequence_ranks) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "rank ", rank, " is not one of ", sequence_ranks, " sequence ranks"));
+absl::StatusOr<Mesh> Mesh::Create(int ranks, int replicas, int rank) {
+  if (ranks < 1 || rank < 0 || rank >= ranks) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", rank, " is not one of ", ranks, " ranks"));
   }
-  return Mesh(sequence_ranks, SequenceRank(rank));
+  if (replicas < 1 || ranks % replicas != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        ranks, " ranks cannot be ", replicas, " replicas of equal size"));
+  }
+  return Mesh(replicas, ranks / replicas, rank);
 }
 
 }  // namespace longspan::worker

@@ -1,5 +1,12 @@
-// The mesh: how the ranks of a gang are arranged. One axis so far, sequence
-// parallelism; a rank's coordinate on it is its place in the sequence.
+// The mesh: how the ranks of a gang are arranged. From the outermost axis to
+// the innermost:
+//
+//   data       replicas, each with its share of the batch; they meet in the sum
+//              of the gradients only
+//   sequence   the ranks that share a replica's sequences, by token range
+//
+// Rank r is sequence rank r % W of replica r / W: the ranks that exchange
+// states are neighbours, so that a replica stays inside a node where it can.
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -11,18 +18,24 @@ using SequenceRank = StrongId<struct SequenceRankTag, int>;
 
 class Mesh {
  public:
-  // kInvalidArgument unless 0 <= rank < sequence_ranks.
-  static absl::StatusOr<Mesh> Create(int sequence_ranks, int rank);
+  // kInvalidArgument unless 0 <= rank < ranks and replicas divide the ranks.
+  static absl::StatusOr<Mesh> Create(int ranks, int replicas, int rank);
 
+  int ranks() const { return replicas_ * sequence_ranks_; }
+  int replicas() const { return replicas_; }
+  int replica() const { return rank_ / sequence_ranks_; }
   int sequence_ranks() const { return sequence_ranks_; }
-  SequenceRank sequence_rank() const { return rank_; }
+  SequenceRank sequence_rank() const {
+    return SequenceRank(rank_ % sequence_ranks_);
+  }
 
  private:
-  Mesh(int sequence_ranks, SequenceRank rank)
-      : sequence_ranks_(sequence_ranks), rank_(rank) {}
+  Mesh(int replicas, int sequence_ranks, int rank)
+      : replicas_(replicas), sequence_ranks_(sequence_ranks), rank_(rank) {}
 
+  int replicas_;
   int sequence_ranks_;
-  SequenceRank rank_;
+  int rank_;
 };
 
 }  // namespace longspan::worker

@@ -19,7 +19,11 @@ struct RankContext {
   kernels::Backend* backend = nullptr;
   kernels::Stream* stream = nullptr;
   Arena* arena = nullptr;
-  ProcessGroup* group = nullptr;  // null: a single rank
+  // The ranks that share sequences; null: a single rank.
+  ProcessGroup* group = nullptr;
+  // All ranks of the job where there are data-parallel replicas (mesh.h); null:
+  // those of `group`.
+  ProcessGroup* replicas = nullptr;
   // Of activations: f32, f64 or bf16. Parameters, states, gates and sums have
   // accumulator().
   kernels::DType dtype = kernels::DType::kF32;
@@ -31,6 +35,15 @@ struct RankContext {
 
   int rank() const { return group == nullptr ? 0 : group->rank(); }
   int ranks() const { return group == nullptr ? 1 : group->size(); }
+  // Of all ranks of the job.
+  ProcessGroup* gang() const { return replicas == nullptr ? group : replicas; }
+  int gang_rank() const { return gang() == nullptr ? 0 : gang()->rank(); }
+  int gang_ranks() const { return gang() == nullptr ? 1 : gang()->size(); }
+  // This rank's replica, and how many there are.
+  int replica() const { return gang_rank() / ranks(); }
+  int replica_count() const { return gang_ranks() / ranks(); }
+  // Of both groups together.
+  TransferCounters counters() const;
   kernels::DType accumulator() const { return kernels::AccumulatorOf(dtype); }
   int64_t element_bytes() const { return kernels::BytesPerElement(dtype); }
   Transfer transfer() const { return Transfer(&backend->memory(), stream); }

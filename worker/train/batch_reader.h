@@ -16,19 +16,25 @@ namespace longspan::worker {
 
 class BatchReader {
  public:
-  // Batches of the shape of `shard`.
-  explicit BatchReader(const SequenceShard& shard);
+  // Batches of the shape of `shard`, for one of several replicas, which share
+  // the sequences of a step.
+  BatchReader(const SequenceShard& shard, int replica, int replicas);
 
-  // The sequences of step `step`, numbers [step * batch, (step + 1) * batch).
+  // The sequences of step `step`: of `batch` sequences in all replicas, numbers
+  // step * batch to (step + 1) * batch - 1, as many to each replica in turn.
   absl::Status ReadStep(const SequenceSampler& sampler, int64_t step);
 
-  // The windows of `text` that begin at `first + b * sequence length`; those
-  // that the text cannot fill are not scored (targets -1, ids 0).
+  // The windows of `text` that begin at `first + b * sequence length`, for the
+  // sequences b of a batch that are this replica's; those that the text cannot
+  // fill are not scored (targets -1, ids 0).
   absl::Status ReadWindows(const TokenSource& text, int64_t first);
 
   // [batch * n] i32, batch-major. Valid until the next read.
   kernels::ConstTensorView ids() const { return View(ids_); }
   kernels::ConstTensorView targets() const { return View(targets_); }
+
+  // Sequences of a batch, all replicas together.
+  int64_t sequences() const { return replicas_ * batch_; }
 
  private:
   static kernels::ConstTensorView View(const std::vector<int32_t>& tokens) {
@@ -40,6 +46,8 @@ class BatchReader {
   }
 
   const int64_t batch_;
+  const int64_t replica_;
+  const int64_t replicas_;
   const int64_t sequence_length_;
   const TokenRange range_;
   std::vector<int32_t> ids_;

@@ -65,22 +65,23 @@ absl::StatusOr<ShardRecord> ParseShardReport(int64_t rank,
 
 absl::StatusOr<std::vector<std::string>> GatherTexts(const RankContext& context,
                                                      const std::string& text) {
-  if (context.ranks() == 1) return std::vector<std::string>{text};
-  std::string buffer(context.ranks() * kTextBytes, '\0');
+  if (context.gang_ranks() == 1) return std::vector<std::string>{text};
+  std::string buffer(context.gang_ranks() * kTextBytes, '\0');
   const auto row = [&](int rank) {
     return TensorView(buffer.data() + rank * kTextBytes, kernels::DType::kU8,
                       {kTextBytes});
   };
   std::vector<TensorView> rows;
-  for (int rank = 0; rank < context.ranks(); ++rank) rows.push_back(row(rank));
-  const auto own = buffer.begin() + context.rank() * kTextBytes;
+  for (int rank = 0; rank < context.gang_ranks(); ++rank)
+    rows.push_back(row(rank));
+  const auto own = buffer.begin() + context.gang_rank() * kTextBytes;
   std::copy_n(text.begin(), std::min<size_t>(text.size(), kTextBytes - 1), own);
-  RETURN_IF_ERROR(context.group
-                      ->AllGather(rows[context.rank()], rows,
+  RETURN_IF_ERROR(context.gang()
+                      ->AllGather(rows[context.gang_rank()], rows,
                                   {.traffic = Traffic::kControl})
                       ->Wait());
   std::vector<std::string> texts;
-  for (int rank = 0; rank < context.ranks(); ++rank) {
+  for (int rank = 0; rank < context.gang_ranks(); ++rank) {
     texts.emplace_back(buffer.data() + rank * kTextBytes);
   }
   return texts;
@@ -117,8 +118,8 @@ std::vector<CheckpointTensor> TrainCheckpoint::AllParameters() const {
 
 void TrainCheckpoint::AddRows(const std::string& prefix, TensorView flat,
                               std::vector<CheckpointTensor>& out) const {
-  const int64_t rank = context_.rank();
-  const int64_t ranks = context_.ranks();
+  const int64_t rank = context_.gang_rank();
+  const int64_t ranks = context_.gang_ranks();
   for (const ParameterInfo& info : parameters_->layout().parameters) {
     const int64_t begin = info.shape[0] * rank / ranks;
     const int64_t end = info.shape[0] * (rank + 1) / ranks;
@@ -141,9 +142,10 @@ absl::StatusOr<std::string> TrainCheckpoint::WriteRows(
   const CheckpointTarget target = {.directory = options_.directory,
                                    .step = step,
                                    .attempt = options_.attempt};
-  return ShardReport(WriteShard(target, context_.rank(), context_.ranks(), rows,
-                                context_.transfer()),
-                     digest);
+  return ShardReport(
+      WriteShard(target, context_.gang_rank(), context_.gang_ranks(), rows,
+                 context_.transfer()),
+      digest);
 }
 
 absl::StatusOr<std::string> TrainCheckpoint::Commit(
@@ -151,7 +153,7 @@ absl::StatusOr<std::string> TrainCheckpoint::Commit(
     const std::string& digest) const {
   Manifest manifest = {.step = position.step,
                        .seed = options_.seed,
-                       .world_size = context_.ranks(),
+                       .world_size = context_.gang_ranks(),
                        .job = options_.job,
                        .attempt = options_.attempt,
                        .instruction_set = context_.backend->instruction_set(),
@@ -182,7 +184,7 @@ absl::StatusOr<TrainCheckpoint::Saved> TrainCheckpoint::Save(
   ASSIGN_OR_RETURN(const std::vector<std::string> reports,
                    GatherTexts(context_, report));
   absl::StatusOr<std::string> path = std::string();
-  if (context_.rank() == 0) path = Commit(position, reports, digest);
+  if (context_.gang_rank() == 0) path = Commit(position, reports, digest);
   // Rank 0's verdict, and with it the promise that the checkpoint is there.
   const std::string verdict =
       path.ok() ? absl::StrCat("ok ", *path)
@@ -214,10 +216,10 @@ absl::Status TrainCheckpoint::CheckManifest(
         absl::StrCat(options_.directory, " holds checkpoints of seed ",
                      manifest.seed, ", the job has seed ", options_.seed));
   }
-  if (manifest.world_size != context_.ranks()) {
+  if (manifest.world_size != context_.gang_ranks()) {
     return absl::FailedPreconditionError(absl::StrCat(
         options_.directory, " holds checkpoints of ", manifest.world_size,
-        " ranks, the job has ", context_.ranks()));
+        " ranks, the job has ", context_.gang_ranks()));
   }
   const std::string here = context_.backend->instruction_set();
   if (manifest.instruction_set != here || manifest.build != options_.build) {

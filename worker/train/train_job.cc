@@ -17,11 +17,17 @@ absl::StatusOr<std::unique_ptr<TrainJob>> TrainJob::Create(
     return absl::InvalidArgumentError(
         "train: neither steps nor max_duration is set; one must end the run");
   }
+  const int replicas = env.context.replica_count();
+  if (options.batch_size % replicas != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("train: ", options.batch_size, " sequences over ",
+                     replicas, " replicas; each must have as many"));
+  }
   ASSIGN_OR_RETURN(
       SequenceShard shard,
-      SequenceShard::Split(
-          {.batch = options.batch_size, .tokens = options.sequence_length},
-          env.context.ranks(), env.context.rank()));
+      SequenceShard::Split({.batch = options.batch_size / replicas,
+                            .tokens = options.sequence_length},
+                           env.context.ranks(), env.context.rank()));
   ASSIGN_OR_RETURN(SequenceSampler sampler,
                    SequenceSampler::Create(*env.text, options.sequence_length,
                                            options.seed));
@@ -39,23 +45,25 @@ TrainJob::TrainJob(const TrainOptions& options, const TrainEnvironment& env,
       shard_(std::move(shard)),
       sampler_(std::move(sampler)),
       context_(env.context),
-      batch_(shard_),
+      batch_(shard_, context_.replica(), context_.replica_count()),
       probe_({.total_steps = options.length.steps,
               .report_interval = options.report_interval,
-              .is_leader = env.context.rank() == 0},
-             *env.clock, env.context.group, *env.reporter),
-      agreement_(env.context.group) {}
+              .is_leader = env.context.gang_rank() == 0},
+             *env.clock, env.context, *env.reporter),
+      agreement_(env.context.gang()) {}
 
 int64_t TrainJob::ArenaBytes() const {
   RunShape shape = {.mode = RunMode::kTrain,
-                    .batch = options_.batch_size,
+                    .batch = shard_.batch(),
                     .ranges = {shard_.ranges().begin(), shard_.ranges().end()},
                     .rank = context_.rank(),
                     .element_bytes = context_.element_bytes(),
                     .backend = context_.backend_kind,
                     .threads = context_.threads,
                     .method = context_.method,
-                    .softmax_method = context_.softmax_method};
+                    .softmax_method = context_.softmax_method,
+                    .replicas = context_.replica_count(),
+                    .replica = context_.replica()};
   const int64_t train = PlanMemory(env_.model, shape).arena_bytes;
   if (env_.validation == nullptr) return train;
   shape.mode = RunMode::kEvaluate;
@@ -198,7 +206,7 @@ absl::Status TrainJob::SaveCheckpoint(bool last) {
   if (last || absl::IsInternal(saved.status())) return saved.status();
   env_.reporter->Log(absl::StrCat("checkpoint of step ", position_.step,
                                   " failed: ", saved.status().message()));
-  if (context_.rank() == 0) {
+  if (context_.gang_rank() == 0) {
     env_.reporter->Metrics(
         {{.metric = MetricId::kCheckpointFailures, .value = 1.0}});
   }

@@ -42,10 +42,10 @@ const char* PassName(Direction direction) {
 }  // namespace
 
 TrainProbe::TrainProbe(const TrainProbeOptions& options, const Clock& clock,
-                       const ProcessGroup* group, JobReporter& reporter)
+                       const RankContext& context, JobReporter& reporter)
     : options_(options),
       clock_(clock),
-      group_(group),
+      context_(context),
       reporter_(reporter),
       started_(clock.Monotonic()) {
   progress_.unit = "steps";
@@ -210,8 +210,7 @@ void TrainProbe::AddLeaderSamples(std::vector<MetricSample>& out) const {
 }
 
 void TrainProbe::Report() {
-  TransferCounters transfers;
-  if (group_ != nullptr) transfers = group_->counters();
+  TransferCounters transfers = context_.counters();
   progress_.step_times = MeanTimes(transfers);
   progress_.remaining = Remaining();
   if (interval_.steps > 0 && interval_.total > absl::ZeroDuration()) {

@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "worker/collective/process_group.h"
 #include "worker/job/job_reporter.h"
+#include "worker/parallel/rank_context.h"
 
 namespace longspan::worker {
 
@@ -39,9 +40,9 @@ struct TrainProbeOptions {
 
 class TrainProbe {
  public:
-  // `group` may be null. All must outlive the probe.
+  // What the context points to, and the others, must outlive the probe.
   TrainProbe(const TrainProbeOptions& options, const Clock& clock,
-             const ProcessGroup* group, JobReporter& reporter);
+             const RankContext& context, JobReporter& reporter);
 
   // A run that goes on from a checkpoint; `fraction` of it lies behind.
   void OnResume(int64_t step, int64_t tokens, double fraction);
@@ -85,7 +86,7 @@ class TrainProbe {
 
   const TrainProbeOptions options_;
   const Clock& clock_;
-  const ProcessGroup* const group_;
+  const RankContext context_;
   JobReporter& reporter_;
 
   const absl::Duration started_;

@@ -131,7 +131,7 @@ absl::Status TrainStep::PutInputs(const TrainBatch& batch,
 }
 
 bool TrainStep::can_record() const {
-  return context_.stream->can_capture() && context_.ranks() == 1 &&
+  return context_.stream->can_capture() && context_.gang_ranks() == 1 &&
          input_.shard->piece().document_starts.empty();
 }
 

@@ -75,7 +75,7 @@ absl::StatusOr<ValidationScore> Validate(Model& model,
                std::max<int64_t>(1, kMaxValidationTokens / length));
   double sums[2] = {};
   BatchScorer scorer(model, context, shard);
-  for (int64_t window = 0; window < windows; window += shard.batch()) {
+  for (int64_t window = 0; window < windows; window += reader.sequences()) {
     RETURN_IF_ERROR(reader.ReadWindows(text, window * length));
     RETURN_IF_ERROR(scorer.Score(reader, sums));
   }

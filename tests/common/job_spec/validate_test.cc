@@ -55,6 +55,21 @@ TEST(ValidateSpecTest, EveryRankNeedsAToken) {
               ElementsAre("train.sequence_length"));
 }
 
+TEST(ValidateSpecTest, ReplicasDivideRanksAndBatch) {
+  const std::string spec = "steps: 1 batch_size: 4 data_parallel: 2";
+  EXPECT_THAT(Mistakes(Train(spec) + "resources { ranks: 16 }"), IsEmpty());
+  EXPECT_THAT(Mistakes(Train(spec) + "resources { ranks: 18 }"),
+              ElementsAre("train.sequence_length"));
+  EXPECT_THAT(Mistakes(Train(spec) + "resources { ranks: 3 }"),
+              ElementsAre("train.data_parallel"));
+  EXPECT_THAT(Mistakes(Train("steps: 1 batch_size: 3 data_parallel: 2") +
+                       "resources { ranks: 2 }"),
+              ElementsAre("train.data_parallel"));
+  EXPECT_THAT(
+      Mistakes(Train(spec) + R"(resources { ranks: 2 backend: "cuda" })"),
+      ElementsAre("train.data_parallel"));
+}
+
 TEST(ValidateSpecTest, CudaRefusesMixersThatItLacks) {
   const std::string based = "train { model { linear { mixer: BASED } } }";
   EXPECT_THAT(Mistakes(Train("steps: 1"), based), IsEmpty());

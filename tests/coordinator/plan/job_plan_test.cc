@@ -91,6 +91,32 @@ TEST(JobPlanTest, TrafficIsThatOfTheModel) {
   }
 }
 
+TEST(JobPlanTest, ReplicasShareTheBatchAndSumGradients) {
+  PlanRequest request = Request(2, 1000);
+  request.batch = 2;
+  const JobPlan one = PlanJob(request).plan;
+  request.ranks = 4;
+  request.batch = 4;
+  request.replicas = 2;
+  const JobPlan two = PlanJob(request).plan;
+  EXPECT_EQ(two.ranks(), 4);
+  EXPECT_EQ(two.ranges.size(), 2u);
+  EXPECT_EQ(two.range(3).begin, 500);
+  ASSERT_EQ(two.memory.size(), 4u);
+  EXPECT_EQ(two.memory[3].arena_bytes, one.memory[1].arena_bytes);
+  EXPECT_EQ(two.flops_per_step, 2 * one.flops_per_step);
+  for (size_t layer = 0; layer < two.layers.size(); ++layer) {
+    for (int rank = 0; rank < 4; ++rank) {
+      EXPECT_EQ(two.layers[layer].forward_bytes[rank],
+                one.layers[layer].forward_bytes[rank % 2]);
+    }
+  }
+  EXPECT_GT(two.gradient_sync_bytes_per_rank, one.gradient_sync_bytes_per_rank);
+  EXPECT_EQ(two.reasons[1],
+            "data_parallel 2: groups of 2 neighbouring ranks, each with 2 of "
+            "the 4 sequences of a step; only gradients cross between groups");
+}
+
 TEST(JobPlanTest, OneRankSendsNothing) {
   const JobPlan plan = PlanJob(Request(1)).plan;
   for (const LayerTraffic& layer : plan.layers) {

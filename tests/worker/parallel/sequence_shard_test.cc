@@ -58,9 +58,17 @@ TEST(SequenceShardTest, RefusesWhatDoesNotTile) {
 }
 
 TEST(MeshTest, RanksLieOnIt) {
-  EXPECT_EQ(Mesh::Create(3, 2)->sequence_rank(), SequenceRank(2));
-  EXPECT_FALSE(Mesh::Create(3, 3).ok());
-  EXPECT_FALSE(Mesh::Create(0, 0).ok());
+  EXPECT_EQ(Mesh::Create(3, 1, 2)->sequence_rank(), SequenceRank(2));
+  const absl::StatusOr<Mesh> mesh = Mesh::Create(6, 2, 4);
+  ASSERT_TRUE(mesh.ok());
+  EXPECT_EQ(mesh->sequence_ranks(), 3);
+  EXPECT_EQ(mesh->replica(), 1);
+  EXPECT_EQ(mesh->sequence_rank(), SequenceRank(1));
+  EXPECT_FALSE(Mesh::Create(3, 1, 3).ok());
+  EXPECT_FALSE(Mesh::Create(0, 1, 0).ok());
+  EXPECT_FALSE(Mesh::Create(6, 0, 0).ok());
+  EXPECT_EQ(Mesh::Create(6, 4, 0).status().message(),
+            "6 ranks cannot be 4 replicas of equal size");
 }
 
 }  // namespace

@@ -9,15 +9,20 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
+#include "common/model_spec/communication_plan.h"
 #include "tests/support/job/recording_reporter.h"
 #include "tests/support/job/test_rank.h"
 #include "tests/support/thread_world.h"
 #include "worker/checkpoint/checkpoint_directory.h"
+#include "worker/collective/thread_group.h"
 
 namespace longspan::worker {
 namespace {
@@ -36,7 +41,25 @@ struct AttemptResult {
   int64_t resumed_step = 0;
   RecordingReporter reporter;
   std::map<int, int64_t> last_steps;
+  std::map<int, TransferCounters> counters;
 };
+
+// The groups of every rank's replica, by rank of the gang; null where a replica
+// is one rank.
+std::vector<std::unique_ptr<ProcessGroup>> ReplicaGroups(int ranks,
+                                                         int replicas) {
+  std::vector<std::unique_ptr<ProcessGroup>> groups;
+  if (ranks == replicas) {
+    groups.resize(ranks);
+    return groups;
+  }
+  for (int replica = 0; replica < replicas; ++replica) {
+    for (auto& group : CreateThreadGroups(ranks / replicas)) {
+      groups.push_back(std::move(group));
+    }
+  }
+  return groups;
+}
 
 // A clock of which each reading is `tick` later than the one before.
 class TickingClock final : public Clock {
@@ -80,8 +103,9 @@ class TrainJobTest : public ::testing::Test {
   AttemptResult Train(
       const TrainOptions& options, int ranks,
       std::function<void(const JobProgress&, StopRequest&)> on_report = {},
-      std::vector<const Clock*> clocks = {}) {
+      std::vector<const Clock*> clocks = {}, int replicas = 1) {
     AttemptResult result;
+    const auto groups = ReplicaGroups(ranks, replicas);
     StopRequest stop;
     if (on_report) {
       result.reporter.on_progress = [&](const JobProgress& progress) {
@@ -89,12 +113,13 @@ class TrainJobTest : public ::testing::Test {
       };
     }
     Mutex mu;
-    result.status = RunThreadWorld(ranks, [&](ProcessGroup& group) {
-      const TestRank rank(ranks == 1 ? nullptr : &group);
+    result.status = RunThreadWorld(ranks, [&](ProcessGroup& gang) {
+      const int r = gang.rank();
+      const TestRank rank(groups[r].get());
       RankContext context = rank.context();
       context.softmax_method = softmax_method_;
+      if (replicas > 1) context.replicas = &gang;
       RecordingReporter other;
-      const int r = group.rank();
       const TrainEnvironment env = {
           .model = TinyModel("LN", LinearMixer::kSimpleGla),
           .context = context,
@@ -106,8 +131,12 @@ class TrainJobTest : public ::testing::Test {
       ASSIGN_OR_RETURN(const auto job, TrainJob::Create(options, env));
       if (r == 0) result.resumed_step = job->step();
       absl::StatusOr<TrainOutcome> outcome = job->Run();
+      if (!outcome.ok() && context.group != nullptr) {
+        context.group->Abort(outcome.status());
+      }
       MutexLock lock(mu);
       result.last_steps[r] = job->step();
+      result.counters[r] = context.counters();
       if (r == 0 && outcome.ok()) result.outcome = *outcome;
       return outcome.status();
     });
@@ -160,6 +189,79 @@ TEST_F(TrainJobTest, RanksGiveTheSameLosses) {
     EXPECT_NEAR(run.outcome.validation_loss, runs[0].outcome.validation_loss,
                 1e-9);
   }
+}
+
+// The same sequences, however they are shared between replicas and ranks.
+TEST_F(TrainJobTest, ReplicasGiveTheSameLosses) {
+  TrainOptions options = Options(6);
+  options.batch_size = 6;
+  const AttemptResult whole = Train(options, 1);
+  ASSERT_TRUE(whole.status.ok()) << whole.status;
+  for (const auto& [ranks, replicas] : std::vector<std::pair<int, int>>{
+           {2, 2}, {3, 3}, {4, 2}, {6, 2}, {6, 3}}) {
+    SCOPED_TRACE(absl::StrCat(ranks, " ranks, ", replicas, " replicas"));
+    std::filesystem::remove_all(directory_);
+    const AttemptResult run = Train(options, ranks, {}, {}, replicas);
+    ASSERT_TRUE(run.status.ok()) << run.status;
+    for (size_t i = 0; i < 6; ++i) {
+      EXPECT_NEAR(run.reporter.progress[i].loss,
+                  whole.reporter.progress[i].loss, 1e-10);
+      EXPECT_NEAR(run.reporter.progress[i].gradient_norm,
+                  whole.reporter.progress[i].gradient_norm, 1e-10);
+    }
+    EXPECT_NEAR(run.outcome.validation_loss, whole.outcome.validation_loss,
+                1e-10);
+    EXPECT_EQ(run.outcome.position.tokens, whole.outcome.position.tokens);
+  }
+}
+
+// Between replicas gradients travel, and only inside one do states.
+TEST_F(TrainJobTest, ReplicasSendWhatThePlanSays) {
+  TrainOptions options = Options(1);
+  options.batch_size = 4;
+  const AttemptResult run = Train(options, 4, {}, {}, 2);
+  ASSERT_TRUE(run.status.ok()) << run.status;
+  const ModelSpec model = TinyModel("LN", LinearMixer::kSimpleGla);
+  CommunicationShape shape = {.batch = 2,
+                              .ranges = SplitTokens(23, 2).value(),
+                              .element_bytes = 8,
+                              .replicas = 2};
+  for (int rank = 0; rank < 4; ++rank) {
+    SCOPED_TRACE(rank);
+    shape.replica = rank / 2;
+    const TransferCounters& counters = run.counters.at(rank);
+    for (const PlannedTransfer& planned :
+         PlanCommunication(model, shape, rank % 2)) {
+      if (planned.kind != TransferKind::kGradientSync) continue;
+      const TransferCounts& counts =
+          counters.at({.traffic = Traffic::kGradientSync});
+      EXPECT_EQ(counts.bytes_sent, planned.bytes_sent);
+      EXPECT_EQ(counts.bytes_received, planned.bytes_received);
+    }
+    const TransferCounts& states =
+        counters.at({Traffic::kStateExchange, Direction::kBackward, 0});
+    EXPECT_EQ(states.bytes_sent, 2 * 2 * 8 * 8 * 8);  // B H Dk Dv doubles
+  }
+}
+
+TEST_F(TrainJobTest, AResumedRunOfReplicasEndsWithTheSameBits) {
+  TrainOptions options = Options(8);
+  options.checkpoint_interval = 4;
+  const AttemptResult whole = Train(options, 4, {}, {}, 2);
+  ASSERT_TRUE(whole.status.ok()) << whole.status;
+  std::filesystem::remove_all(whole.outcome.checkpoint.path);
+  const AttemptResult again = Train(options, 4, {}, {}, 2);
+  ASSERT_TRUE(again.status.ok()) << again.status;
+  EXPECT_EQ(again.resumed_step, 4);
+  EXPECT_EQ(again.outcome.checkpoint.parameter_digest,
+            whole.outcome.checkpoint.parameter_digest);
+}
+
+TEST_F(TrainJobTest, ReplicasHaveAsManySequencesEach) {
+  TrainOptions options = Options(1);
+  options.batch_size = 3;
+  EXPECT_THAT(std::string(Train(options, 2, {}, {}, 2).status.message()),
+              HasSubstr("3 sequences over 2 replicas"));
 }
 
 class TrainResumeTest : public TrainJobTest,

@@ -81,8 +81,8 @@ TEST(TrainProbeTest, PartsOfAStepAddUpToItsTotal) {
   ManualClock clock;
   CountingGroup group;
   RecordingReporter reporter;
-  TrainProbe probe({.total_steps = 10, .report_interval = 2}, clock, &group,
-                   reporter);
+  TrainProbe probe({.total_steps = 10, .report_interval = 2}, clock,
+                   {.group = &group}, reporter);
   const TrafficTag tag = {.traffic = Traffic::kStateExchange};
   for (int64_t step = 1; step <= 4; ++step) {
     auto& exposed = group.counts[tag].exposed_time;
@@ -109,7 +109,7 @@ TEST(TrainProbeTest, ExposedTimeIsReportedByOperationAndPass) {
   ManualClock clock;
   CountingGroup group;
   RecordingReporter reporter;
-  TrainProbe probe({.report_interval = 1}, clock, &group, reporter);
+  TrainProbe probe({.report_interval = 1}, clock, {.group = &group}, reporter);
   const TrafficTag forward = {Traffic::kStateExchange, Direction::kForward, 0};
   const TrafficTag backward = {Traffic::kStateExchange, Direction::kBackward,
                                0};
@@ -141,7 +141,7 @@ TEST(TrainProbeTest, WhatADeviceWaitsForIsNotReportedAsZero) {
   ManualClock clock;
   CountingGroup group;
   RecordingReporter reporter;
-  TrainProbe probe({.report_interval = 1}, clock, &group, reporter);
+  TrainProbe probe({.report_interval = 1}, clock, {.group = &group}, reporter);
   group.counts[{.traffic = Traffic::kStateExchange}].bytes_sent = 1000;
   group.counts[{.traffic = Traffic::kControl}].exposed_time =
       absl::Milliseconds(3);
@@ -162,7 +162,7 @@ TEST(TrainProbeTest, WhatADeviceWaitsForIsNotReportedAsZero) {
 TEST(TrainProbeTest, TheLeaderLogsALineForEachReport) {
   ManualClock clock;
   RecordingReporter reporter;
-  TrainProbe probe({.total_steps = 10, .report_interval = 2}, clock, nullptr,
+  TrainProbe probe({.total_steps = 10, .report_interval = 2}, clock, {},
                    reporter);
   for (int64_t step = 1; step <= 4; ++step) probe.OnStep(Step(step));
   ASSERT_EQ(reporter.log.size(), 2u);
@@ -171,8 +171,8 @@ TEST(TrainProbeTest, TheLeaderLogsALineForEachReport) {
             "1000 tokens/s");
   RecordingReporter follower;
   TrainProbe other(
-      {.total_steps = 10, .report_interval = 1, .is_leader = false}, clock,
-      nullptr, follower);
+      {.total_steps = 10, .report_interval = 1, .is_leader = false}, clock, {},
+      follower);
   other.OnStep(Step(1));
   EXPECT_TRUE(follower.log.empty());
 }
@@ -180,7 +180,7 @@ TEST(TrainProbeTest, TheLeaderLogsALineForEachReport) {
 TEST(TrainProbeTest, EstimatesTheRemainingTimeFromThisAttemptAlone) {
   ManualClock clock;
   RecordingReporter reporter;
-  TrainProbe probe({.total_steps = 10, .report_interval = 1}, clock, nullptr,
+  TrainProbe probe({.total_steps = 10, .report_interval = 1}, clock, {},
                    reporter);
   probe.OnResume(4, 400, 0.4);
   for (int64_t step = 5; step <= 6; ++step) {
@@ -197,7 +197,7 @@ TEST(TrainProbeTest, EstimatesTheRemainingTimeFromThisAttemptAlone) {
 TEST(TrainProbeTest, ACheckpointCountsAsPartOfItsInterval) {
   ManualClock clock;
   RecordingReporter reporter;
-  TrainProbe probe({.report_interval = 2}, clock, nullptr, reporter);
+  TrainProbe probe({.report_interval = 2}, clock, {}, reporter);
   probe.OnStep(Step(1));
   probe.OnCheckpoint(1, absl::Milliseconds(50));
   probe.OnStep(Step(2));
@@ -211,7 +211,7 @@ TEST(TrainProbeTest, ACheckpointCountsAsPartOfItsInterval) {
 TEST(TrainProbeTest, OtherRanksReportOnlyWhatIsTheirs) {
   ManualClock clock;
   RecordingReporter reporter;
-  TrainProbe probe({.report_interval = 1, .is_leader = false}, clock, nullptr,
+  TrainProbe probe({.report_interval = 1, .is_leader = false}, clock, {},
                    reporter);
   probe.OnStep(Step(1));
   probe.OnValidation(2.0, 10);
