@@ -76,6 +76,9 @@ struct Attempt {
 // What the scheduler needs to know of a spec.
 struct JobDemand {
   int ranks = 1;
+  // Neighbouring ranks that exchange in every layer, a divisor of the ranks;
+  // 0: all of them.
+  int replica_ranks = 0;
   std::string backend = "cpu";
   int threads = 0;  // 0: what the slot offers
   int priority = 0;

@@ -209,6 +209,7 @@ std::vector<std::string> RootsOf(const v1::JobSpec& spec) {
 JobDemand DemandOf(const v1::JobSpec& spec, const JobPlan& plan) {
   JobDemand demand;
   demand.ranks = spec.resources().ranks();
+  demand.replica_ranks = static_cast<int>(plan.ranges.size());
   demand.backend = spec.resources().backend();
   demand.threads = spec.resources().threads();
   demand.priority = spec.priority();

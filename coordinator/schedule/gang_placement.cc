@@ -59,14 +59,27 @@ void PreferFewWorkers(int ranks, std::vector<WorkerSlots>& group) {
                    });
 }
 
-std::vector<Placement> Take(int ranks, const std::vector<WorkerSlots>& group) {
+// The first ranks get as many whole replicas as each worker has slots for, the
+// others what is left.
+std::vector<Placement> Take(const JobDemand& demand,
+                            const std::vector<WorkerSlots>& group) {
+  const int replica =
+      demand.replica_ranks > 0 ? demand.replica_ranks : demand.ranks;
   std::vector<Placement> placements;
-  for (const WorkerSlots& worker : group) {
-    for (int slot : worker.slots) {
+  const auto take = [&](const WorkerSlots& worker, int begin, int end) {
+    for (int i = begin; i < end; ++i) {
       const int rank = static_cast<int>(placements.size());
-      if (rank == ranks) return placements;
-      placements.push_back({rank, worker.worker, slot});
+      if (rank == demand.ranks) return;
+      placements.push_back({rank, worker.worker, worker.slots[i]});
     }
+  };
+  const auto whole = [&](int slots) { return slots / replica * replica; };
+  for (const WorkerSlots& worker : group) {
+    take(worker, 0, whole(static_cast<int>(worker.slots.size())));
+  }
+  for (const WorkerSlots& worker : group) {
+    const int slots = static_cast<int>(worker.slots.size());
+    take(worker, whole(slots), slots);
   }
   return placements;
 }
@@ -96,7 +109,7 @@ std::optional<std::vector<Placement>> PlaceGang(const JobDemand& demand,
     if (CountSlots(group) < demand.ranks) continue;
     std::vector<WorkerSlots> ordered = group;
     PreferFewWorkers(demand.ranks, ordered);
-    return Take(demand.ranks, ordered);
+    return Take(demand, ordered);
   }
   return std::nullopt;
 }

@@ -25,6 +25,7 @@ void Encode(const JobCreated& e, JournalRecord& record) {
   out.set_request_id(e.request_id);
   out.set_spec_digest(e.spec_digest);
   out.set_ranks(e.demand.ranks);
+  out.set_replica_ranks(e.demand.replica_ranks);
   out.set_backend(e.demand.backend);
   out.set_threads(e.demand.threads);
   out.set_priority(e.demand.priority);
@@ -112,6 +113,7 @@ absl::StatusOr<JobEventBody> DecodeCreated(const internal::CreatedRecord& in) {
   e.spec_digest = in.spec_digest();
   e.request_id = in.request_id();
   e.demand.ranks = in.ranks();
+  e.demand.replica_ranks = in.replica_ranks();
   e.demand.backend = in.backend();
   e.demand.threads = in.threads();
   e.demand.priority = in.priority();

@@ -35,6 +35,17 @@ TEST(GangPlacementTest, PrefersOneWorkerThatJustFits) {
   EXPECT_EQ((*placements)[1].worker, "c");
 }
 
+TEST(GangPlacementTest, AReplicaStaysOnOneWorkerWhereItCan) {
+  const Workers workers =
+      Cluster({MakeWorker("a", 3), MakeWorker("b", 3), MakeWorker("c", 2)});
+  JobDemand demand = Ranks(8);
+  demand.replica_ranks = 2;
+  const std::vector<Placement> expected = {
+      {0, "a", 0}, {1, "a", 1}, {2, "b", 0}, {3, "b", 1},
+      {4, "c", 0}, {5, "c", 1}, {6, "a", 2}, {7, "b", 2}};
+  EXPECT_EQ(*PlaceGang(demand, workers), expected);
+}
+
 TEST(GangPlacementTest, SkipsUsedSlotsAndUnreadyWorkers) {
   Workers workers = Cluster({MakeWorker("a", 2), MakeWorker("b", 1),
                              MakeWorker("c", 1), MakeWorker("d", 1)});

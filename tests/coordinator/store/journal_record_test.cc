@@ -22,7 +22,7 @@ TEST(JournalRecordTest, CreatedKeepsEverything) {
   created.spec = std::make_shared<const std::string>("\0spec\xff", 6);
   created.spec_digest = "d";
   created.request_id = "r";
-  created.demand = {4, "cuda", 3, -2, 5, {"corpus", "outputs"}, 1 << 30};
+  created.demand = {4, 2, "cuda", 3, -2, 5, {"corpus", "outputs"}, 1 << 30};
   const JobCreated back = RoundTrip(created);
   EXPECT_EQ(back.kind, created.kind);
   EXPECT_EQ(*back.spec, *created.spec);
