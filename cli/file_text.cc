@@ -28,4 +28,13 @@ absl::StatusOr<std::string> ReadFileText(const std::string& path) {
   return text.str();
 }
 
+absl::Status WriteFileText(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  if (file) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("cannot write '", path, "': ", std::strerror(errno)));
+}
+
 }  // namespace longspan::cli

@@ -10,4 +10,7 @@ namespace longspan::cli {
 // The whole file; "-" is stdin.
 absl::StatusOr<std::string> ReadFileText(const std::string& path);
 
+// Replaces the file.
+absl::Status WriteFileText(const std::string& path, const std::string& text);
+
 }  // namespace longspan::cli

@@ -13,6 +13,7 @@ constexpr char kFooter[] =
     "  longspan simulate --preset linear-llama3-1b --tokens 2Mi --ranks 64\n"
     "  longspan simulate --preset linear-llama3-1b --tokens 16Ki..4Mi \\\n"
     "      --ranks 1..1024\n"
+    "  longspan simulate bench.yaml --calibrate measured.json\n"
     "  longspan simulate --preset linear-llama3-1b --tokens 64Mi --ranks 4096 "
     "\\\n      --levels node:8:5us:300GB,datacentre:1024:20us:200GB,"
     "internet:all:30ms:1GB\n";
@@ -35,6 +36,23 @@ void AddModel(CLI::App* c, SimulateOptions& o) {
                 "Only these, of lasp2, lasp1, lasp1_serial, all_scan, scan,\n"
                 "ring, ring_left, ulysses, megatron_sp")
       ->delimiter(',');
+  c->add_option("--softmax", o.softmax,
+                "Softmax layers beside lasp2 to scan: gather or ring;\n"
+                "default: the job's, with a preset gather")
+      ->check(CLI::IsMember({"gather", "ring"}));
+}
+
+void AddOutput(CLI::App* c, SimulateOptions& o) {
+  c->add_option("--mode", o.mode,
+                "bytes: what is really sent; paper: what the papers count,\n"
+                "and where the LASP-2 paper contradicts itself")
+      ->check(CLI::IsMember({"bytes", "paper"}))
+      ->capture_default_str();
+  c->add_option("--calibrate", o.calibrate,
+                "JSON of measured steps: fits compute to two of lasp2 and\n"
+                "prints the prediction beside every other");
+  c->add_option("--svg", o.svg, "Plot step time and memory to this file");
+  c->add_flag("--json", o.json, "Print JSON");
 }
 
 void AddMachine(CLI::App* c, SimulateOptions& o) {
@@ -43,9 +61,9 @@ void AddMachine(CLI::App* c, SimulateOptions& o) {
                 "unit per second (0: unlimited) and, if less, of one message")
       ->capture_default_str();
   c->add_option("--collective", o.collective,
-                "ring: W - 1 latencies each; direct: one")
-      ->check(CLI::IsMember({"ring", "direct"}))
-      ->capture_default_str();
+                "ring: W - 1 latencies each (default); direct: one, as this\n"
+                "project's CPU groups have it (default with --calibrate)")
+      ->check(CLI::IsMember({"ring", "direct"}));
   c->add_option("--flops", o.flops_per_s,
                 "Useful operations per second of a rank")
       ->check(CLI::PositiveNumber)
@@ -72,6 +90,7 @@ void AddSimulateCommand(CLI::App& app, SimulateOptions& options,
   c->footer(kFooter);
   AddModel(c, options);
   AddMachine(c, options);
+  AddOutput(c, options);
   c->callback([&options, done] { done(RunSimulate(options)); });
 }
 

@@ -16,10 +16,12 @@ struct SimulateOptions {
   int64_t batch = 0;                 // 0: the job's, else 1
   std::string precision;             // "", "bf16", "f32", "f64"
   std::vector<std::string> methods;  // empty: all
+  std::string softmax;               // "gather", "ring"; empty: the job's
   std::string mode = "bytes";
   // A node of eight A100s and their eight NICs, and as many nodes as needed.
   std::string levels = "node:8:5us:300GB,cluster:all:15us:200GB:25GB";
-  std::string collective = "ring";
+  // "ring", "direct"; empty: direct with `calibrate`, else ring.
+  std::string collective;
   double flops_per_s = 1e14;
   double fixed_seconds = 0;
   std::string device_memory = "80GiB";

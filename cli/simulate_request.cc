@@ -11,6 +11,7 @@
 #include "common/base/units.h"
 #include "common/job_spec/model_spec_from_proto.h"
 #include "common/job_spec/parse_job_spec.h"
+#include "common/job_spec/sequence_parallel_from_proto.h"
 #include "common/simulate/model_preset.h"
 #include "longspan/v1/job.pb.h"
 
@@ -93,12 +94,20 @@ absl::Status ReadFromJob(const std::string& file, const std::string& text,
                          SweepRequest& request) {
   ASSIGN_OR_RETURN(const v1::JobSpec job, ReadJob(file, text));
   const v1::TrainSpec& train = job.train();
+  if (train.data_parallel() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        file, ": data_parallel is ", train.data_parallel(),
+        ", and simulate takes the ranks of one replica: set it to 1, and ranks "
+        "and batch_size to those of a replica"));
+  }
   request.model = ResolveDefaults(ModelSpecFromProto(train.model()));
   request.tokens = {train.sequence_length()};
   request.ranks = {job.resources().ranks()};
   request.shape.batch = train.batch_size();
   const std::string& backend = job.resources().backend();
   request.shape.element_bytes = BytesOf(train.precision(), backend);
+  ASSIGN_OR_RETURN(request.shape.softmax,
+                   SoftmaxParallelFromProto(train.softmax_sequence_parallel()));
   request.shape.backend = backend == "cuda" ? kernels::BackendKind::kCuda
                                             : kernels::BackendKind::kCpu;
   return absl::OkStatus();
@@ -130,6 +139,8 @@ absl::Status ReadShape(const SimulateOptions& options, SweepRequest& request) {
   if (options.precision == "bf16") shape.element_bytes = 2;
   if (options.precision == "f32") shape.element_bytes = 4;
   if (options.precision == "f64") shape.element_bytes = 8;
+  if (options.softmax == "gather") shape.softmax = SoftmaxParallel::kGather;
+  if (options.softmax == "ring") shape.softmax = SoftmaxParallel::kRing;
   shape.overlap = options.overlap;
   shape.zigzag = options.zigzag;
   shape.train = !options.forward_only;
@@ -168,9 +179,10 @@ absl::Status ReadMachine(const SimulateOptions& options,
     return FlagError("levels", std::string(levels.status().message()));
   }
   request.network.levels = *std::move(levels);
-  request.network.algorithm = options.collective == "ring"
-                                  ? CollectiveAlgorithm::kRing
-                                  : CollectiveAlgorithm::kDirect;
+  const bool ring = options.collective.empty() ? options.calibrate.empty()
+                                               : options.collective == "ring";
+  request.network.algorithm =
+      ring ? CollectiveAlgorithm::kRing : CollectiveAlgorithm::kDirect;
   request.compute = {options.flops_per_s, options.fixed_seconds};
   absl::StatusOr<int64_t> memory = ParseBytes(options.device_memory);
   if (!memory.ok()) {

@@ -97,9 +97,8 @@ absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
     if (!HasLayer(model, LayerKind::kSoftmax)) return absl::OkStatus();
     return CheckHeads("softmax", model.softmax.heads, ranks);
   }
-  const bool ring =
-      method == ExchangeMethod::kRing || method == ExchangeMethod::kRingLeft;
-  if (!ring || !linear || !FormOf(model.linear).delta) return absl::OkStatus();
+  if (!IsRing(method) || !linear || !FormOf(model.linear).delta)
+    return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "a ring adds up what single tokens do, and ",
       std::string(LinearMixerName(model.linear.mixer)),

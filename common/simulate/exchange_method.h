@@ -46,6 +46,10 @@ std::string_view ExchangeMethodName(ExchangeMethod method);  // "all_scan"
 // kInvalidArgument with the nearest name for one that is not known.
 absl::StatusOr<ExchangeMethod> ExchangeMethodOfName(const std::string& name);
 
+inline bool IsRing(ExchangeMethod method) {
+  return method == ExchangeMethod::kRing || method == ExchangeMethod::kRingLeft;
+}
+
 // The planner's method, where states travel; nothing for the others.
 std::optional<SequenceParallel> StateMethod(ExchangeMethod method);
 

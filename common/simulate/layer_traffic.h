@@ -9,7 +9,6 @@
 //
 //     method        forward             backward                       calls
 //     ring          (W-1) B n c e       (W-1) B n c e + W B n c a      W-1,
-//     2W-1 AllGather-KV  (W-1) B n c e       (W-1) B n c a, keys kept       1,
 //     1 ulysses       (W-1)/W B n t e     the same                       2, 2
 //     megatron_sp   2 (W-1)/W B N d e   3 (W-1)/W B N d e              2, 3
 //

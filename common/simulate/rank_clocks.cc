@@ -21,23 +21,26 @@ void RankClocks::Collective(double seconds, double window) {
   }
 }
 
+double RankClocks::Send(int64_t from, int64_t to, double now, double bytes) {
+  const NetworkLevel& level = network_.levels[LevelBetween(network_, from, to)];
+  link_free_[from] =
+      std::max(link_free_[from], now) + FlowSeconds(level, bytes);
+  return link_free_[from] + level.latency_s;
+}
+
 void RankClocks::PassOn(const Chain& chain) {
   const double bytes = chain.bytes / static_cast<double>(chain.blocks);
   std::vector<double> arrivals;
   for (int64_t place = 0; place < ranks(); ++place) {
     const int64_t rank = At(place, chain.forward);
     if (!chain.waits_first) Work(rank, chain.window);
-    const bool sends = place + 1 < ranks();
-    const int64_t next = sends ? At(place + 1, chain.forward) : rank;
-    const NetworkLevel& level =
-        network_.levels[LevelBetween(network_, rank, next)];
     std::vector<double> sent;
-    double link_free = 0;
     for (int64_t block = 0; block < chain.blocks; ++block) {
       if (place > 0) now_[rank] = std::max(now_[rank], arrivals[block]);
       if (chain.waits_first && block == 0) Work(rank, chain.before_send);
-      link_free = std::max(link_free, now_[rank]) + FlowSeconds(level, bytes);
-      sent.push_back(link_free + level.latency_s);
+      if (place + 1 == ranks()) continue;
+      const int64_t next = At(place + 1, chain.forward);
+      sent.push_back(Send(rank, next, now_[rank], bytes));
     }
     arrivals = std::move(sent);
     if (chain.waits_first) Work(rank, chain.window);
@@ -49,8 +52,7 @@ void RankClocks::Shift(double bytes, bool forward) {
   for (int64_t place = 1; place < ranks(); ++place) {
     const int64_t rank = At(place, forward);
     const int64_t from = At(place - 1, forward);
-    now_[rank] = std::max(
-        now_[rank], begun[from] + MessageSeconds(network_, from, rank, bytes));
+    now_[rank] = std::max(now_[rank], Send(from, rank, begun[from], bytes));
   }
 }
 
@@ -61,9 +63,7 @@ void RankClocks::Scan(double bytes, bool forward, double window) {
     for (int64_t place = distance; place < ranks(); ++place) {
       const int64_t rank = At(place, forward);
       const int64_t from = At(place - distance, forward);
-      now_[rank] =
-          std::max(now_[rank], std::max(begun[from], begun[rank]) +
-                                   MessageSeconds(network_, from, rank, bytes));
+      now_[rank] = std::max(now_[rank], Send(from, rank, begun[from], bytes));
     }
   }
 }

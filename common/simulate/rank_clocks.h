@@ -21,7 +21,10 @@ namespace longspan {
 class RankClocks {
  public:
   RankClocks(const Network& network, int64_t ranks)
-      : network_(network), now_(ranks, 0.0), busy_(ranks, 0.0) {}
+      : network_(network),
+        now_(ranks, 0.0),
+        busy_(ranks, 0.0),
+        link_free_(ranks, 0.0) {}
 
   int64_t ranks() const { return static_cast<int64_t>(now_.size()); }
 
@@ -48,7 +51,8 @@ class RankClocks {
   // Every rank but the last one to the next (forward), or the other way.
   void Shift(double bytes, bool forward);
 
-  // Rounds in which rank r sends to r + 1, r + 2, r + 4, ...
+  // Rounds in which rank r sends to r + 1, r + 2, r + 4, ...; `window` is done
+  // during the first.
   void Scan(double bytes, bool forward, double window);
 
   // All ranks in a circle to the next one; each works on what came before
@@ -63,6 +67,9 @@ class RankClocks {
     now_[rank] += seconds;
     busy_[rank] += seconds;
   }
+  // When a message that `from` hands over at `now` arrives at `to`. It follows
+  // what `from` sent before.
+  double Send(int64_t from, int64_t to, double now, double bytes);
   // The rank `place` steps from where a pass begins.
   int64_t At(int64_t place, bool forward) const {
     return forward ? place : ranks() - 1 - place;
@@ -71,6 +78,7 @@ class RankClocks {
   const Network& network_;
   std::vector<double> now_;
   std::vector<double> busy_;
+  std::vector<double> link_free_;  // when what a rank sent has left it
 };
 
 }  // namespace longspan

@@ -67,6 +67,7 @@ class Coster {
     shape.element_bytes = shape_.element_bytes;
     shape.backward = shape_.train;
     shape.method = planned_.value_or(kBaseline);
+    shape.softmax_method = softmax();
     MethodCost sent;
     for (const PlannedTransfer& transfer :
          PlanCommunication(model_, shape, rank)) {
@@ -79,11 +80,19 @@ class Coster {
     cost_.backward_calls = std::max(cost_.backward_calls, sent.backward_calls);
   }
 
+  SoftmaxParallel softmax() const {
+    return IsRing(method_) ? SoftmaxParallel::kRing : shape_.softmax;
+  }
+  // Whether the planner knows what the method sends for it.
+  bool IsPlanned(TransferKind kind) const {
+    return planned_ || kind == TransferKind::kConvolutionHalo ||
+           (kind == TransferKind::kKeyValueExchange && IsRing(method_));
+  }
+
   void AddTransfer(const PlannedTransfer& transfer, MethodCost& sent) const {
-    const bool halo = transfer.kind == TransferKind::kConvolutionHalo;
     if (transfer.kind == TransferKind::kGradientSync) {
       sent.gradient_bytes += transfer.bytes_sent;
-    } else if (!planned_ && !halo) {
+    } else if (!IsPlanned(transfer.kind)) {
       return;
     } else if (transfer.direction == TransferDirection::kForward) {
       sent.forward_bytes += transfer.bytes_sent;
@@ -98,8 +107,9 @@ class Coster {
     const TokenShape tokens = {shape_.batch, shape_.tokens, ranges_[0].size(),
                                shape_.ranks, shape_.element_bytes};
     for (int64_t layer = 0; layer < model_.layer_count; ++layer) {
-      const LayerTraffic traffic =
-          TokenTraffic(method_, LayerKindAt(model_, layer), model_, tokens);
+      const LayerKind kind = LayerKindAt(model_, layer);
+      if (kind == LayerKind::kSoftmax && IsRing(method_)) continue;
+      const LayerTraffic traffic = TokenTraffic(method_, kind, model_, tokens);
       cost_.forward_bytes += traffic.forward.bytes;
       cost_.forward_calls += traffic.forward.calls;
       cost_.buffer_bytes = std::max(cost_.buffer_bytes, traffic.buffer_bytes);
@@ -129,6 +139,7 @@ class Coster {
     run.element_bytes = shape_.element_bytes;
     run.backend = shape_.backend;
     run.method = method;
+    run.softmax_method = softmax();
     return run;
   }
 

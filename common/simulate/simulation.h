@@ -1,13 +1,14 @@
 // One step of a model over W ranks: what every method sends, holds and takes,
 // before anything runs.
 //
-// Bytes and memory of the methods that send states are the planner's
-// (common/model_spec/{communication_plan,state_exchange_plan,memory_plan}.h),
-// so of one rank, the busiest; those of the others are layer_traffic.h's. Time
-// is a walk of all ranks' clocks (rank_clocks.h) through the layers, forward
-// and backward, with compute at one rate of useful operations per second
-// (common/model_spec/model_cost.h; backward twice forward) and transfers over
-// the network (network.h). Equations and assumptions: docs/simulate.md.
+// Bytes and memory of what this project runs, states and softmax layers'
+// AllGather and ring, are the planner's (communication_plan.h,
+// state_exchange_plan.h, kv_exchange_plan.h and memory_plan.h of
+// common/model_spec), of the busiest rank; the others are layer_traffic.h's.
+// Time is a walk of all ranks' clocks (rank_clocks.h) through the layers,
+// forward and backward, with compute at one rate of useful operations per
+// second (common/model_spec/model_cost.h; backward twice forward) and transfers
+// over the network (network.h). Equations and assumptions: docs/simulate.md.
 //
 // Pure.
 #pragma once
@@ -15,17 +16,13 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/model_spec.h"
 #include "common/simulate/exchange_method.h"
 #include "common/simulate/network.h"
 #include "kernels/cost/backend_kind.h"
 
 namespace longspan {
-
-enum class SimulationMode {
-  kBytes,  // what is really sent
-  kPaper   // what the LASP-2 paper counts (published.h)
-};
 
 struct ComputeModel {
   double flops_per_s = 0;  // of one rank
@@ -40,6 +37,8 @@ struct SimulationShape {
   bool train = true;    // forward and backward; else forward only
   bool overlap = true;  // transfers run beside work that needs none of them
   bool zigzag = false;  // softmax layers: every rank the same causal work
+  // Softmax layers beside methods of states; ring and ring_left have kRing.
+  SoftmaxParallel softmax = SoftmaxParallel::kGather;
   kernels::BackendKind backend = kernels::BackendKind::kCuda;
 };
 

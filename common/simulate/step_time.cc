@@ -1,11 +1,14 @@
 #include "common/simulate/step_time.h"
 
+#include <algorithm>
+
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/model_cost.h"
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
+#include "common/model_spec/token_range.h"
 #include "common/simulate/layer_traffic.h"
 #include "common/simulate/rank_clocks.h"
 
@@ -100,12 +103,12 @@ class Stepper {
       clocks_.Compute(output);
     } else if (method_ == ExchangeMethod::kRing) {
       clocks_.Compute(summary + intra + output);
-      KeyValueRing(LayerKind::kLinear, forward, summary);
+      KeyValueRing(LayerKind::kLinear, forward, summary, shape_.ranks - 1);
     } else if (method_ == ExchangeMethod::kRingLeft) {
       const double block =
           rows_ * LeftFlops() * unit;  // of all pairs of two ranges
       clocks_.Compute(block / 2);
-      KeyValueRing(LayerKind::kLinear, forward, block);
+      KeyValueRing(LayerKind::kLinear, forward, block, shape_.ranks - 1);
     } else {
       Reshaped(LayerKind::kLinear, forward, summary + intra + output);
     }
@@ -161,16 +164,16 @@ class Stepper {
 
   // ---- Methods that send tokens.
 
-  // W - 1 rounds, each with the work on one block; backward besides a ring of
+  // Rounds, each with the work on one block; backward besides a ring of
   // gradients with one hop more.
-  void KeyValueRing(LayerKind kind, bool forward, double block) {
+  void KeyValueRing(LayerKind kind, bool forward, double block,
+                    int64_t rounds) {
     const double rows = rows_;
     const int64_t unit = shape_.element_bytes;
     double bytes = rows * KeyValueBytes(kind, model_, unit);
     const double sums =
         rows * KeyValueBytes(kind, model_, AccumulatorBytes(unit));
     if (!forward) bytes += sums;
-    const int64_t rounds = shape_.ranks - 1;
     if (shape_.overlap) {
       clocks_.Ring(rounds, bytes, block);
     } else {
@@ -235,8 +238,8 @@ class Stepper {
   void Softmax(bool forward, double scale) {
     if (shape_.ranks == 1) {
       clocks_.Compute(PairSeconds(MeanPairs(), scale));
-    } else if (method_ == ExchangeMethod::kRing ||
-               method_ == ExchangeMethod::kRingLeft) {
+    } else if (IsRing(method_) || (StateMethod(method_) &&
+                                   shape_.softmax == SoftmaxParallel::kRing)) {
       SoftmaxRing(forward, scale);
     } else if (StateMethod(method_)) {
       GatheredKeys(forward, scale);
@@ -246,13 +249,19 @@ class Stepper {
   }
 
   // Zigzag: half of every pair of ranges; contiguous: all of it on the last
-  // rank, for which the ring waits.
+  // rank, for which the ring waits. A window ends the ring early.
   void SoftmaxRing(bool forward, double scale) {
     const double n = static_cast<double>(longest());
-    const double block = PairSeconds(n * n, scale);
+    const int64_t window = model_.softmax.window;
+    const double keys = window > 0 ? std::min(n, double(window)) : n;
+    const double block = PairSeconds(n * keys, scale);
     clocks_.Compute(block / 2);
     KeyValueRing(LayerKind::kSoftmax, forward,
-                 shape_.zigzag ? block / 2 : block);
+                 shape_.zigzag ? block / 2 : block, RingRounds());
+  }
+  int64_t RingRounds() const {
+    const auto ranges = SplitTokens(shape_.tokens, shape_.ranks).value();
+    return KvRoute(ranges, model_.softmax.window, 0).steps();
   }
 
   // Keys and values of forward are kept, so backward has one ReduceScatter.

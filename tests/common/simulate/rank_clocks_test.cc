@@ -67,6 +67,18 @@ TEST(RankClocksTest, AScanTakesLogarithmicallyManyRounds) {
   }
 }
 
+// The second message of a rank leaves after the first.
+TEST(RankClocksTest, MessagesOfARankFollowEachOther) {
+  RankClocks clocks(kNetwork, 3);
+  clocks.Compute([](int64_t rank) { return rank == 1 ? 100.0 : 0.0; });
+  clocks.Scan(4, true, 0);
+  // Rank 0 sends at 0 and 4, rank 1 to rank 2 at 100.
+  EXPECT_DOUBLE_EQ(clocks.last(), 105);
+  RankClocks quick(kNetwork, 3);
+  quick.Scan(4, true, 0);
+  EXPECT_DOUBLE_EQ(quick.last(), 2 * 4 + 1);
+}
+
 TEST(RankClocksTest, ARingTakesTheLongerOfWorkAndHop) {
   RankClocks clocks(kNetwork, 4);
   clocks.Ring(3, 4, 2.0);

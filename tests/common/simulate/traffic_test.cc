@@ -4,9 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "common/model_spec/communication_plan.h"
-#include "common/model_spec/memory_plan.h"
-#include "common/model_spec/precision.h"
+#include "common/model_spec/kv_exchange_plan.h"
 #include "common/simulate/layer_traffic.h"
 #include "common/simulate/model_preset.h"
 #include "common/simulate/simulation.h"
@@ -171,6 +172,29 @@ TEST(TrafficTest, SoftmaxLayersCountTheirKeyHeads) {
   EXPECT_EQ(KeyValueBytes(LayerKind::kSoftmax, model, 2), 2 * 4 * 128 * 2);
   EXPECT_EQ(HeadBytes(LayerKind::kSoftmax, model, 2),
             (2 * 4 + 2 * 16) * 128 * 2);
+}
+
+// Layers of softmax alone: what a ring moves is the planner's.
+TEST(TrafficTest, SoftmaxRingsAreThePlanners) {
+  ModelSpec model = Preset("linear-llama3-1b-hybrid");
+  model.layer_pattern = "N";
+  const int64_t width = 2 * 16 * 128;
+  const auto ranges = SplitTokens(1000, 8).value();
+  for (int64_t window : {0, 200}) {
+    model.softmax.window = window;
+    const MethodCost cost = CostOf(model, ExchangeMethod::kRing, 1000, 8);
+    int64_t forward = 0, backward = 0;
+    for (int rank = 0; rank < 8; ++rank) {
+      const KvMoves there =
+          PlanKvMoves(SoftmaxParallel::kRing, ranges, window, rank, true);
+      const KvMoves back =
+          PlanKvMoves(SoftmaxParallel::kRing, ranges, window, rank, false);
+      forward = std::max(forward, there.sent * 2);
+      backward = std::max(backward, back.sent * 2 + back.sums_sent * 4);
+    }
+    EXPECT_EQ(cost.forward_bytes, 16 * width * forward);
+    EXPECT_EQ(cost.backward_bytes, 16 * width * backward);
+  }
 }
 
 TEST(TrafficTest, RefusalsNameValueLimitAndFix) {
