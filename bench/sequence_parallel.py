@@ -16,7 +16,6 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 JOB = ROOT / "bench/sequence_parallel.yaml"
-METHODS = "lasp2,lasp1,lasp1_serial,all_scan,scan"
 # Latency in s : bytes per s. A fast cluster, an ordinary one, 1 Gbit Ethernet,
 # and places far apart.
 NETWORKS = "2e-5:1e10,2e-4:1e9,1e-3:1.25e8,2e-2:1.25e8"
@@ -34,8 +33,8 @@ def parser():
     asked.add_argument("--tokens", help=f"lengths [{TOKENS}]")
     asked.add_argument("--networks",
                        help=f"latency in s : bytes per s, ... [{NETWORKS}]")
-    asked.add_argument("--methods", default=METHODS, help=f"[{METHODS}]")
-    asked.add_argument("--rounds", type=int, help="of each step [7]")
+    asked.add_argument("--methods", help="as in a job, a,b,... [all]")
+    asked.add_argument("--rounds", type=int, help="of each step [5]")
     asked.add_argument("--json", metavar="FILE", type=pathlib.Path,
                        help="the points, as `longspan simulate --calibrate`"
                        " reads them")
@@ -46,7 +45,7 @@ def parser():
 
 def settings(arguments):
     """What was asked for, else of --quick, else the whole."""
-    whole = {"networks": NETWORKS, "tokens": TOKENS, "rounds": 7}
+    whole = {"networks": NETWORKS, "tokens": TOKENS, "rounds": 5}
     chosen = {**whole, **(QUICK if arguments.quick else {})}
     for name in chosen:
         if getattr(arguments, name) is not None:
@@ -57,8 +56,10 @@ def settings(arguments):
 def measure(arguments):
     chosen = settings(arguments)
     command = [arguments.bin_dir / "longspan-bench-sequence_parallel",
-               f"--job={JOB}", f"--methods={arguments.methods}",
+               f"--job={JOB}",
                *(f"--{name}={value}" for name, value in chosen.items())]
+    if arguments.methods:
+        command.append(f"--methods={arguments.methods}")
     with subprocess.Popen(command, stdout=subprocess.PIPE,
                           text=True) as process:
         for line in process.stdout:

@@ -74,6 +74,18 @@ absl::StatusOr<SequenceParallel> ReadMethod(const std::string& name) {
   return SequenceParallelFromProto(method);
 }
 
+// As in a job file.
+std::vector<std::string> AllMethods() {
+  std::vector<std::string> names;
+  for (int i = 0; i < v1::SequenceParallel_descriptor()->value_count(); ++i) {
+    const auto* value = v1::SequenceParallel_descriptor()->value(i);
+    if (value->number() != v1::SEQUENCE_PARALLEL_UNSPECIFIED) {
+      names.push_back(absl::AsciiStrToLower(value->name()));
+    }
+  }
+  return names;
+}
+
 struct NamedNetwork {
   double latency_s = 0;
   worker::EmulatedNetwork network;
@@ -209,11 +221,12 @@ int Main(int argc, char** argv) {
   app.add_option("--ranks", options.ranks)->check(CLI::Range(2, 64));
   app.add_option("--tokens", options.tokens)->delimiter(',')->required();
   app.add_option("--networks", options.networks)->delimiter(',')->required();
-  app.add_option("--methods", options.methods)->delimiter(',')->required();
+  app.add_option("--methods", options.methods)->delimiter(',');
   app.add_option("--rounds", options.rounds)->check(CLI::PositiveNumber);
   app.add_option("--rank", options.rank)->group("");
   app.add_option("--directory", options.directory)->group("");
   CLI11_PARSE(app, argc, argv);
+  if (options.methods.empty()) options.methods = AllMethods();
   const absl::Status status = options.directory.empty()
                                   ? RunAll(options, argc, argv)
                                   : RunRank(options);

@@ -24,7 +24,6 @@ using worker::ProcessGroup;
 using worker::Traffic;
 using worker::TrafficTag;
 using worker::TransferCounts;
-using worker::Work;
 
 constexpr TrafficTag kTag = {Traffic::kStateExchange, Direction::kForward, 3};
 
