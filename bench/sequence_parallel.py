@@ -13,6 +13,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 JOB = ROOT / "bench/sequence_parallel.yaml"
@@ -97,6 +98,18 @@ def table(points):
     return "\n".join(lines)
 
 
+def predict(longspan, file, points):
+    """The simulator beside the measurements, fitted to two of LASP-2."""
+    lengths = {point["tokens"] for point in points
+               if point["method"] == "lasp2"}
+    if len(lengths) < 2:
+        print("\nno prediction: it is fitted to two lengths of lasp2")
+        return
+    print(flush=True)
+    subprocess.run([longspan, "simulate", JOB, f"--calibrate={file}"],
+                   check=True)
+
+
 def main():
     arguments = parser().parse_args()
     points, printed = [], 0
@@ -106,9 +119,11 @@ def main():
             printed = len(points)
         points.append(point)
     print(table(points[printed:]))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"points": points}, indent=1)
-                                  + "\n", encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        file = arguments.json or pathlib.Path(folder) / "points.json"
+        file.write_text(json.dumps({"points": points}, indent=1) + "\n",
+                        encoding="utf-8")
+        predict(arguments.bin_dir / "longspan", file, points)
 
 
 if __name__ == "__main__":
