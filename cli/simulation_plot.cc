@@ -176,11 +176,10 @@ std::string PlotSweep(const SweepRequest& request,
       "<rect width=\"%.0f\" height=\"%.0f\" fill=\"white\"/>\n",
       width, height, width, height);
   out += DrawLegend(request);
-  for (int i = 0; i < 4; ++i) {
-    const bool against_ranks = i % 2 == 0;
-    const bool memory = i / 2 == 1;
-    out += DrawPanel(MakePanel(request, points, against_ranks, memory),
-                     (i % 2) * kWidth, kLegend + (i / 2) * kHeight);
+  for (const bool memory : {false, true}) {
+    const double top = kLegend + (memory ? kHeight : 0);
+    out += DrawPanel(MakePanel(request, points, true, memory), 0, top);
+    out += DrawPanel(MakePanel(request, points, false, memory), kWidth, top);
   }
   return out + "</svg>\n";
 }
