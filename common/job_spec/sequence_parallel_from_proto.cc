@@ -19,10 +19,13 @@ absl::StatusOr<SequenceParallel> SequenceParallelFromProto(
       return SequenceParallel::kAllScan;
     case v1::SCAN:
       return SequenceParallel::kScan;
+    case v1::ULYSSES:
+      return SequenceParallel::kUlysses;
     default:
       return absl::UnimplementedError(absl::StrCat(
           "sequence_parallel ", static_cast<int>(from),
-          "; this build knows lasp2, lasp1, lasp1_serial, all_scan and scan"));
+          "; this build knows lasp2, lasp1, lasp1_serial, all_scan, scan and "
+          "ulysses"));
   }
 }
 

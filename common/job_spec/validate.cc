@@ -99,7 +99,11 @@ class Validator {
     const auto check = [&](const std::string& path,
                            v1::SequenceParallel method) {
       const auto known = SequenceParallelFromProto(method);
-      if (!known.ok()) Report(path, std::string(known.status().message()));
+      if (!known.ok()) return Report(path, known.status());
+      if (spec.resources().backend() != "cuda" || !HeadsTravel(*known)) return;
+      Report(path, absl::StrCat(std::string(SequenceParallelName(*known)),
+                                " runs on the backend cpu; on cuda no test has "
+                                "seen it yet: use lasp2"));
     };
     check("train.sequence_parallel", spec.train().sequence_parallel());
     check("evaluate.sequence_parallel", spec.evaluate().sequence_parallel());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
@@ -29,7 +30,7 @@ class Planner {
     for (int layer = 0; layer < spec_.layer_count; ++layer) {
       if (LayerKindAt(spec_, layer) == LayerKind::kLinear) {
         PlanHalo(layer);
-        PlanStates(layer);
+        HeadsTravel(shape_.method) ? PlanHeads(layer) : PlanStates(layer);
       } else {
         PlanKeyValues(layer);
       }
@@ -59,6 +60,36 @@ class Planner {
         direction == TransferDirection::kForward, shape_.carries_state);
     Add(TransferKind::kStateExchange, direction, layer, moves.calls, moves.sent,
         moves.received, wide());
+  }
+
+  void PlanHeads(int layer) {
+    const LinearAttentionSpec& linear = spec_.linear;
+    const HeadExchangeShape shape = {shape_.batch, shape_.ranges, linear.heads,
+                                     linear.key_heads, shape_.element_bytes};
+    const HeadMoves in =
+        PlanHeadMoves(shape, RecurrenceInputRows(FormOf(linear)), rank_);
+    const HeadMoves out =
+        PlanHeadMoves(shape, RecurrenceOutputRows(FormOf(linear)), rank_);
+    // Rows of `in` go to the heads forward and come back backward; of `out`
+    // the reverse.
+    Add(TransferKind::kHeadExchange, TransferDirection::kForward, layer, 2,
+        in.sent + out.received, in.received + out.sent, 1);
+    if (shape_.backward) {
+      Add(TransferKind::kHeadExchange, TransferDirection::kBackward, layer, 2,
+          out.sent + in.received, out.received + in.sent, 1);
+    }
+    if (shape_.carries_state) PlanLeavingHeads(layer);
+  }
+
+  void PlanLeavingHeads(int layer) {
+    const LinearAttentionSpec& linear = spec_.linear;
+    const LinearLayerForm form = FormOf(linear);
+    const int64_t head = shape_.batch * form.features * form.columns;
+    const int64_t own =
+        head *
+        CutHeads(linear.heads, linear.key_heads, rank_, ranks_).heads.size();
+    Add(TransferKind::kStateExchange, TransferDirection::kForward, layer, 1,
+        (ranks_ - 1) * own, head * linear.heads - own, wide());
   }
 
   void PlanKeyValues(int layer) {
@@ -125,6 +156,8 @@ std::string_view TransferKindName(TransferKind kind) {
   switch (kind) {
     case TransferKind::kStateExchange:
       return "state_exchange";
+    case TransferKind::kHeadExchange:
+      return "head_exchange";
     case TransferKind::kKeyValueExchange:
       return "key_value_exchange";
     case TransferKind::kConvolutionHalo:

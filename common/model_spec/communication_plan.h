@@ -6,13 +6,17 @@
 //                    the decay of the range when it depends on the tokens: one
 //                    number per head (simple_gla), per row of the state (gla,
 //                    lawcat) or a matrix (deltanet)
+//                    with ulysses rows of heads travel instead
+//                    (head_exchange_plan.h), and states only where the leaving
+//                    one is wanted on every rank
 //   softmax layer    keys and values, and backward their gradients, as the
 //                    method has it (kv_exchange_plan.h)
 //   convolution      K - 1 border tokens to the right, their gradients back
 //   gradients        one AllReduce of the flat buffer, with the loss in its
 //                    tail
 //
-// Bytes of linear layers do not depend on the sequence length.
+// Bytes of linear layers do not depend on the sequence length, but with
+// ulysses.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +33,7 @@ namespace longspan {
 
 enum class TransferKind {
   kStateExchange,
+  kHeadExchange,
   kKeyValueExchange,
   kConvolutionHalo,
   kGradientSync

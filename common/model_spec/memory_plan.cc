@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/model_spec/communication_plan.h"
+#include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/model_state_spec.h"
 #include "common/model_spec/parameter_layout.h"
@@ -224,6 +225,39 @@ class Planner {
                                 forward);
   }
 
+  // Heads that travel, over all tokens (head_exchange_plan.h).
+  bool heads_travel() const { return ranks_ > 1 && HeadsTravel(shape_.method); }
+  struct HeadNames {
+    const char *q, *k, *v, *log_gate, *beta;
+  };
+  HeadCut OwnHeads() const {
+    return CutHeads(spec_.linear.heads, spec_.linear.key_heads, shape_.rank,
+                    static_cast<int>(ranks_));
+  }
+  int64_t HeadOutputCount() const {
+    return shape_.batch * piece_tokens_ * OwnHeads().heads.size() *
+           form_.columns;
+  }
+  void AddHeads(BufferList& list, const HeadNames& names) const {
+    const HeadCut own = OwnHeads();
+    const int64_t rows = shape_.batch * piece_tokens_;
+    const int64_t keys = rows * own.key_heads.size() * form_.features;
+    const int64_t gates = GateWidth(spec_.linear) / spec_.linear.heads;
+    list.Add(names.q, keys)
+        .Add(names.k, keys)
+        .Add(names.v, HeadOutputCount())
+        .AddWide(names.log_gate, rows * own.heads.size() * gates)
+        .AddWide(names.beta, form_.delta ? rows * own.heads.size() : 0);
+  }
+  int64_t ParcelBytes() const {
+    const HeadExchangeShape shape = {shape_.batch, shape_.ranges,
+                                     spec_.linear.heads, spec_.linear.key_heads,
+                                     unit_};
+    return std::max(
+        HeadStagingBytes(shape, RecurrenceInputRows(form_), shape_.rank),
+        HeadStagingBytes(shape, RecurrenceOutputRows(form_), shape_.rank));
+  }
+
   std::vector<Buffer> LinearTape() const {
     BufferList list = BlockTape();
     list.Add("packed", rows_ * widths_.stride());
@@ -234,7 +268,10 @@ class Planner {
     if (expands_gate()) list.Add("gate_logits", rows_ * widths_.log_gate);
     list.AddWide("log_gate", rows_ * widths_.log_gate)
         .AddWide("beta", rows_ * widths_.beta);
-    if (ranks_ > 1) {
+    if (heads_travel()) {
+      AddHeads(list, HeadNames{"head_q", "head_k", "head_v", "head_log_gate",
+                               "head_beta"});
+    } else if (ranks_ > 1) {
       list.AddWide("entering", MemoryCount());
       const int64_t known = KeepsAllDecays(shape_.method) ? ranks_ : 1;
       list.AddWide("decays", known * DecayCount());
@@ -255,9 +292,13 @@ class Planner {
     BufferList list = List();
     if (convolves()) list.Add("halo_staging", HaloStagingCount());
     if (shape_.carries_state) list.AddWide("leaving", MemoryCount());
-    if (ranks_ > 1) list.AddWide("exchange", ExchangeCount(true));
+    if (heads_travel()) {
+      list.AddBytes("parcels", ParcelBytes()).Add("head_o", HeadOutputCount());
+    } else if (ranks_ > 1) {
+      list.AddWide("exchange", ExchangeCount(true));
+    }
     int64_t workspace = AttentionWorkspace(LinearAttentionStage::kOutputs);
-    if (ranks_ > 1) {
+    if (ranks_ > 1 && !heads_travel()) {
       workspace = std::max(
           workspace, AttentionWorkspace(LinearAttentionStage::kSummarise));
     }
@@ -302,7 +343,12 @@ class Planner {
   std::vector<Buffer> LinearMixBackward() const {
     BufferList list = List();
     list.AddBytes("workspace", LinearBackwardWorkspace());
-    if (ranks_ > 1) {
+    if (heads_travel()) {
+      list.AddBytes("parcels", ParcelBytes())
+          .Add("head_d_o", HeadOutputCount());
+      AddHeads(list, HeadNames{"head_d_q", "head_d_k", "head_d_v",
+                               "head_d_log_gate", "head_d_beta"});
+    } else if (ranks_ > 1) {
       list.AddWide("d_leaving", MemoryCount());
       list.AddWide("exchange", ExchangeCount(false));
     }
@@ -314,7 +360,7 @@ class Planner {
 
   int64_t LinearBackwardWorkspace() const {
     int64_t bytes = AttentionWorkspace(LinearAttentionStage::kGradients);
-    if (ranks_ > 1) {
+    if (ranks_ > 1 && !heads_travel()) {
       bytes = std::max(
           bytes, AttentionWorkspace(LinearAttentionStage::kSummariseBackward));
     }
@@ -339,9 +385,14 @@ class Planner {
   }
 
   int64_t AttentionWorkspace(LinearAttentionStage stage) const {
-    const LinearAttentionShape attention = {
+    LinearAttentionShape attention = {
         shape_.batch,  tokens_, spec_.linear.heads, form_.features,
         form_.columns, unit_,   DecayKind(form_),   spec_.linear.key_heads};
+    if (heads_travel()) {
+      attention.tokens = piece_tokens_;
+      attention.heads = OwnHeads().heads.size();
+      attention.key_heads = OwnHeads().key_heads.size();
+    }
     return kernels::LinearAttentionWorkspaceBytes(
         stage, attention, shape_.backend, shape_.threads);
   }

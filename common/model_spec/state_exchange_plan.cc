@@ -45,6 +45,8 @@ std::string_view SequenceParallelName(SequenceParallel method) {
       return "all_scan";
     case SequenceParallel::kScan:
       return "scan";
+    case SequenceParallel::kUlysses:
+      return "ulysses";
   }
   return "unknown";
 }

@@ -29,7 +29,20 @@
 namespace longspan {
 
 // `sequence_parallel` of a job.
-enum class SequenceParallel { kLasp2, kLasp1, kLasp1Serial, kAllScan, kScan };
+enum class SequenceParallel {
+  kLasp2,
+  kLasp1,
+  kLasp1Serial,
+  kAllScan,
+  kScan,
+  kUlysses  // heads travel, not states (head_exchange_plan.h)
+};
+
+// Whether ranks share out the heads and not the tokens of a recurrence: nothing
+// else in this file is about such a method.
+inline bool HeadsTravel(SequenceParallel method) {
+  return method == SequenceParallel::kUlysses;
+}
 
 std::string_view SequenceParallelName(SequenceParallel method);  // "lasp2"
 

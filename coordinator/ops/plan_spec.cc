@@ -128,6 +128,7 @@ void RequestTrain(const v1::TrainSpec& train, PlanRequest& request) {
   request.method = MethodOf(train.sequence_parallel());
   request.softmax_method = MethodOf(train.softmax_sequence_parallel());
   request.tokens_path = "train.sequence_length";
+  request.method_path = "train.sequence_parallel";
 }
 
 void RequestEvaluate(const v1::EvaluateSpec& evaluate, PlanRequest& request) {
@@ -140,6 +141,7 @@ void RequestEvaluate(const v1::EvaluateSpec& evaluate, PlanRequest& request) {
   request.context_tokens =
       std::max(request.tokens, evaluate.data().end() - evaluate.data().begin());
   request.tokens_path = "evaluate.piece_length";
+  request.method_path = "evaluate.sequence_parallel";
 }
 
 int64_t PromptTokens(const v1::GenerateSpec& generate) {
@@ -171,6 +173,7 @@ void RequestGenerate(const v1::GenerateSpec& generate, PlanRequest& request) {
   request.context_tokens =
       std::max(request.tokens, prompt) + generate.max_new_tokens();
   request.tokens_path = "generate.piece_length";
+  request.method_path = "generate.sequence_parallel";
 }
 
 PlanRequest RequestOf(Core& core, const v1::JobSpec& spec) REQUIRES(core.mu) {

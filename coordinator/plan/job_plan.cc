@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/units.h"
 #include "common/model_spec/communication_plan.h"
+#include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/model_cost.h"
 #include "common/model_spec/parameter_layout.h"
 
@@ -134,11 +136,26 @@ const char* ReasonOf(SoftmaxParallel method) {
                "two that travel";
 }
 
+void ExplainHeads(const PlanRequest& request, JobPlan& plan) {
+  const LinearAttentionSpec& linear = request.model->linear;
+  std::vector<int64_t> sizes;
+  const int group = static_cast<int>(plan.ranges.size());
+  for (int rank = 0; rank < group; ++rank) {
+    sizes.push_back(
+        CutHeads(linear.heads, linear.key_heads, rank, group).heads.size());
+  }
+  plan.reasons.push_back(absl::StrCat(
+      "ulysses: the ranks take ", absl::StrJoin(sizes, ", "), " of ",
+      linear.heads, " heads over all ", request.tokens,
+      " tokens; bytes grow with the tokens, where those of states do not"));
+}
+
 void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
   if (HasLayer(*request.model, LayerKind::kLinear)) {
     plan.reasons.push_back(absl::StrCat(
         "sequence_parallel ", std::string(SequenceParallelName(request.method)),
         ": of linear layers"));
+    if (HeadsTravel(request.method)) ExplainHeads(request, plan);
   }
   if (!HasLayer(*request.model, LayerKind::kSoftmax)) return;
   plan.reasons.push_back(
@@ -192,6 +209,15 @@ PlanResult PlanJob(const PlanRequest& request) {
   }
   result.plan.replicas = request.replicas;
   result.plan.ranges = *std::move(ranges);
+  if (request.model) {
+    const absl::Status heads =
+        CheckHeadCut(*request.model, request.method, group);
+    if (!heads.ok()) {
+      result.problems.push_back(
+          {request.method_path, std::string(heads.message())});
+      return result;
+    }
+  }
   ExplainLayout(request, result.plan);
   if (!request.model) return result;
   PlanCosts(request, result.plan);

@@ -32,7 +32,7 @@ class EqualityTest(unittest.TestCase):
         self.assertEqual(sorted(one), list(range(1, 51)))
         for ranks, method in ((2, "lasp2"), (3, "lasp2"), (4, "lasp2"),
                               (3, "lasp1"), (2, "lasp1_serial"),
-                              (4, "all_scan"), (3, "scan"),
+                              (4, "all_scan"), (3, "scan"), (2, "ulysses"),
                               (4, "lasp2 ring"), (3, "lasp1 ring")):
             linear, softmax = (method + " gather").split()[:2]
             other = self.losses(
@@ -86,9 +86,11 @@ class EqualityTest(unittest.TestCase):
         return sent
 
     def test_bytes_are_those_of_the_plan(self):
-        steps, ranks = 10, 3
-        for length, method in ((64, "lasp2"), (103, "lasp2"), (512, "lasp2"),
-                               (103, "all_scan"), (103, "lasp2 ring")):
+        steps = 10
+        for length, method, ranks in (
+                (64, "lasp2", 3), (103, "lasp2", 3), (512, "lasp2", 3),
+                (103, "all_scan", 3), (103, "lasp2 ring", 3),
+                (103, "ulysses", 2)):
             linear, softmax = (method + " gather").split()[:2]
             text = e2e.train_job(
                 ranks=ranks, steps=steps, length=length, pattern="LNL",
@@ -100,6 +102,7 @@ class EqualityTest(unittest.TestCase):
             planned = {}
             for layer in plan["layers"]:
                 op = ("kv_exchange" if layer["mixer"] == "softmax"
+                      else "head_exchange" if method == "ulysses"
                       else "state_exchange")
                 for rank in range(ranks):
                     sent = (int(layer["forward_bytes"][rank]) +

@@ -44,6 +44,7 @@ namespace longspan::worker {
 // What a transfer is for: the key of the byte counters.
 enum class Traffic : uint8_t {
   kStateExchange,    // memory states of linear layers
+  kHeadExchange,     // rows of heads, between layouts by tokens and by heads
   kKvExchange,       // keys and values (and their gradients) of softmax layers
   kConvolutionHalo,  // border tokens of short convolutions
   kGradientSync,     // parameter gradients

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/job_spec/model_spec_from_proto.h"
+#include "common/model_spec/head_exchange_plan.h"
 #include "longspan/v1/job.pb.h"
 #include "worker/checkpoint/checkpoint_directory.h"
 #include "worker/train/train_checkpoint.h"
@@ -33,6 +34,14 @@ absl::StatusOr<ModelSpec> SpecOf(const CheckpointReader& checkpoint) {
 }
 
 // A job file's model is checked when it is sent, a checkpoint's only here.
+absl::Status CheckGang(const ModelSpec& spec, const std::string& path,
+                       const RankContext& context) {
+  const absl::Status heads =
+      CheckHeadCut(spec, context.method, context.ranks());
+  if (heads.ok()) return heads;
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": ", std::string(heads.message())));
+}
 absl::Status CheckBackend(const ModelSpec& spec, const std::string& path,
                           const RankContext& context) {
   if (context.backend_kind != kernels::BackendKind::kCuda) {
@@ -73,6 +82,7 @@ absl::StatusOr<LoadedModel> LoadModel(const CheckpointReader& checkpoint,
                                       const RankContext& context) {
   LoadedModel loaded = {.path = checkpoint.path()};
   ASSIGN_OR_RETURN(loaded.spec, SpecOf(checkpoint));
+  RETURN_IF_ERROR(CheckGang(loaded.spec, loaded.path, context));
   RETURN_IF_ERROR(CheckBackend(loaded.spec, loaded.path, context));
   ASSIGN_OR_RETURN(loaded.parameters, Parameters::Create(context, loaded.spec,
                                                          /*with_gradients=*/

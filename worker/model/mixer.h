@@ -38,10 +38,16 @@ struct LinearAttentionTape {
   kernels::TensorView beta;         // [B, n, H]
   kernels::TensorView entering;     // [B, H, F, Dv (+ 1)] S_in of this rank
   kernels::TensorView decays;       // [ranks, B, H (, F (, F))]
-  kernels::TensorView sums;         // [B, n, H, Dv + 1] before the division
-  kernels::TensorView o;            // [B, n, H, Dv]
-  kernels::TensorView o_rstd;       // [M, H], or [groups, M]
-  kernels::TensorView normed;       // [M, H Dv]
+  // Of all N tokens of the piece, for the heads that this rank takes.
+  kernels::TensorView head_q;         // [B, N, G_r, F]
+  kernels::TensorView head_k;         // [B, N, G_r, F]
+  kernels::TensorView head_v;         // [B, N, H_r, Dv (+ 1)]
+  kernels::TensorView head_log_gate;  // [B, N, H_r (, F)]
+  kernels::TensorView head_beta;      // [B, N, H_r]
+  kernels::TensorView sums;           // [B, n, H, Dv + 1] before the division
+  kernels::TensorView o;              // [B, n, H, Dv]
+  kernels::TensorView o_rstd;         // [M, H], or [groups, M]
+  kernels::TensorView normed;         // [M, H Dv]
   kernels::TensorView gated;        // [M, H Dv] gated before or after the norm
   kernels::TensorView gate_values;  // [M, H Dv] a gate behind a low rank
 };

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "common/base/check.h"
 #include "worker/parallel/state_chain.h"
 #include "worker/parallel/state_gather.h"
 #include "worker/parallel/state_scan.h"
@@ -48,10 +49,14 @@ std::unique_ptr<StateExchange> CreateStateExchange(
     case SequenceParallel::kLasp1:
     case SequenceParallel::kLasp1Serial:
     case SequenceParallel::kAllScan:
+      return std::make_unique<StateChain>(context, layer, direction, shape,
+                                          operands);
+    case SequenceParallel::kUlysses:
       break;
   }
-  return std::make_unique<StateChain>(context, layer, direction, shape,
-                                      operands);
+  LONGSPAN_CHECK(false) << "no states travel with "
+                        << SequenceParallelName(context.method);
+  return nullptr;
 }
 
 }  // namespace longspan::worker

@@ -79,7 +79,7 @@ class StateExchange {
   const StateExchangeOperands operands_;
 };
 
-// By context.method. More than one rank.
+// By context.method, one whose states travel. More than one rank.
 std::unique_ptr<StateExchange> CreateStateExchange(
     const RankContext& context, int layer, Direction direction,
     const MemoryShape& shape, const StateExchangeOperands& operands);

@@ -16,6 +16,8 @@ const char* OperationName(Traffic traffic) {
   switch (traffic) {
     case Traffic::kStateExchange:
       return "state_exchange";
+    case Traffic::kHeadExchange:
+      return "head_exchange";
     case Traffic::kKvExchange:
       return "kv_exchange";
     case Traffic::kGradientSync:

@@ -83,7 +83,15 @@ TEST(ValidateSpecTest, CudaRefusesMixersThatItLacks) {
 TEST(ValidateSpecTest, AnUnknownMethodIsRefused) {
   EXPECT_THAT(Mistakes(Train("steps: 1 sequence_parallel: ALL_SCAN")),
               IsEmpty());
+  EXPECT_THAT(Mistakes(Train("steps: 1 sequence_parallel: ULYSSES")),
+              IsEmpty());
   EXPECT_THAT(Mistakes(Train("steps: 1 sequence_parallel: 99")),
+              ElementsAre("train.sequence_parallel"));
+}
+
+TEST(ValidateSpecTest, HeadsTravelOnTheCpu) {
+  EXPECT_THAT(Mistakes(Train("steps: 1 sequence_parallel: ULYSSES"),
+                       R"(resources { backend: "cuda" })"),
               ElementsAre("train.sequence_parallel"));
 }
 

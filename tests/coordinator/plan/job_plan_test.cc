@@ -1,5 +1,6 @@
 #include "coordinator/plan/job_plan.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/model_spec/communication_plan.h"
@@ -36,6 +37,29 @@ TEST(JobPlanTest, TooManyRanksIsAProblemOfTheField) {
   EXPECT_EQ(result.problems[0].message,
             "8 tokens cannot be cut into 9 ranks: every rank holds at least "
             "one token");
+}
+
+TEST(JobPlanTest, HeadsThatTravelNeedAHeadForEveryRank) {
+  PlanRequest request = Request(3);
+  request.method = SequenceParallel::kUlysses;
+  request.method_path = "train.sequence_parallel";
+  request.model->linear.heads = request.model->linear.key_heads = 4;
+  const PlanResult fits = PlanJob(request);
+  ASSERT_TRUE(fits.problems.empty());
+  EXPECT_THAT(fits.plan.reasons,
+              ::testing::Contains(::testing::HasSubstr(
+                  "take 2, 1, 1 of 4 heads over all 512 tokens")));
+  EXPECT_GT(fits.plan.layers[0].forward_bytes[2], 0);
+  request.ranks = 5;
+  const PlanResult refused = PlanJob(request);
+  ASSERT_EQ(refused.problems.size(), 1u);
+  EXPECT_EQ(refused.problems[0].path, "train.sequence_parallel");
+  EXPECT_THAT(refused.problems[0].message,
+              ::testing::HasSubstr("5 ranks are more than the 4 heads"));
+  // Replicas have heads of their own.
+  request.ranks = 6;
+  request.replicas = request.batch = 2;
+  EXPECT_TRUE(PlanJob(request).problems.empty());
 }
 
 TEST(JobPlanTest, MemoryThatDoesNotFitNamesBothNumbers) {

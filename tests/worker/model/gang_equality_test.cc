@@ -50,6 +50,43 @@ TEST_P(GangEqualityTest, AnyMethod) {
   }
 }
 
+// Heads travel instead of states: whole ones, a part of the heads of a key,
+// one each; 3 and 7 divide neither heads nor tokens.
+TEST_P(GangEqualityTest, HeadsThatTravel) {
+  GangCase c = MakeGangCase(WithEightHeads(GetParam().spec), 1, 71);
+  GangCase batch = MakeGangCase(c.spec, 2, 29);
+  const GangResult one = TrainOnce(c, 1);
+  const GangResult one_batch = TrainOnce(batch, 1);
+  c.document_starts = {0, 23, 25, 47, 49};
+  const GangResult one_packed = TrainOnce(c, 1);
+  c.method = batch.method = SequenceParallel::kUlysses;
+  for (int ranks : {2, 3, 7, 8}) {
+    SCOPED_TRACE(ranks);
+    c.document_starts = {};
+    ExpectSame(TrainOnce(c, ranks), one, 1e-10);
+  }
+  ExpectSame(TrainOnce(batch, 4), one_batch, 1e-10);
+  c.document_starts = {0, 23, 25, 47, 49};
+  ExpectSame(TrainOnce(c, 3), one_packed, 1e-10);
+  c.document_starts = {};
+  c.ranges = {{0, 1}, {1, 60}, {60, 71}};
+  ExpectSame(TrainOnce(c, 3), one, 1e-10);
+}
+
+// A token changes nothing that came before it, to the last bit.
+TEST_P(GangEqualityTest, HeadsThatTravelLookBackOnly) {
+  GangCase c = MakeGangCase(WithEightHeads(GetParam().spec), 1, 41);
+  c.method = SequenceParallel::kUlysses;
+  const std::vector<double> before = TrainOnce(c, 3).hidden;
+  constexpr int64_t kToken = 20;
+  c.ids[kToken] = (c.ids[kToken] + 1) % 19;
+  const std::vector<double> after = TrainOnce(c, 3).hidden;
+  const auto past = kToken * c.spec.hidden_size;
+  EXPECT_TRUE(std::equal(before.begin(), before.begin() + past, after.begin()));
+  EXPECT_FALSE(
+      std::equal(before.begin() + past, before.end(), after.begin() + past));
+}
+
 TEST_P(GangEqualityTest, RangesLongerThanAChunk) {
   const GangCase c = MakeGangCase(GetParam().spec, 1, 331);
   ExpectSame(TrainOnce(c, 3), TrainOnce(c, 1), 1e-10);

@@ -25,6 +25,8 @@ Traffic TrafficOf(TransferKind kind) {
   switch (kind) {
     case TransferKind::kStateExchange:
       return Traffic::kStateExchange;
+    case TransferKind::kHeadExchange:
+      return Traffic::kHeadExchange;
     case TransferKind::kKeyValueExchange:
       return Traffic::kKvExchange;
     case TransferKind::kConvolutionHalo:
@@ -70,8 +72,6 @@ Lines Counted(const worker::TransferCounters& counters) {
   return lines;
 }
 
-class PlanTest : public ::testing::TestWithParam<NamedSpec> {};
-
 struct Gang {
   int64_t tokens;
   int ranks;
@@ -82,6 +82,15 @@ struct Gang {
 
 constexpr SoftmaxParallel kRing = SoftmaxParallel::kRing;
 
+class PlanTest : public ::testing::TestWithParam<NamedSpec> {
+ protected:
+  // With a head for every rank where they need one.
+  static ModelSpec SpecOf(const Gang& gang) {
+    return HeadsTravel(gang.method) ? WithEightHeads(GetParam().spec)
+                                    : GetParam().spec;
+  }
+};
+
 TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
   for (const Gang& gang :
        {Gang{9, 3, 2}, Gang{9, 5, 1}, Gang{71, 2, 2}, Gang{71, 5, 1},
@@ -89,11 +98,13 @@ TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
         Gang{71, 3, 2, SequenceParallel::kAllScan},
         Gang{71, 5, 1, SequenceParallel::kScan},
         Gang{71, 5, 2, SequenceParallel::kLasp2, kRing},
-        Gang{9, 8, 1, SequenceParallel::kLasp1, kRing}}) {
+        Gang{9, 8, 1, SequenceParallel::kLasp1, kRing},
+        Gang{71, 3, 2, SequenceParallel::kUlysses},
+        Gang{9, 5, 1, SequenceParallel::kUlysses}}) {
     SCOPED_TRACE(::testing::Message()
                  << gang.tokens << " tokens, " << gang.ranks << " ranks, batch "
                  << gang.batch);
-    GangCase c = MakeGangCase(GetParam().spec, gang.batch, gang.tokens);
+    GangCase c = MakeGangCase(SpecOf(gang), gang.batch, gang.tokens);
     c.method = gang.method;
     c.softmax_method = gang.softmax_method;
     const GangResult result = TrainOnce(c, gang.ranks);
@@ -135,9 +146,11 @@ TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
         Gang{120, 3, 2, SequenceParallel::kAllScan},
         Gang{120, 3, 2, SequenceParallel::kScan},
         Gang{120, 2, 1, SequenceParallel::kLasp2, kRing},
-        Gang{120, 4, 2, SequenceParallel::kLasp1, kRing}}) {
+        Gang{120, 4, 2, SequenceParallel::kLasp1, kRing},
+        Gang{120, 3, 2, SequenceParallel::kUlysses},
+        Gang{120, 7, 1, SequenceParallel::kUlysses}}) {
     // One block of rows, so that no buffer comes in two sizes.
-    GangCase c = MakeGangCase(GetParam().spec, gang.batch, gang.tokens);
+    GangCase c = MakeGangCase(SpecOf(gang), gang.batch, gang.tokens);
     c.method = gang.method;
     c.softmax_method = gang.softmax_method;
     const GangResult result = TrainOnce(c, gang.ranks);
@@ -172,8 +185,11 @@ TEST_P(PlanTest, ThePeakIsThePlannedOne) {
 
 // Forward with a state, as evaluate and generate do it.
 TEST_P(PlanTest, AForwardPassTakesItsPlannedPeak) {
-  for (int ranks : {1, 3}) {
-    const GangCase c = MakeGangCase(GetParam().spec, 1, 200);
+  for (const Gang& gang : {Gang{200, 1, 1}, Gang{200, 3, 1},
+                           Gang{200, 3, 1, SequenceParallel::kUlysses}}) {
+    const int ranks = gang.ranks;
+    GangCase c = MakeGangCase(SpecOf(gang), 1, gang.tokens);
+    c.method = gang.method;
     const auto ranges = RangesOf(c, ranks);
     const absl::Status status =
         RunThreadWorld(ranks, [&](worker::ProcessGroup& group) -> absl::Status {
@@ -202,7 +218,7 @@ TEST_P(PlanTest, AForwardPassTakesItsPlannedPeak) {
                               .status());
           EXPECT_EQ(rank.arena().high_water(), plan.arena_bytes);
           const auto transfers = PlanCommunication(
-              c.spec, {1, ranges, 8, false, true}, group.rank());
+              c.spec, {1, ranges, 8, false, true, gang.method}, group.rank());
           EXPECT_THAT(Counted(group.counters()),
                       ::testing::UnorderedElementsAreArray(Planned(transfers)));
           return absl::OkStatus();

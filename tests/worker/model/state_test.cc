@@ -154,6 +154,25 @@ TEST_P(StateTest, DocumentsEndAcrossPieces) {
   }
 }
 
+// The same where ranks share out heads: pieces, documents, decoding, and the
+// state on every rank.
+TEST_P(StateTest, HeadsThatTravel) {
+  GangCase c = MakeGangCase(WithEightHeads(GetParam().spec), 1, kTokens);
+  for (const std::vector<int64_t>& starts :
+       std::vector<std::vector<int64_t>>{{}, {0, 30, 39, 41, 60}}) {
+    c.document_starts = starts;
+    c.method = SequenceParallel::kLasp2;
+    const Fed whole = Feed(c, 1, {kTokens});
+    c.method = SequenceParallel::kUlysses;
+    const Fed pieces = Feed(c, 3, {40, 45, kTokens});
+    ExpectNear(pieces.hidden, whole.hidden);
+    EXPECT_EQ(pieces.states[0], pieces.states[1]);
+    EXPECT_EQ(pieces.states[0], pieces.states[2]);
+    ExpectNear(pieces.states[0], whole.states[0]);
+    if (starts.empty()) ExpectNear(Feed(c, 7, {60}).hidden, whole.hidden);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Specs, StateTest, ::testing::ValuesIn(AllSmallSpecs()),
                          [](const auto& info) { return info.param.name; });
 

@@ -136,4 +136,10 @@ std::vector<NamedSpec> AllSmallSpecs() {
   return specs;
 }
 
+ModelSpec WithEightHeads(ModelSpec spec) {
+  if (spec.linear.key_heads == spec.linear.heads) spec.linear.key_heads = 8;
+  spec.linear.heads = 8;
+  return spec;
+}
+
 }  // namespace longspan::testing

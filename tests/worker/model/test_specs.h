@@ -25,4 +25,8 @@ std::vector<NamedSpec> AllSmallSpecs();
 
 ModelSpec SmallSpec(LinearMixer mixer, const std::string& pattern);
 
+// The same with 8 heads, for gangs whose ranks take some of them each; fewer
+// key heads stay as they are.
+ModelSpec WithEightHeads(ModelSpec spec);
+
 }  // namespace longspan::testing

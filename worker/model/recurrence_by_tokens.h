@@ -1,0 +1,61 @@
+// The recurrence of a gang whose ranks have a range of the tokens each. The
+// local summary is on its way while the intra-chunk part of o is computed; then
+// the state that enters the rank adds its part (worker/parallel/
+// state_exchange.h, by the job's method). Backward is the mirror image. Rank 0
+// knows its entering state at once, the last rank that no gradient enters from
+// the right: they take one pass instead of two.
+#pragma once
+
+#include <utility>
+
+#include "kernels/cost/workspace.h"
+#include "worker/model/gang_recurrence.h"
+#include "worker/parallel/memory_state.h"
+#include "worker/parallel/state_exchange.h"
+
+namespace longspan::worker {
+
+class RecurrenceByTokens : public GangRecurrence {
+ public:
+  explicit RecurrenceByTokens(RecurrenceParts parts)
+      : parts_(std::move(parts)) {}
+
+  // entering and decays.
+  void AllocateTape(const RankContext& context, const LayerPass& pass,
+                    LinearAttentionTape& tape) const override;
+  absl::Status Forward(const RankContext& context, const LayerPass& pass,
+                       LayerState* state,
+                       const kernels::LinearAttentionInputs& inputs,
+                       const LinearAttentionTape& tape,
+                       kernels::TensorView o) const override;
+  absl::Status Backward(const RankContext& context, const LayerPass& pass,
+                        const kernels::LinearAttentionInputs& inputs,
+                        const LinearAttentionTape& tape,
+                        kernels::TensorView d_o,
+                        const kernels::LinearAttentionGradients& d_inputs,
+                        kernels::TensorView workspace) const override;
+  int64_t BackwardWorkspaceBytes(const RankContext& context,
+                                 const LayerPass& pass) const override;
+
+ private:
+  // Whether the decay of a range depends on its tokens and has to travel.
+  bool travels() const { return RangeDecayTravels(parts_.form); }
+  MemoryShape Memory(const LayerPass& pass) const;
+  kernels::TensorView AllocateState(const char* name,
+                                    const RankContext& context,
+                                    const LayerPass& pass) const;
+  // [ranks or 1, B, H (, F (, F))] (StateExchangeOperands).
+  kernels::TensorView AllocateDecays(const RankContext& context,
+                                     const LayerPass& pass) const;
+  kernels::TensorView AllocateExchange(const RankContext& context,
+                                       const LayerPass& pass,
+                                       Direction direction) const;
+  absl::Status KnowDecays(const RankContext& context, const LayerPass& pass,
+                          const LinearAttentionTape& tape) const;
+  int64_t WorkspaceBytes(const RankContext& context, const LayerPass& pass,
+                         kernels::LinearAttentionStage stage) const;
+
+  const RecurrenceParts parts_;
+};
+
+}  // namespace longspan::worker
