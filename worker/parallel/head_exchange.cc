@@ -6,7 +6,6 @@
 namespace longspan::worker {
 namespace {
 
-using kernels::BytesPerElement;
 using kernels::ConstTensorView;
 using kernels::DType;
 using kernels::TensorView;
