@@ -30,7 +30,7 @@ def parser():
         prog="bench/run sequence_parallel", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--quick", action="store_true",
-                       help="two networks, two lengths, 3 rounds: a minute")
+                       help="two networks, two lengths, 3 rounds")
     asked.add_argument("--tokens", help=f"lengths [{TOKENS}]")
     asked.add_argument("--networks",
                        help=f"latency in s : bytes per s, ... [{NETWORKS}]")
@@ -87,11 +87,11 @@ def table(points):
         fastest = min(row["seconds"] for row in rows)
         lines += ["", f"{rows[0]['tokens']} tokens, {rows[0]['ranks']} ranks, "
                   f"{network_name(rows[0])}",
-                  "  method           step ms     worst   exposed  of states"]
+                  "  method           step ms     worst   exposed  of layers"]
         for row in rows:
             times = [1e3 * row[name] for name in (
                 "seconds", "worst_seconds", "exposed_seconds",
-                "exposed_state_seconds")]
+                "exposed_layers_seconds")]
             lines.append(f"  {row['method']:<14}"
                          + "".join(f"{time:10.2f}" for time in times)
                          + (" *" if row["seconds"] == fastest else ""))

@@ -5,7 +5,7 @@
 // Prints one line of JSON per method, length and network:
 //   {"method", "ranks", "tokens", "latency_s", "bandwidth_bytes_per_s",
 //    "seconds" (median), "worst_seconds", "exposed_seconds" and
-//    "exposed_state_seconds" (medians of the longest of a rank), "rounds"}
+//    "exposed_layers_seconds" (medians of the longest of a rank), "rounds"}
 // bench/sequence_parallel.py drives it.
 #include <sched.h>
 #include <spawn.h>
@@ -134,13 +134,13 @@ void Print(const Options& options, const std::string& method, int64_t tokens,
   std::vector<double> seconds, state, exposed;
   for (const StepSample& sample : samples) {
     seconds.push_back(sample.seconds);
-    state.push_back(sample.exposed_state_seconds);
+    state.push_back(sample.exposed_layers_seconds);
     exposed.push_back(sample.exposed_seconds);
   }
   std::printf(
       "{\"method\": \"%s\", \"ranks\": %d, \"tokens\": %lld, \"latency_s\": "
       "%g, \"bandwidth_bytes_per_s\": %g, \"seconds\": %.6f, "
-      "\"worst_seconds\": %.6f, \"exposed_state_seconds\": %.6f, "
+      "\"worst_seconds\": %.6f, \"exposed_layers_seconds\": %.6f, "
       "\"exposed_seconds\": %.6f, \"rounds\": %zu}\n",
       method.c_str(), options.ranks, static_cast<long long>(tokens),
       network.latency_s, network.network.bytes_per_second, Median(seconds),

@@ -31,7 +31,7 @@ std::vector<int32_t> RandomTokens(int64_t count, int64_t vocabulary) {
 struct RankTimes {
   double begin = 0;
   double end = 0;
-  double exposed_state = 0;
+  double exposed_layers = 0;
   double exposed = 0;
 };
 constexpr int64_t kRankTimes = sizeof(RankTimes) / sizeof(double);
@@ -42,8 +42,9 @@ RankTimes ExposedSoFar(const ProcessGroup& group) {
     const double seconds = absl::ToDoubleSeconds(
         counts.exposed_time.value_or(absl::ZeroDuration()));
     times.exposed += seconds;
-    if (tag.traffic == worker::Traffic::kStateExchange) {
-      times.exposed_state += seconds;
+    if (tag.traffic == worker::Traffic::kStateExchange ||
+        tag.traffic == worker::Traffic::kHeadExchange) {
+      times.exposed_layers += seconds;
     }
   }
   return times;
@@ -68,8 +69,8 @@ absl::StatusOr<StepSample> Combine(ProcessGroup& group, RankTimes own) {
   for (const RankTimes& times : all) {
     begin = std::min(begin, times.begin);
     end = std::max(end, times.end);
-    sample.exposed_state_seconds =
-        std::max(sample.exposed_state_seconds, times.exposed_state);
+    sample.exposed_layers_seconds =
+        std::max(sample.exposed_layers_seconds, times.exposed_layers);
     sample.exposed_seconds = std::max(sample.exposed_seconds, times.exposed);
   }
   sample.seconds = end - begin;
@@ -98,7 +99,7 @@ class Steps {
     RankTimes times = ExposedSoFar(*group_);
     times.begin = begin;
     times.end = Now();
-    times.exposed_state -= before.exposed_state;
+    times.exposed_layers -= before.exposed_layers;
     times.exposed -= before.exposed;
     return Combine(*group_, times);
   }

@@ -23,7 +23,7 @@ namespace longspan::bench {
 struct StepSample {
   double seconds = 0;  // from the first rank's begin to the last one's end
   // The longest that a rank stood still, for states and for anything.
-  double exposed_state_seconds = 0;
+  double exposed_layers_seconds = 0;
   double exposed_seconds = 0;
 };
 

@@ -68,9 +68,41 @@ absl::Status Backward(OpCall& call) {
       call.stream());
 }
 
-}  // namespace
+absl::Status Merge(OpCall& call) {
+  kernels::Elementwise& elementwise = call.backend().elementwise();
+  RETURN_IF_ERROR(
+      elementwise.Copy(call.in("o_a"), call.out("o"), call.stream()));
+  RETURN_IF_ERROR(
+      elementwise.Copy(call.in("lse_a"), call.out("lse"), call.stream()));
+  return call.backend().softmax_attention().Merge(
+      {call.in("o_b"), call.in("lse_b")}, call.out("o"), call.out("lse"),
+      call.stream());
+}
 
-std::vector<OpDescription> SoftmaxAttentionOps() {
+OpDescription SoftmaxAttentionMerge() {
+  using R = TensorRole;
+  using T = TensorType;
+  OpDescription op;
+  op.name = "softmax_attention_merge";
+  op.equation =
+      "o = o_a - sigmoid(lse_b - lse_a) (o_a - o_b)\n"
+      "lse = lse_a - logsigmoid(lse_a - lse_b)\n"
+      "attention to two sets of keys from attention to each, as rings do";
+  op.tensors = {
+      {R::kInput, "o_a", T::kOperand, "B Tq H D", "outputs of the first set"},
+      {R::kInput, "lse_a", T::kSum, "B H Tq", "and their lse"},
+      {R::kInput, "o_b", T::kOperand, "B Tq H D", "outputs of the second"},
+      {R::kInput, "lse_b", T::kSum, "B H Tq", "and their lse"},
+      {R::kOutput, "o", T::kOperand, "B Tq H D", "outputs"},
+      {R::kOutput, "lse", T::kSum, "B H Tq", "of both sets"},
+  };
+  op.example_sizes = {{"B", 1}, {"Tq", 5}, {"H", 2}, {"D", 4}};
+  op.variants = {{"merge"}};
+  op.forward = Merge;
+  return op;
+}
+
+OpDescription SoftmaxAttention() {
   using R = TensorRole;
   using T = TensorType;
   OpDescription op;
@@ -115,7 +147,13 @@ std::vector<OpDescription> SoftmaxAttentionOps() {
   op.sizes = CheckWindow;
   op.forward = Forward;
   op.backward = Backward;
-  return {op};
+  return op;
+}
+
+}  // namespace
+
+std::vector<OpDescription> SoftmaxAttentionOps() {
+  return {SoftmaxAttention(), SoftmaxAttentionMerge()};
 }
 
 }  // namespace longspan::cli

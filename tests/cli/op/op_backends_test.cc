@@ -128,6 +128,9 @@ std::string RefusalOfCuda(const Example& example) {
     return "the backend cuda has no bias of ShortConvolution; the backend cpu "
            "has it";
   }
+  if (op == "softmax_attention_merge") {
+    return "SoftmaxAttentionMerge has no CUDA kernel; the backend cpu merges";
+  }
   if (op == "feature_map") {
     return "the backend cuda has no feature map " + variant +
            "; the backend cpu has it";

@@ -79,6 +79,30 @@ TEST(OpValuesTest, SoftmaxAttentionScale) {
   EXPECT_NEAR(first({"--scale", "0.25"}), Sigmoid(1.0), 1e-12);
 }
 
+// Attention to four keys, from attention to one and to three of them.
+TEST(OpValuesTest, SoftmaxAttentionMerges) {
+  const OwnedTensor q = F32Tensor("q", {1, 1, 1, 2}, {1, -2});
+  const Values k = {1, 0, 0.5, 2, -1, 1, 0.25, -3};
+  const Values v = {1, 2, 3, 4, 5, 6, 7, 8};
+  const auto attention = [&](int64_t begin, int64_t end, const char* name) {
+    const Values keys(k.begin() + 2 * begin, k.begin() + 2 * end);
+    const Values values(v.begin() + 2 * begin, v.begin() + 2 * end);
+    return Output("softmax_attention",
+                  {q, F32Tensor("k", {1, end - begin, 1, 2}, keys),
+                   F32Tensor("v", {1, end - begin, 1, 2}, values)},
+                  {"--mask", "none"}, name);
+  };
+  const std::vector<OwnedTensor> parts = {
+      F32Tensor("o_a", {1, 1, 1, 2}, attention(0, 1, "o")),
+      F32Tensor("lse_a", {1, 1, 1}, attention(0, 1, "lse")),
+      F32Tensor("o_b", {1, 1, 1, 2}, attention(1, 4, "o")),
+      F32Tensor("lse_b", {1, 1, 1}, attention(1, 4, "lse"))};
+  for (const char* name : {"o", "lse"}) {
+    ExpectNear(Output("softmax_attention_merge", parts, {}, name),
+               attention(0, 4, name));
+  }
+}
+
 TEST(OpValuesTest, RmsNorm) {
   const OwnedTensor x = F32Tensor("x", {1, 2, 1, 3}, kX);
   const OwnedTensor weight = F32Tensor("weight", {3}, {1, 2, 3});
