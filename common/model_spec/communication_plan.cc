@@ -30,10 +30,18 @@ class Planner {
     for (int layer = 0; layer < spec_.layer_count; ++layer) {
       if (LayerKindAt(spec_, layer) == LayerKind::kLinear) {
         PlanHalo(layer);
-        HeadsTravel(shape_.method) ? PlanHeads(layer) : PlanStates(layer);
+        PlanRecurrence(layer);
       } else {
         PlanKeyValues(layer);
       }
+    }
+  }
+
+  void PlanRecurrence(int layer) {
+    if (HeadsTravel(shape_.method)) {
+      PlanHeads(layer);
+    } else {
+      PlanStates(layer);
     }
   }
 

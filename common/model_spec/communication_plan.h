@@ -65,7 +65,8 @@ struct CommunicationShape {
   int replica = 0;
 };
 
-// The transfers of one step on `rank` of the replica; empty for a single rank.
+// The transfers of one step on `rank` of the replica; empty for a job of a
+// single rank.
 std::vector<PlannedTransfer> PlanCommunication(const ModelSpec& spec,
                                                const CommunicationShape& shape,
                                                int rank);

@@ -47,7 +47,7 @@ int CountSlots(const std::vector<WorkerSlots>& group) {
   return count;
 }
 
-// Orders a group so that taking slots from the front gives the gang.
+// Orders a group so that a gang is taken from its front.
 void PreferFewWorkers(int ranks, std::vector<WorkerSlots>& group) {
   std::stable_sort(group.begin(), group.end(),
                    [ranks](const WorkerSlots& a, const WorkerSlots& b) {

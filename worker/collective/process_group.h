@@ -1,4 +1,4 @@
-// A process group: the collectives of one sequence-parallel gang.
+// A process group: the collectives of some or all ranks of a job.
 //
 // Every rank calls the same collectives in the same order with matching sizes.
 // A call starts the transfer and returns a Work; Wait() completes it. Several
@@ -123,7 +123,7 @@ class ProcessGroup {
                                           kernels::Stream* after = nullptr) = 0;
 
   // Point to point, both optional (null view: nothing). `to` and `from` are
-  // ranks; used for halos.
+  // ranks.
   virtual std::unique_ptr<Work> SendReceive(
       kernels::ConstTensorView send, int to, kernels::TensorView receive,
       int from, TrafficTag tag, kernels::Stream* after = nullptr) = 0;

@@ -33,7 +33,8 @@ absl::StatusOr<ModelSpec> SpecOf(const CheckpointReader& checkpoint) {
                                           mistakes[0].message));
 }
 
-// A job file's model is checked when it is sent, a checkpoint's only here.
+// A job file's model is checked when it is sent, a checkpoint's only here:
+// whether the gang and the backend can run it.
 absl::Status CheckGang(const ModelSpec& spec, const std::string& path,
                        const RankContext& context) {
   const absl::Status heads =
@@ -42,6 +43,7 @@ absl::Status CheckGang(const ModelSpec& spec, const std::string& path,
   return absl::InvalidArgumentError(
       absl::StrCat(path, ": ", std::string(heads.message())));
 }
+
 absl::Status CheckBackend(const ModelSpec& spec, const std::string& path,
                           const RankContext& context) {
   if (context.backend_kind != kernels::BackendKind::kCuda) {

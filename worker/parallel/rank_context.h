@@ -42,6 +42,13 @@ struct RankContext {
   // This rank's replica, and how many there are.
   int replica() const { return gang_rank() / ranks(); }
   int replica_count() const { return gang_ranks() / ranks(); }
+  // This rank as if it were the job's only one.
+  RankContext Alone() const {
+    RankContext alone = *this;
+    alone.group = nullptr;
+    alone.replicas = nullptr;
+    return alone;
+  }
   // Of both groups together.
   TransferCounters counters() const;
   kernels::DType accumulator() const { return kernels::AccumulatorOf(dtype); }

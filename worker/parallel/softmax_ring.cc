@@ -92,16 +92,16 @@ TensorView SoftmaxRing::SumAt(int step) const {
   return Shaped(sums_[step % 2], route_.ShardAt(step));
 }
 
-TensorView SoftmaxRing::AllocateShard(const char* name) const {
+TensorView SoftmaxRing::AllocateShard(const char* name,
+                                      kernels::DType dtype) const {
   return context_.arena->Allocate(
-      name, context_.dtype,
-      {shard_.batch() * LongestRange(shard_.ranges()) * width()});
+      name, dtype, {shard_.batch() * LongestRange(shard_.ranges()) * width()});
 }
 
 void SoftmaxRing::BeginTravel(TensorView own) {
   own_ = own;
   for (int i = 0; i < std::min(route_.steps(), 2); ++i) {
-    shards_[i] = AllocateShard("shard");
+    shards_[i] = AllocateShard("shard", context_.dtype);
   }
 }
 
@@ -204,8 +204,10 @@ absl::Status SoftmaxRing::Backward(const SoftmaxExchangeTensors& tensors,
 void SoftmaxRing::BeginSums(TensorView d_own) {
   d_own_ = d_own;
   if (route_.steps() == 0) return;
-  for (TensorView& sum : sums_) sum = AllocateShard("d_shard_sum");
-  d_shard_ = AllocateShard("d_shard");
+  for (TensorView& sum : sums_) {
+    sum = AllocateShard("d_shard_sum", context_.accumulator());
+  }
+  d_shard_ = AllocateShard("d_shard", context_.dtype);
   part_d_q_ = context_.arena->Allocate(
       "part_d_q", context_.dtype,
       {shard_.batch(), shard_.tokens(), spec_.heads, spec_.head_dim});

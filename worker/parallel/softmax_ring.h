@@ -9,9 +9,10 @@
 //
 // A query sees only keys before it, so shards from the ranks behind are passed
 // on and nothing is computed with them; nor with shards that the window or the
-// borders of documents hide. No rank holds more than its own shard, two that
-// travel and two sums. Of a window the transfers shrink with the reach.
-// Not for bf16, whose sums have another type: kUnimplemented.
+// borders of documents hide. A rank holds its own shard and two that travel, in
+// backward two sums and one shard of gradients besides. Of a window the
+// transfers shrink with the reach. Not for bf16, whose sums have another type:
+// kUnimplemented.
 #pragma once
 
 #include <memory>
@@ -59,7 +60,8 @@ class SoftmaxRing : public SoftmaxExchange {
   kernels::TensorView Shaped(kernels::TensorView buffer, int shard) const;
   kernels::TensorView ShardAt(int step) const;
   kernels::TensorView SumAt(int step) const;
-  kernels::TensorView AllocateShard(const char* name) const;
+  kernels::TensorView AllocateShard(const char* name,
+                                    kernels::DType dtype) const;
 
   absl::Status AttendToShard(const SoftmaxExchangeTensors& tensors, int step);
   // Gradients of the shard at hand, then their way into d_q and the shard's

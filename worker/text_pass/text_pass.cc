@@ -36,7 +36,7 @@ TextPass::TextPass(Model& model, const RankContext& context,
           CutIntoPieces(options.tokens, options.piece_length, context.ranks())),
       alone_(options.tokens < context.ranks()),
       reports_(options.score && (!alone_ || context.rank() == 0)) {
-  if (alone_) context_.group = nullptr;
+  if (alone_) context_ = context_.Alone();
 }
 
 absl::Status TextPass::Allocate() {
@@ -84,11 +84,7 @@ int64_t TextPass::ArenaBytes() const {
   return std::max(solo, piece);
 }
 
-RankContext TextPass::solo_context() {
-  RankContext solo = context_;
-  solo.group = nullptr;
-  return solo;
-}
+RankContext TextPass::solo_context() { return context_.Alone(); }
 
 absl::StatusOr<PieceScores> TextPass::RunPiece() {
   LONGSPAN_CHECK(!done()) << "after the last piece";

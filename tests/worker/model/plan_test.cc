@@ -11,66 +11,13 @@
 #include "gtest/gtest.h"
 #include "tests/support/model_gang/model_gang.h"
 #include "tests/support/thread_world.h"
+#include "tests/support/transfer_lines.h"
 #include "tests/worker/model/test_specs.h"
 #include "worker/collective/all_reduce_plan.h"
 #include "worker/model/model_state.h"
 
 namespace longspan::testing {
 namespace {
-
-using worker::Direction;
-using worker::Traffic;
-
-Traffic TrafficOf(TransferKind kind) {
-  switch (kind) {
-    case TransferKind::kStateExchange:
-      return Traffic::kStateExchange;
-    case TransferKind::kHeadExchange:
-      return Traffic::kHeadExchange;
-    case TransferKind::kKeyValueExchange:
-      return Traffic::kKvExchange;
-    case TransferKind::kConvolutionHalo:
-      return Traffic::kConvolutionHalo;
-    case TransferKind::kGradientSync:
-      return Traffic::kGradientSync;
-  }
-  return Traffic::kControl;
-}
-
-Direction DirectionOf(TransferDirection direction) {
-  switch (direction) {
-    case TransferDirection::kForward:
-      return Direction::kForward;
-    case TransferDirection::kBackward:
-      return Direction::kBackward;
-    case TransferDirection::kNone:
-      return Direction::kNone;
-  }
-  return Direction::kNone;
-}
-
-// One line per tag: traffic, direction, layer, launches, bytes out and in.
-using Lines = std::vector<std::vector<int64_t>>;
-
-Lines Planned(const std::vector<PlannedTransfer>& transfers) {
-  Lines lines;
-  for (const PlannedTransfer& t : transfers) {
-    lines.push_back({int64_t(TrafficOf(t.kind)),
-                     int64_t(DirectionOf(t.direction)), t.layer, t.launches,
-                     t.bytes_sent, t.bytes_received});
-  }
-  return lines;
-}
-
-Lines Counted(const worker::TransferCounters& counters) {
-  Lines lines;
-  for (const auto& [tag, counts] : counters) {
-    lines.push_back({int64_t(tag.traffic), int64_t(tag.direction), tag.layer,
-                     counts.launches, counts.bytes_sent,
-                     counts.bytes_received});
-  }
-  return lines;
-}
 
 struct Gang {
   int64_t tokens;
