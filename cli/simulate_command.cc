@@ -37,8 +37,8 @@ void AddModel(CLI::App* c, SimulateOptions& o) {
                 "ring, ring_left, ulysses, megatron_sp")
       ->delimiter(',');
   c->add_option("--softmax", o.softmax,
-                "Softmax layers beside lasp2 to scan: gather or ring;\n"
-                "default: the job's, with a preset gather")
+                "Softmax layers beside lasp2 to scan and ulysses: gather or\n"
+                "ring; default: the job's, with a preset gather")
       ->check(CLI::IsMember({"gather", "ring"}));
 }
 

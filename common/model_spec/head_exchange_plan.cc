@@ -111,4 +111,10 @@ int64_t HeadStagingBytes(const HeadExchangeShape& shape, const HeadRows& rows,
   return bytes;
 }
 
+int64_t HeadScratchBytes(const HeadExchangeShape& shape,
+                         const LinearLayerForm& form, int rank) {
+  return std::max(HeadStagingBytes(shape, RecurrenceInputRows(form), rank),
+                  HeadStagingBytes(shape, RecurrenceOutputRows(form), rank));
+}
+
 }  // namespace longspan

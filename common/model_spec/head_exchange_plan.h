@@ -89,4 +89,9 @@ inline constexpr int64_t kHeadParcelAlignment = 64;
 int64_t HeadStagingBytes(const HeadExchangeShape& shape, const HeadRows& rows,
                          int rank);
 
+// Of the rows into the recurrence and those out of it, whichever takes more:
+// what a rank holds for both ways of a pass.
+int64_t HeadScratchBytes(const HeadExchangeShape& shape,
+                         const LinearLayerForm& form, int rank);
+
 }  // namespace longspan

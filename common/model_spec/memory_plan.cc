@@ -253,9 +253,7 @@ class Planner {
     const HeadExchangeShape shape = {shape_.batch, shape_.ranges,
                                      spec_.linear.heads, spec_.linear.key_heads,
                                      unit_};
-    return std::max(
-        HeadStagingBytes(shape, RecurrenceInputRows(form_), shape_.rank),
-        HeadStagingBytes(shape, RecurrenceOutputRows(form_), shape_.rank));
+    return HeadScratchBytes(shape, form_, shape_.rank);
   }
 
   std::vector<Buffer> LinearTape() const {

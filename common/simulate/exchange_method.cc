@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/edit_distance.h"
 #include "common/base/status_macros.h"
+#include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/linear_layer_form.h"
 
 namespace longspan {
@@ -27,11 +28,6 @@ bool HasLayer(const ModelSpec& model, LayerKind kind) {
     if (LayerKindAt(model, layer) == kind) return true;
   }
   return false;
-}
-
-bool IsSplitByHeads(ExchangeMethod method) {
-  return method == ExchangeMethod::kUlysses ||
-         method == ExchangeMethod::kMegatronSp;
 }
 
 absl::Status CheckHeads(const char* layers, int64_t heads, int64_t ranks) {
@@ -70,7 +66,7 @@ absl::StatusOr<ExchangeMethod> ExchangeMethodOfName(const std::string& name) {
       "; there are ", absl::StrJoin(names, ", ")));
 }
 
-std::optional<SequenceParallel> StateMethod(ExchangeMethod method) {
+std::optional<SequenceParallel> PlannedMethod(ExchangeMethod method) {
   switch (method) {
     case ExchangeMethod::kLasp2:
       return SequenceParallel::kLasp2;
@@ -82,15 +78,26 @@ std::optional<SequenceParallel> StateMethod(ExchangeMethod method) {
       return SequenceParallel::kAllScan;
     case ExchangeMethod::kScan:
       return SequenceParallel::kScan;
+    case ExchangeMethod::kUlysses:
+      return SequenceParallel::kUlysses;
     default:
       return std::nullopt;
   }
 }
 
+std::optional<SequenceParallel> StateMethod(ExchangeMethod method) {
+  const std::optional<SequenceParallel> planned = PlannedMethod(method);
+  return planned && HeadsTravel(*planned) ? std::nullopt : planned;
+}
+
 absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
                          int64_t ranks) {
+  if (method == ExchangeMethod::kUlysses) {
+    return CheckHeadCut(model, SequenceParallel::kUlysses,
+                        static_cast<int>(ranks));
+  }
   const bool linear = HasLayer(model, LayerKind::kLinear);
-  if (IsSplitByHeads(method)) {
+  if (method == ExchangeMethod::kMegatronSp) {
     if (linear) {
       RETURN_IF_ERROR(CheckHeads("linear", model.linear.heads, ranks));
     }

@@ -2,13 +2,13 @@
 // how softmax layers do under the same name.
 //
 //   name          linear layers                          softmax layers
-//   lasp2, lasp1, common/model_spec/state_exchange_plan  AllGather of K and V
-//   lasp1_serial, all_scan, scan
+//   lasp2, lasp1, common/model_spec/state_exchange_plan  AllGather of K and V,
+//   lasp1_serial, all_scan, scan                         or Ring Attention
+//   ulysses       common/model_spec/head_exchange_plan   the same
 //   ring          k and v from rank to rank, each rank   K and V from rank to
 //                 adds their k^T v (right product)       rank (Ring Attention)
 //   ring_left     the same with (q k^T) v, quadratic:    the same
 //                 the LASP-2 paper's baseline
-//   ulysses       AllToAll from tokens to heads and back
 //   megatron_sp   AllGather of the layer's input, ReduceScatter of its output
 //
 // Pure.
@@ -50,14 +50,17 @@ inline bool IsRing(ExchangeMethod method) {
   return method == ExchangeMethod::kRing || method == ExchangeMethod::kRingLeft;
 }
 
-// The planner's method, where states travel; nothing for the others.
+// The planner's method; nothing for those that no worker runs.
+std::optional<SequenceParallel> PlannedMethod(ExchangeMethod method);
+
+// The same, but only where states travel.
 std::optional<SequenceParallel> StateMethod(ExchangeMethod method);
 
 // Whether a layer exists in that form: kInvalidArgument with the value, the
 // limit and what to take instead for
-//   ulysses, megatron_sp   more ranks than heads (of the values, of the
-//   queries) ring, ring_left        the delta rule, whose state is no sum over
-//   tokens
+//
+//   ulysses, megatron_sp: more ranks than heads
+//   ring, ring_left: the delta rule, whose state is no sum over tokens
 absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
                          int64_t ranks);
 

@@ -1,18 +1,16 @@
-// What one layer of the methods that send tokens instead of states sends:
-// section 3 of the cost model in docs/simulate.md. For the methods that send
-// states the planner's own functions are the formula
-// (common/model_spec/communication_plan.h).
+// What one layer of the methods that no worker runs sends: section Bytes of
+// docs/simulate.md. For what workers run the planner's own functions are the
+// formula (common/model_spec/communication_plan.h).
 //
 //     B sequences, n tokens of the longest range, W ranks, e bytes of an
-//     activation, a of a sum; c = numbers of k and v of a token, t = numbers of
-//     q, k, v and o of a token, d the model's width
+//     activation, a of a sum; c = numbers of k and v of a token, d the model's
+//     width
 //
-//     method        forward             backward                       calls
-//     ring          (W-1) B n c e       (W-1) B n c e + W B n c a      W-1,
-//     1 ulysses       (W-1)/W B n t e     the same                       2, 2
-//     megatron_sp   2 (W-1)/W B N d e   3 (W-1)/W B N d e              2, 3
+//     method        forward             backward                    calls
+//     ring          (W-1) B n c e       (W-1) B n c e + W B n c a   W-1, 2W-1
+//     megatron_sp   2 (W-1)/W B N d e   3 (W-1)/W B N d e           2, 3
 //
-// A linear layer's c and t have its gates besides, in the type of sums.
+// A linear layer's c has its gates besides, in the type of sums.
 //
 // Pure.
 #pragma once
@@ -43,14 +41,12 @@ struct LayerTraffic {
   int64_t buffer_bytes = 0;  // that only the exchange needs
 };
 
-// `method` is one without StateMethod().
+// `method` is one without PlannedMethod().
 LayerTraffic TokenTraffic(ExchangeMethod method, LayerKind kind,
                           const ModelSpec& model, const TokenShape& shape);
 
-// Bytes of one token's k and v, with gates; of its q, k, v and o, with gates.
+// Bytes of one token's k and v, with gates.
 int64_t KeyValueBytes(LayerKind kind, const ModelSpec& model,
                       int64_t element_bytes);
-int64_t HeadBytes(LayerKind kind, const ModelSpec& model,
-                  int64_t element_bytes);
 
 }  // namespace longspan

@@ -27,13 +27,17 @@ class Adviser {
         tokens_(tokens),
         ranks_(ranks),
         state_(StateShapeOf(request.model.linear, request.shape.batch)),
-        row_((state_.state + state_.travelling()) *
-             AccumulatorBytes(request.shape.element_bytes)) {}
+        wide_(AccumulatorBytes(request.shape.element_bytes)),
+        row_((state_.state + state_.travelling()) * wide_) {}
 
   std::string Advise() const {
-    return absl::StrCat("at ", ranks_, " ranks and ", tokens_,
-                        " tokens: ", Memory(), "; ", Latency(), "; ",
-                        Bandwidth(), ". ", Verdict());
+    const std::string where =
+        absl::StrCat("at ", ranks_, " ranks and ", tokens_, " tokens: ");
+    if (LinearLayers() == 0) {
+      return absl::StrCat(where, "no layer has a state to gather", Fastest());
+    }
+    return absl::StrCat(where, Memory(), "; ", Latency(), "; ", Bandwidth(),
+                        ". ", Verdict());
   }
 
  private:
@@ -58,15 +62,10 @@ class Adviser {
   }
 
   int64_t OtherMemory() const {
-    const absl::StatusOr<MethodCost> cost = CostOf(ExchangeMethod::kLasp1);
-    return cost.ok() ? cost->memory_bytes - cost->buffer_bytes : 0;
-  }
-
-  absl::StatusOr<MethodCost> CostOf(ExchangeMethod method) const {
-    SimulationShape shape = request_.shape;
-    shape.tokens = tokens_;
-    shape.ranks = ranks_;
-    return Simulate(request_.model, shape, network(), request_.compute, method);
+    const SweepEntry lasp1 =
+        CostAt(request_, tokens_, ranks_, ExchangeMethod::kLasp1);
+    if (!lasp1.refusal.ok()) return 0;
+    return lasp1.cost.memory_bytes - lasp1.cost.buffer_bytes;
   }
 
   // Dependent hops of a chain, by level.
@@ -90,8 +89,9 @@ class Adviser {
                         Time(GatherLatency()), " a layer");
   }
 
-  // The level that takes longest of an AllGather, without its latency.
-  std::pair<const NetworkLevel*, double> SlowestLevel() const {
+  // The level that takes longest to gather so many bytes of a rank, without
+  // its latency.
+  std::pair<const NetworkLevel*, double> SlowestLevel(int64_t bytes) const {
     std::pair<const NetworkLevel*, double> slowest = {nullptr, -1};
     for (size_t i = 0; i < network().levels.size(); ++i) {
       Network only = network();
@@ -100,19 +100,39 @@ class Adviser {
         if (other != i) only.levels[other].bandwidth = 0;
       }
       const double seconds =
-          AllGatherSeconds(only, ranks_, static_cast<double>(row_));
+          AllGatherSeconds(only, ranks_, static_cast<double>(bytes));
       if (seconds > slowest.second) slowest = {&network().levels[i], seconds};
     }
     return slowest;
   }
 
   std::string Bandwidth() const {
-    const auto [level, seconds] = SlowestLevel();
+    const auto [level, seconds] = SlowestLevel(row_);
     return absl::StrCat("the slowest level, ", level->name, ", needs ",
                         Time(seconds), " for the bytes of one AllGather");
   }
 
-  double Layers() const { return 2.0 * request_.model.layer_count; }
+  int64_t LinearLayers() const {
+    const ModelSpec& model = request_.model;
+    int64_t layers = 0;
+    for (int64_t layer = 0; layer < model.layer_count; ++layer) {
+      layers += LayerKindAt(model, layer) == LayerKind::kLinear ? 1 : 0;
+    }
+    return layers;
+  }
+
+  // Of a step: every linear layer gathers forward, and backward states alone.
+  double StepLatency() const {
+    const int passes = request_.shape.train ? 2 : 1;
+    return static_cast<double>(LinearLayers() * passes) * GatherLatency();
+  }
+  double StepBytesSeconds() const {
+    double layer = SlowestLevel(row_).second;
+    if (request_.shape.train) {
+      layer += SlowestLevel(state_.state * wide_).second;
+    }
+    return static_cast<double>(LinearLayers()) * layer;
+  }
 
   // What takes longest of a step, memory first.
   std::string Verdict() const {
@@ -120,8 +140,8 @@ class Adviser {
     if (memory > 0 && OtherMemory() + ranks_ * row_ > memory) {
       return "Memory breaks first";
     }
-    const double gather = Layers() * GatherLatency();
-    const double bytes = Layers() * SlowestLevel().second;
+    const double gather = StepLatency();
+    const double bytes = StepBytesSeconds();
     const std::string share =
         absl::StrFormat("lasp2 spends %s of a step on latency and %s on bytes",
                         Time(gather), Time(bytes));
@@ -147,7 +167,8 @@ class Adviser {
   const int64_t tokens_;
   const int ranks_;
   const StateExchangeShape state_;
-  const int64_t row_;  // bytes of a summary
+  const int64_t wide_;  // bytes of a sum
+  const int64_t row_;   // bytes of a summary
 };
 
 }  // namespace

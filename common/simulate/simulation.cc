@@ -1,6 +1,7 @@
 #include "common/simulate/simulation.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/model_spec/communication_plan.h"
+#include "common/model_spec/head_exchange_plan.h"
+#include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/memory_plan.h"
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
@@ -42,7 +45,7 @@ class Coster {
         shape_(shape),
         ranges_(std::move(ranges)),
         method_(method),
-        planned_(StateMethod(method)) {}
+        planned_(PlannedMethod(method)) {}
 
   MethodCost Cost() {
     if (shape_.ranks > 1) {
@@ -54,10 +57,25 @@ class Coster {
   }
 
  private:
-  // Of the ranks at both ends and in the middle, the busiest.
   void AddPlanned() {
+    for (int rank : Ranks()) AddRank(rank);
+  }
+
+  // One of them is the busiest: those at both ends and in the middle, or, as
+  // their shares of the heads differ, all.
+  std::vector<int> Ranks() const {
     const int ranks = shape_.ranks;
-    for (int rank : {0, 1, ranks / 2, ranks - 1}) AddRank(rank);
+    if (!TravelsByHeads()) return {0, 1, ranks / 2, ranks - 1};
+    std::vector<int> all(ranks);
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }
+  bool HasLinear() const {
+    return model_.layer_pattern.find('L') != std::string::npos;
+  }
+  bool TravelsByHeads() const {
+    return planned_ && HeadsTravel(*planned_) && HasLinear() &&
+           shape_.ranks > 1;
   }
 
   void AddRank(int rank) {
@@ -120,9 +138,11 @@ class Coster {
   }
 
   void AddMemory() {
-    const MemoryPlan plan =
-        PlanMemory(model_, MemoryShape(planned_.value_or(kBaseline)));
-    cost_.memory_bytes = plan.total_bytes();
+    if (TravelsByHeads()) {
+      for (int rank : Ranks()) AddMemoryOfHeads(rank);
+      return;
+    }
+    cost_.memory_bytes = PlannedMemory(planned_.value_or(kBaseline), 0);
     if (planned_) {
       cost_.buffer_bytes = StateScratch(*planned_);
     } else if (shape_.ranks > 1) {
@@ -131,8 +151,19 @@ class Coster {
     }
   }
 
-  RunShape MemoryShape(SequenceParallel method) const {
+  void AddMemoryOfHeads(int rank) {
+    const LinearAttentionSpec& linear = model_.linear;
+    const HeadExchangeShape heads = {shape_.batch, ranges_, linear.heads,
+                                     linear.key_heads, shape_.element_bytes};
+    cost_.memory_bytes =
+        std::max(cost_.memory_bytes, PlannedMemory(*planned_, rank));
+    cost_.buffer_bytes = std::max(
+        cost_.buffer_bytes, HeadScratchBytes(heads, FormOf(linear), rank));
+  }
+
+  int64_t PlannedMemory(SequenceParallel method, int rank) const {
     RunShape run;
+    run.rank = rank;
     run.mode = shape_.train ? RunMode::kTrain : RunMode::kEvaluate;
     run.batch = shape_.batch;
     run.ranges = ranges_;
@@ -140,13 +171,12 @@ class Coster {
     run.backend = shape_.backend;
     run.method = method;
     run.softmax_method = softmax();
-    return run;
+    return PlanMemory(model_, run).total_bytes();
   }
 
   // 0 where no layer has a state, or no rank to send it to.
   int64_t StateScratch(SequenceParallel method) const {
-    const std::string& pattern = model_.layer_pattern;
-    if (shape_.ranks == 1 || pattern.find('L') == std::string::npos) return 0;
+    if (shape_.ranks == 1 || !HasLinear() || HeadsTravel(method)) return 0;
     const StateExchangeShape state = StateShapeOf(model_.linear, shape_.batch);
     return AccumulatorBytes(shape_.element_bytes) *
            StateExchangeScratch(method, state, shape_.ranks, true);

@@ -1,10 +1,11 @@
 // One step of a model over W ranks: what every method sends, holds and takes,
 // before anything runs.
 //
-// Bytes and memory of what this project runs, states and softmax layers'
-// AllGather and ring, are the planner's (communication_plan.h,
-// state_exchange_plan.h, kv_exchange_plan.h and memory_plan.h of
-// common/model_spec), of the busiest rank; the others are layer_traffic.h's.
+// Bytes and memory of what this project runs, linear layers' states and heads
+// and softmax layers' AllGather and ring, are the planner's
+// (communication_plan.h, state_exchange_plan.h, head_exchange_plan.h,
+// kv_exchange_plan.h and memory_plan.h of common/model_spec), of the busiest
+// rank; the others are layer_traffic.h's.
 // Time is a walk of all ranks' clocks (rank_clocks.h) through the layers,
 // forward and backward, with compute at one rate of useful operations per
 // second (common/model_spec/model_cost.h; backward twice forward) and transfers
@@ -37,7 +38,7 @@ struct SimulationShape {
   bool train = true;    // forward and backward; else forward only
   bool overlap = true;  // transfers run beside work that needs none of them
   bool zigzag = false;  // softmax layers: every rank the same causal work
-  // Softmax layers beside methods of states; ring and ring_left have kRing.
+  // Softmax layers of the planner's methods; ring and ring_left have kRing.
   SoftmaxParallel softmax = SoftmaxParallel::kGather;
   kernels::BackendKind backend = kernels::BackendKind::kCuda;
 };

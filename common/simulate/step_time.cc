@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/model_spec/communication_plan.h"
+#include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/model_cost.h"
 #include "common/model_spec/parameter_layout.h"
@@ -105,12 +106,14 @@ class Stepper {
       clocks_.Compute(summary + intra + output);
       KeyValueRing(LayerKind::kLinear, forward, summary, shape_.ranks - 1);
     } else if (method_ == ExchangeMethod::kRingLeft) {
-      const double block =
-          rows_ * LeftFlops() * unit;  // of all pairs of two ranges
+      // Of all pairs of two ranges; `unit` has the rows of one.
+      const double block = static_cast<double>(longest()) * LeftFlops() * unit;
       clocks_.Compute(block / 2);
       KeyValueRing(LayerKind::kLinear, forward, block, shape_.ranks - 1);
+    } else if (method_ == ExchangeMethod::kUlysses) {
+      ByHeads(forward, summary + intra + output);
     } else {
-      Reshaped(LayerKind::kLinear, forward, summary + intra + output);
+      Reshaped(forward, summary + intra + output);
     }
   }
 
@@ -162,6 +165,39 @@ class Stepper {
     if (!chain.waits_first) clocks_.Compute(Rest(intra));
   }
 
+  // `work`: of the longest range, all heads. A rank has all tokens of its own
+  // heads.
+  void ByHeads(bool forward, double work) {
+    const LinearLayerForm form = FormOf(model_.linear);
+    const HeadRows in = RecurrenceInputRows(form);
+    const HeadRows out = RecurrenceOutputRows(form);
+    const double all = work * static_cast<double>(shape_.tokens) /
+                       static_cast<double>(longest() * model_.linear.heads);
+    clocks_.Collective(HeadSeconds(forward ? in : out), 0);
+    clocks_.Compute([&](int64_t rank) {
+      return all * static_cast<double>(HeadsOf(rank).heads.size());
+    });
+    clocks_.Collective(HeadSeconds(forward ? out : in), 0);
+  }
+  HeadCut HeadsOf(int64_t rank) const {
+    return CutHeads(model_.linear.heads, model_.linear.key_heads,
+                    static_cast<int>(rank), shape_.ranks);
+  }
+  // Of the largest parcels, which the rank with most heads gets of all others,
+  // or sends them.
+  double HeadSeconds(const HeadRows& rows) const {
+    const std::vector<TokenRange> ranges =
+        SplitTokens(shape_.tokens, shape_.ranks).value();
+    const HeadExchangeShape shape = {shape_.batch, ranges, model_.linear.heads,
+                                     model_.linear.key_heads,
+                                     shape_.element_bytes};
+    int64_t parcel = 0;
+    for (int rank = 0; rank < shape_.ranks; ++rank) {
+      parcel = std::max(parcel, HeadParcelBytes(shape, rows, 0, rank));
+    }
+    return AllToAllSeconds(network_, shape_.ranks, static_cast<double>(parcel));
+  }
+
   // ---- Methods that send tokens.
 
   // Rounds, each with the work on one block; backward besides a ring of
@@ -183,39 +219,17 @@ class Stepper {
     if (!forward) clocks_.Ring(1, sums, 0);
   }
 
-  // ulysses and megatron_sp: every rank has all tokens of its heads.
-  void Reshaped(LayerKind kind, bool forward, double work) {
-    clocks_.Collective(InwardSeconds(kind, forward), 0);
+  // megatron_sp: every rank has all tokens of its heads.
+  void Reshaped(bool forward, double work) {
+    // Backward gathers the saved input again, for the weights' gradients.
+    clocks_.Collective((forward ? 1 : 2) * HiddenGather(), 0);
     clocks_.Compute(work);
-    clocks_.Collective(OutwardSeconds(kind), 0);
+    clocks_.Collective(HiddenGather(), 0);
   }
   double HiddenGather() const {
     return AllGatherSeconds(
         network_, shape_.ranks,
         rows_ * static_cast<double>(model_.hidden_size * shape_.element_bytes));
-  }
-  double InwardSeconds(LayerKind kind, bool forward) const {
-    if (method_ == ExchangeMethod::kMegatronSp) {
-      // Backward gathers the saved input again, for the weights' gradients.
-      return (forward ? 1 : 2) * HiddenGather();
-    }
-    const int64_t unit = shape_.element_bytes;
-    return Redistribute(HeadBytes(kind, model_, unit) - OutputBytes(kind));
-  }
-  double OutwardSeconds(LayerKind kind) const {
-    return method_ == ExchangeMethod::kMegatronSp
-               ? HiddenGather()
-               : Redistribute(OutputBytes(kind));
-  }
-  double Redistribute(double bytes_per_token) const {
-    return AllToAllSeconds(network_, shape_.ranks,
-                           rows_ * bytes_per_token / shape_.ranks);
-  }
-  double OutputBytes(LayerKind kind) const {
-    const int64_t width = kind == LayerKind::kLinear
-                              ? model_.linear.heads * model_.linear.value_dim
-                              : model_.softmax.heads * model_.softmax.head_dim;
-    return static_cast<double>(width * shape_.element_bytes);
   }
 
   // ---- Softmax layers.
@@ -238,13 +252,12 @@ class Stepper {
   void Softmax(bool forward, double scale) {
     if (shape_.ranks == 1) {
       clocks_.Compute(PairSeconds(MeanPairs(), scale));
-    } else if (IsRing(method_) || (StateMethod(method_) &&
-                                   shape_.softmax == SoftmaxParallel::kRing)) {
+    } else if (method_ == ExchangeMethod::kMegatronSp) {
+      Reshaped(forward, PairSeconds(MeanPairs(), scale));
+    } else if (IsRing(method_) || shape_.softmax == SoftmaxParallel::kRing) {
       SoftmaxRing(forward, scale);
-    } else if (StateMethod(method_)) {
-      GatheredKeys(forward, scale);
     } else {
-      Reshaped(LayerKind::kSoftmax, forward, PairSeconds(MeanPairs(), scale));
+      GatheredKeys(forward, scale);
     }
   }
 

@@ -5,23 +5,6 @@
 namespace longspan {
 namespace {
 
-SweepEntry CostOf(const SweepRequest& request, int64_t tokens, int ranks,
-                  ExchangeMethod method) {
-  SimulationShape shape = request.shape;
-  shape.tokens = tokens;
-  shape.ranks = ranks;
-  SweepEntry entry;
-  entry.method = method;
-  absl::StatusOr<MethodCost> cost =
-      Simulate(request.model, shape, request.network, request.compute, method);
-  entry.refusal = cost.status();
-  if (!cost.ok()) return entry;
-  entry.cost = *cost;
-  entry.fits = request.device_memory_bytes == 0 ||
-               cost->memory_bytes <= request.device_memory_bytes;
-  return entry;
-}
-
 const SweepEntry* Faster(const SweepEntry* best, const SweepEntry& entry) {
   if (!entry.refusal.ok() || !entry.fits) return best;
   if (best == nullptr || entry.cost.total_s < best->cost.total_s) {
@@ -42,6 +25,23 @@ double Quantity(const MethodCost& cost, CostKind kind) {
 
 }  // namespace
 
+SweepEntry CostAt(const SweepRequest& request, int64_t tokens, int ranks,
+                  ExchangeMethod method) {
+  SimulationShape shape = request.shape;
+  shape.tokens = tokens;
+  shape.ranks = ranks;
+  SweepEntry entry;
+  entry.method = method;
+  absl::StatusOr<MethodCost> cost =
+      Simulate(request.model, shape, request.network, request.compute, method);
+  entry.refusal = cost.status();
+  if (!cost.ok()) return entry;
+  entry.cost = *cost;
+  entry.fits = request.device_memory_bytes == 0 ||
+               cost->memory_bytes <= request.device_memory_bytes;
+  return entry;
+}
+
 const SweepEntry* SweepPoint::Fastest() const {
   const SweepEntry* best = nullptr;
   for (const SweepEntry& entry : entries) best = Faster(best, entry);
@@ -54,7 +54,7 @@ std::vector<SweepPoint> RunSweep(const SweepRequest& request) {
     for (int64_t tokens : request.tokens) {
       SweepPoint point{tokens, ranks, {}};
       for (ExchangeMethod method : request.methods) {
-        point.entries.push_back(CostOf(request, tokens, ranks, method));
+        point.entries.push_back(CostAt(request, tokens, ranks, method));
       }
       points.push_back(std::move(point));
     }
@@ -81,8 +81,8 @@ std::vector<WinnerRegion> WinnerRegions(const std::vector<SweepPoint>& points) {
 int64_t Crossover(const SweepRequest& request, int ranks, ExchangeMethod one,
                   ExchangeMethod other, CostKind kind) {
   const auto wins = [&](int64_t tokens) {
-    const SweepEntry a = CostOf(request, tokens, ranks, one);
-    const SweepEntry b = CostOf(request, tokens, ranks, other);
+    const SweepEntry a = CostAt(request, tokens, ranks, one);
+    const SweepEntry b = CostAt(request, tokens, ranks, other);
     return a.refusal.ok() && b.refusal.ok() &&
            Quantity(a.cost, kind) <= Quantity(b.cost, kind);
   };

@@ -39,6 +39,10 @@ struct SweepPoint {
   const SweepEntry* Fastest() const;
 };
 
+// Of one point and method.
+SweepEntry CostAt(const SweepRequest& request, int64_t tokens, int ranks,
+                  ExchangeMethod method);
+
 // By ranks, then by tokens.
 std::vector<SweepPoint> RunSweep(const SweepRequest& request);
 

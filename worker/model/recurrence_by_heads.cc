@@ -89,12 +89,8 @@ TensorView RecurrenceByHeads::AllocateParcels(const RankContext& context,
   const HeadExchangeShape shape = {pass.shard->batch(), pass.shard->ranges(),
                                    parts_.heads, parts_.key_heads,
                                    context.element_bytes()};
-  const int rank = context.rank();
   return context.arena->AllocateWorkspace(
-      "parcels",
-      std::max(
-          HeadStagingBytes(shape, RecurrenceInputRows(parts_.form), rank),
-          HeadStagingBytes(shape, RecurrenceOutputRows(parts_.form), rank)));
+      "parcels", HeadScratchBytes(shape, parts_.form, context.rank()));
 }
 
 void RecurrenceByHeads::AllocateTape(const RankContext& context,

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/model_spec/communication_plan.h"
 #include "common/simulate/model_preset.h"
 #include "common/simulate/scale_advice.h"
 
@@ -138,6 +139,42 @@ TEST(ScaleAdviceTest, SaysWhatBreaksFirst) {
   EXPECT_THAT(Advice(kThin, 0), AllOf(HasSubstr("the slowest level, net,"),
                                       HasSubstr("Bandwidth breaks first")));
   EXPECT_THAT(Advice(kFar, int64_t{1} << 30), HasSubstr("Memory breaks first"));
+}
+
+// 16 layers, a second each to gather: all of them forward and backward, 12 of
+// them in a hybrid, and none where none is linear.
+TEST(ScaleAdviceTest, CountsTheLayersThatGather) {
+  SweepRequest request;
+  request.model = ModelPreset("linear-llama3-1b").value();
+  request.network = {{{"n", 0, 1.0, 0, 0}}, CollectiveAlgorithm::kDirect};
+  request.compute = kCompute;
+  request.methods = {ExchangeMethod::kLasp2};
+  const auto advice = [&] { return ScaleAdvice(request, 1 << 16, 8); };
+  EXPECT_THAT(advice(), HasSubstr("32.0 s of a step on latency"));
+  request.shape.train = false;
+  EXPECT_THAT(advice(), HasSubstr("16.0 s of a step on latency"));
+  request.model = ModelPreset("linear-llama3-1b-hybrid").value();
+  EXPECT_THAT(advice(), HasSubstr("12.0 s of a step on latency"));
+  request.model.layer_pattern = "N";
+  EXPECT_THAT(advice(), HasSubstr("no layer has a state to gather"));
+}
+
+// deltanet's decays, matrices, travel with the states, but not back.
+TEST(ScaleAdviceTest, BackwardGathersStatesAlone) {
+  SweepRequest request;
+  request.model.linear.mixer = LinearMixer::kDeltaNet;
+  request.model.layer_pattern = "L";
+  request.model = ResolveDefaults(request.model);
+  request.compute = kCompute;
+  request.methods = {ExchangeMethod::kLasp2};
+  const StateExchangeShape state = StateShapeOf(request.model.linear, 1);
+  ASSERT_GT(state.travelling(), 0);
+  // Ten seconds a step for states there and back, and for decays there.
+  const double bytes =
+      4.0 * request.model.layer_count * (2 * state.state + state.decay);
+  request.network = {{{"n", 0, 0, bytes / 10, 0}},
+                     CollectiveAlgorithm::kDirect};
+  EXPECT_THAT(ScaleAdvice(request, 1 << 16, 2), HasSubstr("10.0 s on bytes"));
 }
 
 }  // namespace

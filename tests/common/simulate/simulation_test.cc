@@ -119,6 +119,44 @@ TEST(SimulationTest, TheLeftProductIsQuadratic) {
   EXPECT_NEAR(attention(1 << 20) / attention(1 << 19), 4, 1e-6);
 }
 
+// B n^2 pairs of tokens, of either product.
+TEST(SimulationTest, TwiceTheBatchIsTwiceTheLeftProduct) {
+  const Network network = Uniform(0, 0);
+  SimulationShape shape = Shape(1 << 16, 8);
+  const double one =
+      Seconds(Linear(), ExchangeMethod::kRingLeft, shape, network);
+  shape.batch = 2;
+  EXPECT_NEAR(Seconds(Linear(), ExchangeMethod::kRingLeft, shape, network),
+              2 * one, 1e-9 * one);
+}
+
+// 16 heads over 12 ranks: the first four have two of them, an eighth of the
+// work of all tokens.
+TEST(SimulationTest, UnevenHeadsAreUnevenWork) {
+  const int64_t tokens = 12 * 1024;
+  const double linear =
+      3 * 16 * LinearFlopsPerToken(Linear().linear).total() * tokens / 1e14;
+  const double dense =
+      (TrainFlopsPerToken(Linear(), 0) * tokens / 1e14 - linear) / 12;
+  EXPECT_NEAR(Seconds(Linear(), ExchangeMethod::kUlysses, Shape(tokens, 12),
+                      Uniform(0, 0)),
+              dense + linear / 8, 1e-9);
+}
+
+// Softmax layers of a ulysses job gather keys or pass them on as any other's.
+TEST(SimulationTest, SoftmaxLayersBesideHeadsGoAsTheJobSays) {
+  ModelSpec model = Hybrid();
+  model.layer_pattern = "N";
+  SimulationShape shape = Shape(1 << 16, 8);
+  const Network network = Uniform(1, 0);
+  for (SoftmaxParallel softmax :
+       {SoftmaxParallel::kGather, SoftmaxParallel::kRing}) {
+    shape.softmax = softmax;
+    EXPECT_DOUBLE_EQ(Seconds(model, ExchangeMethod::kUlysses, shape, network),
+                     Seconds(model, ExchangeMethod::kLasp2, shape, network));
+  }
+}
+
 TEST(SimulationTest, RatesMustBeRates) {
   const ComputeModel none;
   EXPECT_EQ(Simulate(Linear(), Shape(64, 2), Uniform(0, 0), none,

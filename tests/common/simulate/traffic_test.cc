@@ -1,13 +1,14 @@
-// Bytes of the methods: equal to the planner's functions where states travel,
-// and to the numbers of section 3 of the reference (docs/simulate.md) where
-// tokens do.
+// Bytes of the methods: equal to the planner's functions where workers run
+// them, and to the numbers of section Bytes of docs/simulate.md where none do.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
 #include "common/model_spec/communication_plan.h"
+#include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/kv_exchange_plan.h"
+#include "common/model_spec/memory_plan.h"
 #include "common/simulate/layer_traffic.h"
 #include "common/simulate/model_preset.h"
 #include "common/simulate/simulation.h"
@@ -45,16 +46,32 @@ std::vector<ModelSpec> Models() {
   return models;
 }
 
-TEST(TrafficTest, StatesAreThePlannersBytesAndCalls) {
+int64_t ScratchBytes(const ModelSpec& model, const CommunicationShape& shape) {
+  const int ranks = static_cast<int>(shape.ranges.size());
+  if (!HeadsTravel(shape.method)) {
+    return 4 * StateExchangeScratch(shape.method, StateShapeOf(model.linear, 1),
+                                    ranks, true);
+  }
+  const HeadExchangeShape heads = {1, shape.ranges, model.linear.heads,
+                                   model.linear.key_heads, 2};
+  int64_t bytes = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    bytes =
+        std::max(bytes, HeadScratchBytes(heads, FormOf(model.linear), rank));
+  }
+  return bytes;
+}
+
+TEST(TrafficTest, PlannedMethodsAreThePlannersBytesAndCalls) {
   for (const ModelSpec& model : Models()) {
     for (ExchangeMethod method : AllExchangeMethods()) {
-      if (!StateMethod(method)) continue;
+      if (!PlannedMethod(method)) continue;
       const int ranks = 8;
       const MethodCost cost = CostOf(model, method, 1000, ranks);
       CommunicationShape shape;
       shape.ranges = SplitTokens(1000, ranks).value();
       shape.element_bytes = 2;
-      shape.method = *StateMethod(method);
+      shape.method = *PlannedMethod(method);
       int64_t forward = 0, backward = 0, calls = 0, gradients = 0;
       for (int rank = 0; rank < ranks; ++rank) {
         int64_t sent[3] = {}, launches = 0;
@@ -73,11 +90,32 @@ TEST(TrafficTest, StatesAreThePlannersBytesAndCalls) {
       EXPECT_EQ(cost.backward_bytes, backward) << ExchangeMethodName(method);
       EXPECT_EQ(cost.gradient_bytes, gradients) << ExchangeMethodName(method);
       EXPECT_EQ(cost.forward_calls, calls) << ExchangeMethodName(method);
-      const int64_t scratch = StateExchangeScratch(
-          shape.method, StateShapeOf(model.linear, 1), ranks, true);
-      EXPECT_EQ(cost.buffer_bytes, 4 * scratch) << ExchangeMethodName(method);
+      EXPECT_EQ(cost.buffer_bytes, ScratchBytes(model, shape))
+          << ExchangeMethodName(method);
     }
   }
+}
+
+// 16 heads over 12 ranks, two of them on the first four: the largest rank's.
+TEST(TrafficTest, UnevenHeadsCountTheBusiestRank) {
+  const ModelSpec model = Preset("linear-llama3-1b");
+  const MethodCost cost = CostOf(model, ExchangeMethod::kUlysses, 12 * 64, 12);
+  // q, k, v of 64 rows of 14 heads out and of 11 * 64 rows of 2 heads' o back,
+  // or of 15 and 1.
+  const int64_t head = 128 * 2;
+  EXPECT_EQ(cost.forward_bytes,
+            16 * head * 64 * std::max(3 * 14 + 11 * 2, 3 * 15 + 11));
+  RunShape run;
+  run.mode = RunMode::kTrain;
+  run.ranges = SplitTokens(12 * 64, 12).value();
+  run.element_bytes = 2;
+  run.backend = kernels::BackendKind::kCuda;
+  run.method = SequenceParallel::kUlysses;
+  int64_t largest = 0;
+  for (run.rank = 0; run.rank < 12; ++run.rank) {
+    largest = std::max(largest, PlanMemory(model, run).total_bytes());
+  }
+  EXPECT_EQ(cost.memory_bytes, largest);
 }
 
 // The size example of the reference: S = 1.05 MB in fp32; 64 ranks receive
@@ -162,16 +200,12 @@ TEST(TrafficTest, GatesTravelWithTokens) {
       model.linear.heads * (model.linear.key_dim + model.linear.value_dim);
   EXPECT_EQ(KeyValueBytes(LayerKind::kLinear, model, 2),
             2 * width + 4 * model.linear.heads);
-  EXPECT_EQ(HeadBytes(LayerKind::kLinear, model, 2),
-            4 * width + 4 * model.linear.heads);
 }
 
 TEST(TrafficTest, SoftmaxLayersCountTheirKeyHeads) {
   ModelSpec model = Preset("linear-llama3-1b-hybrid");
   model.softmax.key_heads = 4;
   EXPECT_EQ(KeyValueBytes(LayerKind::kSoftmax, model, 2), 2 * 4 * 128 * 2);
-  EXPECT_EQ(HeadBytes(LayerKind::kSoftmax, model, 2),
-            (2 * 4 + 2 * 16) * 128 * 2);
 }
 
 // Layers of softmax alone: what a ring moves is the planner's.
@@ -207,8 +241,8 @@ TEST(TrafficTest, RefusalsNameValueLimitAndFix) {
   };
   const ModelSpec basic = Preset("linear-llama3-1b");
   EXPECT_THAT(error(basic, ExchangeMethod::kUlysses),
-              HasSubstr("64 ranks share the 16 heads of the linear layers: use "
-                        "at most 16 ranks"));
+              HasSubstr("64 ranks are more than the 16 heads of the linear "
+                        "layers: use 16 ranks or fewer"));
   EXPECT_THAT(error(basic, ExchangeMethod::kMegatronSp), HasSubstr("16 heads"));
   ModelSpec delta;
   delta.linear.mixer = LinearMixer::kDeltaNet;
