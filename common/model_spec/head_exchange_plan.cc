@@ -52,12 +52,10 @@ HeadCut CutHeads(int64_t heads, int64_t key_heads, int rank, int ranks) {
 absl::Status CheckHeadCut(const ModelSpec& spec, SequenceParallel method,
                           int ranks) {
   const int64_t heads = spec.linear.heads;
-  if (!HeadsTravel(method) || ranks <= heads) return absl::OkStatus();
-  bool linear = false;
-  for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
-    linear = linear || LayerKindAt(spec, layer) == LayerKind::kLinear;
+  if (!HeadsTravel(method) || ranks <= heads ||
+      !HasLayer(spec, LayerKind::kLinear)) {
+    return absl::OkStatus();
   }
-  if (!linear) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "ulysses gives every rank whole heads, and ", ranks,
       " ranks are more than the ", heads, " heads of the linear layers: use ",

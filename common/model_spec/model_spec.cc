@@ -292,6 +292,13 @@ LayerKind LayerKindAt(const ModelSpec& spec, int64_t layer) {
   return letter == 'N' ? LayerKind::kSoftmax : LayerKind::kLinear;
 }
 
+bool HasLayer(const ModelSpec& spec, LayerKind kind) {
+  for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
+    if (LayerKindAt(spec, layer) == kind) return true;
+  }
+  return false;
+}
+
 std::string_view LinearMixerName(LinearMixer mixer) {
   switch (mixer) {
     case LinearMixer::kBasic:

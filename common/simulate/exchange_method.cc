@@ -23,13 +23,6 @@ constexpr std::pair<ExchangeMethod, const char*> kNames[] = {
     {ExchangeMethod::kUlysses, "ulysses"},
     {ExchangeMethod::kMegatronSp, "megatron_sp"}};
 
-bool HasLayer(const ModelSpec& model, LayerKind kind) {
-  for (int64_t layer = 0; layer < model.layer_count; ++layer) {
-    if (LayerKindAt(model, layer) == kind) return true;
-  }
-  return false;
-}
-
 absl::Status CheckHeads(const char* layers, int64_t heads, int64_t ranks) {
   if (ranks <= heads) return absl::OkStatus();
   return absl::InvalidArgumentError(

@@ -61,8 +61,7 @@ absl::StatusOr<PublishedCost> PublishedCostOf(const ModelSpec& model,
                                               const Network& network,
                                               const ComputeModel& compute,
                                               ExchangeMethod method) {
-  for (int64_t layer = 0; layer < model.layer_count; ++layer) {
-    if (LayerKindAt(model, layer) == LayerKind::kLinear) continue;
+  if (HasLayer(model, LayerKind::kSoftmax)) {
     return absl::InvalidArgumentError(
         "the papers count linear layers alone, and the model has softmax "
         "layers: use --mode bytes");

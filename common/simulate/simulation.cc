@@ -70,9 +70,7 @@ class Coster {
     std::iota(all.begin(), all.end(), 0);
     return all;
   }
-  bool HasLinear() const {
-    return model_.layer_pattern.find('L') != std::string::npos;
-  }
+  bool HasLinear() const { return HasLayer(model_, LayerKind::kLinear); }
   bool TravelsByHeads() const {
     return planned_ && HeadsTravel(*planned_) && HasLinear() &&
            shape_.ranks > 1;

@@ -122,13 +122,6 @@ void PlanRankMemory(const PlanRequest& request, PlanResult& result) {
            ": use more ranks, a shorter sequence or a smaller batch")});
 }
 
-bool HasLayer(const ModelSpec& model, LayerKind kind) {
-  for (int64_t layer = 0; layer < model.layer_count; ++layer) {
-    if (LayerKindAt(model, layer) == kind) return true;
-  }
-  return false;
-}
-
 const char* ReasonOf(SoftmaxParallel method) {
   return method == SoftmaxParallel::kGather
              ? ": every rank keeps the keys and values of all tokens"
