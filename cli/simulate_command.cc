@@ -36,10 +36,11 @@ void AddModel(CLI::App* c, SimulateOptions& o) {
                 "Only these, of lasp2, lasp1, lasp1_serial, all_scan, scan,\n"
                 "ring, ring_left, ulysses, megatron_sp")
       ->delimiter(',');
-  c->add_option("--softmax", o.softmax,
-                "Softmax layers beside lasp2 to scan and ulysses: gather or\n"
-                "ring; default: the job's, with a preset gather")
-      ->check(CLI::IsMember({"gather", "ring"}));
+  c->add_option(
+       "--softmax", o.softmax,
+       "Softmax layers beside lasp2 to scan and ulysses: gather, ring\n"
+       "or ulysses; default: the job's, with a preset gather")
+      ->check(CLI::IsMember({"gather", "ring", "ulysses"}));
 }
 
 void AddOutput(CLI::App* c, SimulateOptions& o) {

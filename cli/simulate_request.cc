@@ -141,6 +141,7 @@ absl::Status ReadShape(const SimulateOptions& options, SweepRequest& request) {
   if (options.precision == "f64") shape.element_bytes = 8;
   if (options.softmax == "gather") shape.softmax = SoftmaxParallel::kGather;
   if (options.softmax == "ring") shape.softmax = SoftmaxParallel::kRing;
+  if (options.softmax == "ulysses") shape.softmax = SoftmaxParallel::kUlysses;
   shape.overlap = options.overlap;
   shape.zigzag = options.zigzag;
   shape.train = !options.forward_only;

@@ -37,10 +37,12 @@ absl::StatusOr<SoftmaxParallel> SoftmaxParallelFromProto(
       return SoftmaxParallel::kGather;
     case v1::SoftmaxSequenceParallel::RING:
       return SoftmaxParallel::kRing;
+    case v1::SoftmaxSequenceParallel::ULYSSES:
+      return SoftmaxParallel::kUlysses;
     default:
       return absl::UnimplementedError(
           absl::StrCat("softmax_sequence_parallel ", static_cast<int>(from),
-                       "; this build knows gather and ring"));
+                       "; this build knows gather, ring and ulysses"));
   }
 }
 

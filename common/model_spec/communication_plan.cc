@@ -71,13 +71,17 @@ class Planner {
   }
 
   void PlanHeads(int layer) {
-    const LinearAttentionSpec& linear = spec_.linear;
-    const HeadExchangeShape shape = {shape_.batch, shape_.ranges, linear.heads,
-                                     linear.key_heads, shape_.element_bytes};
-    const HeadMoves in =
-        PlanHeadMoves(shape, RecurrenceInputRows(FormOf(linear)), rank_);
-    const HeadMoves out =
-        PlanHeadMoves(shape, RecurrenceOutputRows(FormOf(linear)), rank_);
+    AddHeads(layer, spec_.linear.heads, spec_.linear.key_heads,
+             HeadTrafficOf(FormOf(spec_.linear)));
+    if (shape_.carries_state) PlanLeavingHeads(layer);
+  }
+
+  void AddHeads(int layer, int64_t heads, int64_t key_heads,
+                const HeadTraffic& traffic) {
+    const HeadExchangeShape shape = {shape_.batch, shape_.ranges, heads,
+                                     key_heads, shape_.element_bytes};
+    const HeadMoves in = PlanHeadMoves(shape, traffic.in, rank_);
+    const HeadMoves out = PlanHeadMoves(shape, traffic.out, rank_);
     // Rows of `in` go to the heads forward and come back backward; of `out`
     // the reverse.
     Add(TransferKind::kHeadExchange, TransferDirection::kForward, layer, 2,
@@ -86,7 +90,6 @@ class Planner {
       Add(TransferKind::kHeadExchange, TransferDirection::kBackward, layer, 2,
           out.sent + in.received, out.received + in.sent, 1);
     }
-    if (shape_.carries_state) PlanLeavingHeads(layer);
   }
 
   void PlanLeavingHeads(int layer) {
@@ -101,6 +104,11 @@ class Planner {
   }
 
   void PlanKeyValues(int layer) {
+    const SoftmaxAttentionSpec& softmax = spec_.softmax;
+    if (HeadsTravel(shape_.softmax_method, ranks_)) {
+      return AddHeads(layer, softmax.heads, softmax.key_heads,
+                      HeadTrafficOf(softmax));
+    }
     AddKeyValues(TransferDirection::kForward, layer);
     if (shape_.backward) AddKeyValues(TransferDirection::kBackward, layer);
   }

@@ -10,7 +10,8 @@
 //                    (head_exchange_plan.h), and states only where the leaving
 //                    one is wanted on every rank
 //   softmax layer    keys and values, and backward their gradients, as the
-//                    method has it (kv_exchange_plan.h)
+//                    method has it (kv_exchange_plan.h); with ulysses rows of
+//                    heads
 //   convolution      K - 1 border tokens to the right, their gradients back
 //   gradients        one AllReduce of the flat buffer, with the loss in its
 //                    tail

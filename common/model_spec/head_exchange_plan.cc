@@ -30,6 +30,16 @@ int64_t RoundUp(int64_t bytes) {
          kHeadParcelAlignment;
 }
 
+absl::Status TooFewHeads(int ranks, int64_t heads, const char* layers,
+                         const char* instead) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "ulysses gives every rank whole heads, and ", ranks,
+      " ranks are more than the ", heads, " heads of the ", layers,
+      " layers: use ", heads,
+      " ranks or fewer, or a method that shares out the tokens, such as ",
+      instead));
+}
+
 }  // namespace
 
 HeadCut CutHeads(int64_t heads, int64_t key_heads, int rank, int ranks) {
@@ -49,6 +59,15 @@ HeadCut CutHeads(int64_t heads, int64_t key_heads, int rank, int ranks) {
   return {{key * group + part.begin, key * group + part.end}, {key, key + 1}};
 }
 
+SoftmaxAttentionSpec OwnHeadsOf(const SoftmaxAttentionSpec& softmax, int rank,
+                                int ranks) {
+  const HeadCut cut = CutHeads(softmax.heads, softmax.key_heads, rank, ranks);
+  SoftmaxAttentionSpec own = softmax;
+  own.heads = cut.heads.size();
+  own.key_heads = cut.key_heads.size();
+  return own;
+}
+
 absl::Status CheckHeadCut(const ModelSpec& spec, SequenceParallel method,
                           int ranks) {
   const int64_t heads = spec.linear.heads;
@@ -56,23 +75,30 @@ absl::Status CheckHeadCut(const ModelSpec& spec, SequenceParallel method,
       !HasLayer(spec, LayerKind::kLinear)) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "ulysses gives every rank whole heads, and ", ranks,
-      " ranks are more than the ", heads, " heads of the linear layers: use ",
-      heads,
-      " ranks or fewer, or a method that shares out the tokens, such as ",
-      "lasp2"));
+  return TooFewHeads(ranks, heads, "linear", "lasp2");
 }
 
-HeadRows RecurrenceInputRows(const LinearLayerForm& form) {
+absl::Status CheckHeadCut(const ModelSpec& spec, SoftmaxParallel method,
+                          int ranks) {
+  const int64_t heads = spec.softmax.heads;
+  if (!HeadsTravel(method, ranks) || ranks <= heads ||
+      !HasLayer(spec, LayerKind::kSoftmax)) {
+    return absl::OkStatus();
+  }
+  return TooFewHeads(ranks, heads, "softmax", "gather");
+}
+
+HeadTraffic HeadTrafficOf(const LinearLayerForm& form) {
   int64_t gate = 0;
   if (form.decay == StateDecay::kPerHead) gate = 1;
   if (form.decay == StateDecay::kPerChannel) gate = form.features;
-  return {2 * form.features, form.columns, gate + (form.delta ? 1 : 0)};
+  return {{2 * form.features, form.columns, gate + (form.delta ? 1 : 0)},
+          {0, form.columns, 0}};
 }
 
-HeadRows RecurrenceOutputRows(const LinearLayerForm& form) {
-  return {0, form.columns, 0};
+HeadTraffic HeadTrafficOf(const SoftmaxAttentionSpec& softmax) {
+  return {{2 * softmax.head_dim, softmax.head_dim, 0},
+          {0, softmax.head_dim, 0}};
 }
 
 int64_t HeadParcelBytes(const HeadExchangeShape& shape, const HeadRows& rows,
@@ -110,9 +136,9 @@ int64_t HeadStagingBytes(const HeadExchangeShape& shape, const HeadRows& rows,
 }
 
 int64_t HeadScratchBytes(const HeadExchangeShape& shape,
-                         const LinearLayerForm& form, int rank) {
-  return std::max(HeadStagingBytes(shape, RecurrenceInputRows(form), rank),
-                  HeadStagingBytes(shape, RecurrenceOutputRows(form), rank));
+                         const HeadTraffic& traffic, int rank) {
+  return std::max(HeadStagingBytes(shape, traffic.in, rank),
+                  HeadStagingBytes(shape, traffic.out, rank));
 }
 
 }  // namespace longspan

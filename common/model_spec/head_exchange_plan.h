@@ -9,7 +9,8 @@
 //     forward    to the heads:  q k v, log gate, beta     back: o
 //     backward   to the heads:  dO           back: dq dk dv, d gate, d beta
 //
-// each way with one AllToAll. A rank with n of N tokens that takes h of H heads
+// each way with one AllToAll. Softmax layers send q, k, v and o, and their
+// gradients, in the same way. A rank with n of N tokens that takes h of H heads
 // sends n rows of H - h heads and gets N - n rows of h heads; on the way back
 // it is the other way round. So bytes grow with the tokens and shrink with the
 // ranks, where those of states (state_exchange_plan.h) do neither.
@@ -19,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/model_spec.h"
 #include "common/model_spec/state_exchange_plan.h"
@@ -47,20 +49,34 @@ struct HeadCut {
 // where their tokens are, in rank order. Ranges tile the heads in rank order.
 HeadCut CutHeads(int64_t heads, int64_t key_heads, int rank, int ranks);
 
+// The layer of one rank's heads.
+SoftmaxAttentionSpec OwnHeadsOf(const SoftmaxAttentionSpec& softmax, int rank,
+                                int ranks);
+
 // kInvalidArgument, with both numbers and the fix, when heads of the model's
-// linear layers travel and there are more ranks than heads.
+// linear layers travel and there are more ranks than heads; of its softmax
+// layers the same.
 absl::Status CheckHeadCut(const ModelSpec& spec, SequenceParallel method,
                           int ranks);
+absl::Status CheckHeadCut(const ModelSpec& spec, SoftmaxParallel method,
+                          int ranks);
 
-// Numbers of one token in one direction: of activations per head of q and k and
-// per head, and of the type of sums per head.
+// Numbers of one token in one direction: of activations per key head and per
+// head, and of the type of sums per head. Key heads are those of q and k in a
+// linear layer, of k and v in a softmax layer.
 struct HeadRows {
   int64_t key_head = 0;
   int64_t head = 0;
   int64_t wide = 0;
 };
-HeadRows RecurrenceInputRows(const LinearLayerForm& form);
-HeadRows RecurrenceOutputRows(const LinearLayerForm& form);
+
+// What travels for a layer.
+struct HeadTraffic {
+  HeadRows in;   // to the heads forward, back backward
+  HeadRows out;  // the reverse
+};
+HeadTraffic HeadTrafficOf(const LinearLayerForm& form);
+HeadTraffic HeadTrafficOf(const SoftmaxAttentionSpec& softmax);
 
 // An exchange of such rows, without the heads' cut.
 struct HeadExchangeShape {
@@ -89,9 +105,8 @@ inline constexpr int64_t kHeadParcelAlignment = 64;
 int64_t HeadStagingBytes(const HeadExchangeShape& shape, const HeadRows& rows,
                          int rank);
 
-// Of the rows into the recurrence and those out of it, whichever takes more:
-// what a rank holds for both ways of a pass.
+// Of both ways of a pass, whichever takes more.
 int64_t HeadScratchBytes(const HeadExchangeShape& shape,
-                         const LinearLayerForm& form, int rank);
+                         const HeadTraffic& traffic, int rank);
 
 }  // namespace longspan

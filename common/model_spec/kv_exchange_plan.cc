@@ -80,6 +80,8 @@ std::string_view SoftmaxParallelName(SoftmaxParallel method) {
       return "gather";
     case SoftmaxParallel::kRing:
       return "ring";
+    case SoftmaxParallel::kUlysses:
+      return "ulysses";
   }
   return "unknown";
 }

@@ -29,7 +29,17 @@
 namespace longspan {
 
 // `softmax_sequence_parallel` of a job.
-enum class SoftmaxParallel { kGather, kRing };
+enum class SoftmaxParallel {
+  kGather,
+  kRing,
+  kUlysses  // heads travel, not keys (head_exchange_plan.h)
+};
+
+// Whether ranks share out the heads and not the tokens: nothing else in this
+// file is about such a method.
+inline bool HeadsTravel(SoftmaxParallel method, int64_t ranks) {
+  return ranks > 1 && method == SoftmaxParallel::kUlysses;
+}
 
 std::string_view SoftmaxParallelName(SoftmaxParallel method);  // "gather"
 

@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <utility>
 
+#include "common/model_spec/buffer_list.h"
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/linear_layer_form.h"
@@ -12,6 +13,7 @@
 #include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
 #include "common/model_spec/row_block.h"
+#include "common/model_spec/softmax_layer_memory.h"
 #include "kernels/cost/workspace.h"
 
 namespace longspan {
@@ -19,36 +21,6 @@ namespace {
 
 using kernels::LinearAttentionShape;
 using kernels::LinearAttentionStage;
-
-int64_t RoundUp(int64_t bytes) {
-  return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
-}
-
-// A list of buffers under construction; buffers of no bytes are left out, as
-// the worker does.
-class BufferList {
- public:
-  explicit BufferList(int64_t element_bytes)
-      : unit_(element_bytes), wide_(AccumulatorBytes(element_bytes)) {}
-
-  BufferList& Add(const char* name, int64_t elements) {
-    return AddBytes(name, elements * unit_);
-  }
-  // Of the type of sums.
-  BufferList& AddWide(const char* name, int64_t elements) {
-    return AddBytes(name, elements * wide_);
-  }
-  BufferList& AddBytes(const char* name, int64_t bytes) {
-    if (bytes > 0) buffers_.push_back({name, RoundUp(bytes)});
-    return *this;
-  }
-  std::vector<Buffer> Take() { return std::move(buffers_); }
-
- private:
-  const int64_t unit_;
-  const int64_t wide_;
-  std::vector<Buffer> buffers_;
-};
 
 class Planner {
  public:
@@ -64,7 +36,8 @@ class Planner {
         rows_(shape.batch * tokens_),
         block_rows_(
             std::min(rows_, RowBlockSize(spec.hidden_size, shape.backend))),
-        piece_tokens_(shape.ranges.back().end) {}
+        piece_tokens_(shape.ranges.back().end),
+        softmax_(spec, shape) {}
 
   MemoryPlan Plan() {
     MemoryPlan plan;
@@ -94,10 +67,10 @@ class Planner {
       plan.transport_bytes = ReductionScratch(total + kGradientTail);
     }
     if (shape_.carries_state) {
-      plan.state_bytes = StateBytes(spec_, Capacity(), unit_);
+      plan.state_bytes = StateBytes(spec_, CapacityOf(shape_), unit_);
     }
     const int64_t tokens = rows_ * static_cast<int64_t>(sizeof(int32_t));
-    plan.input_bytes = RoundUp(tokens);
+    plan.input_bytes = RoundUpToBuffer(tokens);
     if (shape_.mode != RunMode::kGenerate) plan.input_bytes *= 2;
   }
 
@@ -110,11 +83,6 @@ class Planner {
         count, wide_, shape_.replica * ranks + shape_.rank, gang);
     const bool whole = sent == (gang - 1) * count * wide_;
     return whole ? sent : (gang - 1) * (count / gang + 1) * wide_;
-  }
-
-  StateCapacity Capacity() const {
-    return {shape_.batch, std::max(shape_.context_tokens, piece_tokens_),
-            piece_tokens_};
   }
 
   std::vector<Buffer> Step() const {
@@ -145,12 +113,12 @@ class Planner {
     LayerMemory memory;
     const bool linear = LayerKindAt(spec_, layer) == LayerKind::kLinear;
     memory.tape = linear ? LinearTape() : SoftmaxTape();
-    memory.mix = linear ? LinearMix() : SoftmaxMix();
+    memory.mix = linear ? LinearMix() : softmax_.Mix();
     if (!train()) return memory;
-    memory.gradients = linear ? LinearGradients() : SoftmaxGradients();
+    memory.gradients = linear ? LinearGradients() : softmax_.Gradients();
     memory.mlp_backward = MlpBackward();
     memory.output_backward = linear ? LinearOutputBackward() : BlockRows();
-    memory.mix_backward = linear ? LinearMixBackward() : SoftmaxMixBackward();
+    memory.mix_backward = linear ? LinearMixBackward() : softmax_.MixBackward();
     memory.project_backward = linear ? LinearProjectBackward() : BlockRows();
     return memory;
   }
@@ -253,7 +221,7 @@ class Planner {
     const HeadExchangeShape shape = {shape_.batch, shape_.ranges,
                                      spec_.linear.heads, spec_.linear.key_heads,
                                      unit_};
-    return HeadScratchBytes(shape, form_, shape_.rank);
+    return HeadScratchBytes(shape, HeadTrafficOf(form_), shape_.rank);
   }
 
   std::vector<Buffer> LinearTape() const {
@@ -401,113 +369,10 @@ class Planner {
   }
 
   // Softmax attention.
-  int64_t QueryWidth() const {
-    return spec_.softmax.heads * spec_.softmax.head_dim;
-  }
-  int64_t KeyValueWidth() const {
-    return 2 * spec_.softmax.key_heads * spec_.softmax.head_dim;
-  }
-  bool gathers_keys() const {
-    return GathersKeys(shape_.softmax_method, ranks_);
-  }
-  // Of a travelling shard of the ring.
-  int64_t ShardCount() const {
-    return shape_.batch * LongestRange(shape_.ranges) * KeyValueWidth();
-  }
-  int64_t RingSteps() const {
-    return KvRoute(shape_.ranges, spec_.softmax.window, shape_.rank).steps();
-  }
-  int64_t StagingCount() const {
-    if (shape_.batch == 1 || ranks_ == 1) return 0;
-    return shape_.batch * piece_tokens_ * KeyValueWidth();
-  }
-
   std::vector<Buffer> SoftmaxTape() const {
     BufferList list = BlockTape();
-    list.Add("q", rows_ * QueryWidth());
-    if (!shape_.carries_state) {
-      list.Add("key_value", gathers_keys()
-                                ? shape_.batch * piece_tokens_ * KeyValueWidth()
-                                : rows_ * KeyValueWidth());
-    }
-    list.Add("o", rows_ * QueryWidth())
-        .AddWide("lse", rows_ * spec_.softmax.heads);
+    softmax_.AddTape(list);
     return FinishTape(std::move(list));
-  }
-
-  std::vector<Buffer> SoftmaxMix() const {
-    if (!gathers_keys()) return RingMix();
-    return List()
-        .Add("kv_staging", StagingCount())
-        .AddBytes("workspace", SoftmaxWorkspace(false))
-        .Take();
-  }
-
-  // Two shards that travel, and what the queries see in one.
-  std::vector<Buffer> RingMix() const {
-    BufferList list = List();
-    AddTravelling(list);
-    if (RingSteps() > 0) {
-      list.Add("part_o", rows_ * QueryWidth())
-          .AddWide("part_lse", rows_ * spec_.softmax.heads);
-    }
-    return list.AddBytes("workspace", SoftmaxWorkspace(false)).Take();
-  }
-
-  // The sums of the gradients travel behind their shards.
-  std::vector<Buffer> RingMixBackward() const {
-    BufferList list = List();
-    AddTravelling(list);
-    if (RingSteps() > 0) {
-      list.AddWide("d_shard_sum", ShardCount())
-          .AddWide("d_shard_sum", ShardCount())
-          .Add("d_shard", ShardCount())
-          .Add("part_d_q", rows_ * QueryWidth());
-    }
-    return list.AddBytes("workspace", SoftmaxWorkspace(true)).Take();
-  }
-
-  void AddTravelling(BufferList& list) const {
-    for (int64_t i = 0; i < std::min<int64_t>(RingSteps(), 2); ++i) {
-      list.Add("shard", ShardCount());
-    }
-  }
-
-  std::vector<Buffer> SoftmaxGradients() const {
-    BufferList list = List();
-    list.Add("d_o", rows_ * QueryWidth()).Add("d_q", rows_ * QueryWidth());
-    if (gathers_keys()) {
-      list.Add("d_key_value", shape_.batch * piece_tokens_ * KeyValueWidth());
-    }
-    if (ranks_ > 1) list.Add("d_own", rows_ * KeyValueWidth());
-    return list.Take();
-  }
-
-  std::vector<Buffer> SoftmaxMixBackward() const {
-    if (!gathers_keys()) return RingMixBackward();
-    BufferList list = List();
-    list.AddBytes("workspace", SoftmaxWorkspace(true));
-    if (unit_ == wide_) {
-      list.Add("kv_staging", StagingCount());
-    } else if (ranks_ > 1) {
-      // Gradients are summed over ranks in the wide type.
-      list.AddWide("kv_staging",
-                   shape_.batch * piece_tokens_ * KeyValueWidth());
-      list.AddWide("d_own_sum", rows_ * KeyValueWidth());
-    }
-    return list.Take();
-  }
-
-  int64_t SoftmaxWorkspace(bool backward) const {
-    const int64_t keys = !gathers_keys() ? LongestRange(shape_.ranges)
-                         : shape_.carries_state
-                             ? KeyValueRows(spec_, Capacity())
-                             : piece_tokens_;
-    return kernels::SoftmaxAttentionWorkspaceBytes(
-        backward,
-        {shape_.batch, tokens_, keys, spec_.softmax.heads,
-         spec_.softmax.key_heads, spec_.softmax.head_dim, unit_},
-        shape_.backend, shape_.threads);
   }
 
   // Every tape stays; scratch comes and goes on top.
@@ -550,9 +415,15 @@ class Planner {
   const int64_t rows_;
   const int64_t block_rows_;    // of one block of row-by-row work
   const int64_t piece_tokens_;  // of all ranks
+  const SoftmaxLayerMemory softmax_;
 };
 
 }  // namespace
+
+StateCapacity CapacityOf(const RunShape& shape) {
+  const int64_t piece = shape.ranges.back().end;
+  return {shape.batch, std::max(shape.context_tokens, piece), piece};
+}
 
 int64_t TotalBytes(const std::vector<Buffer>& buffers) {
   int64_t bytes = 0;

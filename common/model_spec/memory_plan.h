@@ -13,6 +13,7 @@
 
 #include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/model_spec.h"
+#include "common/model_spec/model_state_spec.h"
 #include "common/model_spec/state_exchange_plan.h"
 #include "common/model_spec/token_range.h"
 #include "kernels/cost/backend_kind.h"
@@ -85,6 +86,9 @@ struct MemoryPlan {
            transport_bytes + input_bytes + arena_bytes;
   }
 };
+
+// What the carried state must hold.
+StateCapacity CapacityOf(const RunShape& shape);
 
 int64_t TotalBytes(const std::vector<Buffer>& buffers);
 

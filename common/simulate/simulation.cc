@@ -71,9 +71,14 @@ class Coster {
     return all;
   }
   bool HasLinear() const { return HasLayer(model_, LayerKind::kLinear); }
-  bool TravelsByHeads() const {
+  bool TravelsByHeads() const { return LinearByHeads() || SoftmaxByHeads(); }
+  bool LinearByHeads() const {
     return planned_ && HeadsTravel(*planned_) && HasLinear() &&
            shape_.ranks > 1;
+  }
+  bool SoftmaxByHeads() const {
+    return planned_ && HeadsTravel(softmax(), shape_.ranks) &&
+           HasLayer(model_, LayerKind::kSoftmax);
   }
 
   void AddRank(int rank) {
@@ -151,12 +156,25 @@ class Coster {
 
   void AddMemoryOfHeads(int rank) {
     const LinearAttentionSpec& linear = model_.linear;
-    const HeadExchangeShape heads = {shape_.batch, ranges_, linear.heads,
-                                     linear.key_heads, shape_.element_bytes};
+    const SoftmaxAttentionSpec& attention = model_.softmax;
     cost_.memory_bytes =
         std::max(cost_.memory_bytes, PlannedMemory(*planned_, rank));
-    cost_.buffer_bytes = std::max(
-        cost_.buffer_bytes, HeadScratchBytes(heads, FormOf(linear), rank));
+    const auto add = [&](int64_t heads, int64_t key_heads,
+                         const HeadTraffic& traffic) {
+      const HeadExchangeShape shape = {shape_.batch, ranges_, heads, key_heads,
+                                       shape_.element_bytes};
+      cost_.buffer_bytes =
+          std::max(cost_.buffer_bytes, HeadScratchBytes(shape, traffic, rank));
+    };
+    if (LinearByHeads()) {
+      add(linear.heads, linear.key_heads, HeadTrafficOf(FormOf(linear)));
+    } else {
+      cost_.buffer_bytes =
+          std::max(cost_.buffer_bytes, StateScratch(*planned_));
+    }
+    if (SoftmaxByHeads()) {
+      add(attention.heads, attention.key_heads, HeadTrafficOf(attention));
+    }
   }
 
   int64_t PlannedMemory(SequenceParallel method, int rank) const {
@@ -200,6 +218,9 @@ absl::StatusOr<MethodCost> Simulate(const ModelSpec& model,
                    SplitTokens(shape.tokens, shape.ranks));
   RETURN_IF_ERROR(CheckRanks(network, shape.ranks));
   RETURN_IF_ERROR(CheckMethod(method, model, shape.ranks));
+  if (PlannedMethod(method)) {
+    RETURN_IF_ERROR(CheckHeadCut(model, shape.softmax, shape.ranks));
+  }
   MethodCost cost = Coster(model, shape, std::move(ranges), method).Cost();
   const StepTime time = TimeStep(model, shape, network, compute, method);
   cost.compute_s = time.compute_s;

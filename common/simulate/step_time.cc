@@ -168,28 +168,32 @@ class Stepper {
   // `work`: of the longest range, all heads. A rank has all tokens of its own
   // heads.
   void ByHeads(bool forward, double work) {
-    const LinearLayerForm form = FormOf(model_.linear);
-    const HeadRows in = RecurrenceInputRows(form);
-    const HeadRows out = RecurrenceOutputRows(form);
     const double all = work * static_cast<double>(shape_.tokens) /
                        static_cast<double>(longest() * model_.linear.heads);
-    clocks_.Collective(HeadSeconds(forward ? in : out), 0);
-    clocks_.Compute([&](int64_t rank) {
-      return all * static_cast<double>(HeadsOf(rank).heads.size());
-    });
-    clocks_.Collective(HeadSeconds(forward ? out : in), 0);
+    ByHeads(forward, all, model_.linear.heads, model_.linear.key_heads,
+            HeadTrafficOf(FormOf(model_.linear)));
   }
-  HeadCut HeadsOf(int64_t rank) const {
-    return CutHeads(model_.linear.heads, model_.linear.key_heads,
-                    static_cast<int>(rank), shape_.ranks);
+  // `head`: seconds of one over all tokens.
+  void ByHeads(bool forward, double head, int64_t heads, int64_t key_heads,
+               const HeadTraffic& traffic) {
+    const double in = HeadSeconds(heads, key_heads, traffic.in);
+    const double out = HeadSeconds(heads, key_heads, traffic.out);
+    clocks_.Collective(forward ? in : out, 0);
+    clocks_.Compute([&](int64_t rank) {
+      return head *
+             static_cast<double>(CutHeads(heads, key_heads,
+                                          static_cast<int>(rank), shape_.ranks)
+                                     .heads.size());
+    });
+    clocks_.Collective(forward ? out : in, 0);
   }
   // Of the largest parcels, which the rank with most heads gets of all others,
   // or sends them.
-  double HeadSeconds(const HeadRows& rows) const {
+  double HeadSeconds(int64_t heads, int64_t key_heads,
+                     const HeadRows& rows) const {
     const std::vector<TokenRange> ranges =
         SplitTokens(shape_.tokens, shape_.ranks).value();
-    const HeadExchangeShape shape = {shape_.batch, ranges, model_.linear.heads,
-                                     model_.linear.key_heads,
+    const HeadExchangeShape shape = {shape_.batch, ranges, heads, key_heads,
                                      shape_.element_bytes};
     int64_t parcel = 0;
     for (int rank = 0; rank < shape_.ranks; ++rank) {
@@ -256,6 +260,8 @@ class Stepper {
       Reshaped(forward, PairSeconds(MeanPairs(), scale));
     } else if (IsRing(method_) || shape_.softmax == SoftmaxParallel::kRing) {
       SoftmaxRing(forward, scale);
+    } else if (shape_.softmax == SoftmaxParallel::kUlysses) {
+      SoftmaxByHeads(forward, scale);
     } else {
       GatheredKeys(forward, scale);
     }
@@ -275,6 +281,14 @@ class Stepper {
   int64_t RingRounds() const {
     const auto ranges = SplitTokens(shape_.tokens, shape_.ranks).value();
     return KvRoute(ranges, model_.softmax.window, 0).steps();
+  }
+
+  void SoftmaxByHeads(bool forward, double scale) {
+    const SoftmaxAttentionSpec& softmax = model_.softmax;
+    const double head = PairSeconds(MeanPairs() * shape_.ranks, scale) /
+                        static_cast<double>(softmax.heads);
+    ByHeads(forward, head, softmax.heads, softmax.key_heads,
+            HeadTrafficOf(softmax));
   }
 
   // Keys and values of forward are kept, so backward has one ReduceScatter.

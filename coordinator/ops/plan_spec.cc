@@ -129,6 +129,7 @@ void RequestTrain(const v1::TrainSpec& train, PlanRequest& request) {
   request.softmax_method = MethodOf(train.softmax_sequence_parallel());
   request.tokens_path = "train.sequence_length";
   request.method_path = "train.sequence_parallel";
+  request.softmax_method_path = "train.softmax_sequence_parallel";
 }
 
 void RequestEvaluate(const v1::EvaluateSpec& evaluate, PlanRequest& request) {
@@ -142,6 +143,7 @@ void RequestEvaluate(const v1::EvaluateSpec& evaluate, PlanRequest& request) {
       std::max(request.tokens, evaluate.data().end() - evaluate.data().begin());
   request.tokens_path = "evaluate.piece_length";
   request.method_path = "evaluate.sequence_parallel";
+  request.softmax_method_path = "evaluate.softmax_sequence_parallel";
 }
 
 int64_t PromptTokens(const v1::GenerateSpec& generate) {
@@ -174,6 +176,7 @@ void RequestGenerate(const v1::GenerateSpec& generate, PlanRequest& request) {
       std::max(request.tokens, prompt) + generate.max_new_tokens();
   request.tokens_path = "generate.piece_length";
   request.method_path = "generate.sequence_parallel";
+  request.softmax_method_path = "generate.softmax_sequence_parallel";
 }
 
 PlanRequest RequestOf(Core& core, const v1::JobSpec& spec) REQUIRES(core.mu) {

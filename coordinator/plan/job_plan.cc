@@ -123,24 +123,36 @@ void PlanRankMemory(const PlanRequest& request, PlanResult& result) {
 }
 
 const char* ReasonOf(SoftmaxParallel method) {
-  return method == SoftmaxParallel::kGather
-             ? ": every rank keeps the keys and values of all tokens"
-             : ": keys and values go round the ranks; each keeps its own and "
-               "two that travel";
+  switch (method) {
+    case SoftmaxParallel::kGather:
+      return ": every rank keeps the keys and values of all tokens";
+    case SoftmaxParallel::kRing:
+      return ": keys and values go round the ranks; each keeps its own and two "
+             "that travel";
+    case SoftmaxParallel::kUlysses:
+      return ": every rank keeps all tokens of its heads";
+  }
+  return "";
+}
+
+// "3, 3, 2 of 8 heads over all 4096 tokens".
+std::string HeadShares(int64_t heads, int64_t key_heads,
+                       const PlanRequest& request, const JobPlan& plan) {
+  std::vector<int64_t> sizes;
+  const int group = static_cast<int>(plan.ranges.size());
+  for (int rank = 0; rank < group; ++rank) {
+    sizes.push_back(CutHeads(heads, key_heads, rank, group).heads.size());
+  }
+  return absl::StrCat(absl::StrJoin(sizes, ", "), " of ", heads,
+                      " heads over all ", request.tokens, " tokens");
 }
 
 void ExplainHeads(const PlanRequest& request, JobPlan& plan) {
   const LinearAttentionSpec& linear = request.model->linear;
-  std::vector<int64_t> sizes;
-  const int group = static_cast<int>(plan.ranges.size());
-  for (int rank = 0; rank < group; ++rank) {
-    sizes.push_back(
-        CutHeads(linear.heads, linear.key_heads, rank, group).heads.size());
-  }
   plan.reasons.push_back(absl::StrCat(
-      "ulysses: the ranks take ", absl::StrJoin(sizes, ", "), " of ",
-      linear.heads, " heads over all ", request.tokens,
-      " tokens; bytes grow with the tokens, where those of states do not"));
+      "ulysses: the ranks take ",
+      HeadShares(linear.heads, linear.key_heads, request, plan),
+      "; bytes grow with the tokens, where those of states do not"));
 }
 
 void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
@@ -155,6 +167,12 @@ void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
       absl::StrCat("softmax_sequence_parallel ",
                    std::string(SoftmaxParallelName(request.softmax_method)),
                    ReasonOf(request.softmax_method)));
+  if (!HeadsTravel(request.softmax_method, plan.ranges.size())) return;
+  const SoftmaxAttentionSpec& softmax = request.model->softmax;
+  plan.reasons.push_back(
+      absl::StrCat("ulysses: the ranks take ",
+                   HeadShares(softmax.heads, softmax.key_heads, request, plan),
+                   " in softmax layers"));
 }
 
 void ExplainLayout(const PlanRequest& request, JobPlan& plan) {
@@ -176,6 +194,17 @@ void ExplainLayout(const PlanRequest& request, JobPlan& plan) {
         "memory and traffic are unknown: the model is given by URI, which "
         "only workers read");
   }
+}
+
+void CheckHeads(const PlanRequest& request, int group, PlanResult& result) {
+  const auto report = [&](const std::string& path, const absl::Status& status) {
+    if (status.ok()) return;
+    result.problems.push_back({path, std::string(status.message())});
+  };
+  report(request.method_path,
+         CheckHeadCut(*request.model, request.method, group));
+  report(request.softmax_method_path,
+         CheckHeadCut(*request.model, request.softmax_method, group));
 }
 
 }  // namespace
@@ -203,13 +232,8 @@ PlanResult PlanJob(const PlanRequest& request) {
   result.plan.replicas = request.replicas;
   result.plan.ranges = *std::move(ranges);
   if (request.model) {
-    const absl::Status heads =
-        CheckHeadCut(*request.model, request.method, group);
-    if (!heads.ok()) {
-      result.problems.push_back(
-          {request.method_path, std::string(heads.message())});
-      return result;
-    }
+    CheckHeads(request, group, result);
+    if (!result.problems.empty()) return result;
   }
   ExplainLayout(request, result.plan);
   if (!request.model) return result;

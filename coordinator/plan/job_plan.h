@@ -33,9 +33,10 @@ struct PlanRequest {
   SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
   bool carries_state = false;  // from piece to piece
   int64_t context_tokens = 0;  // the longest text, when the state is carried
-  // Where mistakes are reported: the fields that give `tokens` and `method`.
+  // Where mistakes are reported: the fields that give `tokens` and the methods.
   std::string tokens_path;
   std::string method_path;
+  std::string softmax_method_path;
   // Of the largest registered device of the backend; 0: unknown.
   int64_t device_memory_bytes = 0;
 };

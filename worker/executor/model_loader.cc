@@ -37,8 +37,10 @@ absl::StatusOr<ModelSpec> SpecOf(const CheckpointReader& checkpoint) {
 // whether the gang and the backend can run it.
 absl::Status CheckGang(const ModelSpec& spec, const std::string& path,
                        const RankContext& context) {
-  const absl::Status heads =
-      CheckHeadCut(spec, context.method, context.ranks());
+  absl::Status heads = CheckHeadCut(spec, context.method, context.ranks());
+  if (heads.ok()) {
+    heads = CheckHeadCut(spec, context.softmax_method, context.ranks());
+  }
   if (heads.ok()) return heads;
   return absl::InvalidArgumentError(
       absl::StrCat(path, ": ", std::string(heads.message())));

@@ -22,6 +22,7 @@
 #include "worker/model/row_range.h"
 #include "worker/parallel/rank_context.h"
 #include "worker/parallel/sequence_shard.h"
+#include "worker/parallel/softmax_exchange.h"
 
 namespace longspan::worker {
 
@@ -60,7 +61,8 @@ struct SoftmaxAttentionTape {
                                   // a ring [B, n, 2 Hkv D]
   int64_t cached_rows = 0;        // rows of the state before the piece
   kernels::TensorView o;          // [B, n, H, D]
-  kernels::TensorView lse;        // [B, H, n]
+  kernels::TensorView lse;        // [B, H, n]; null where heads travel
+  SoftmaxHeads heads;             // all tokens of some heads
 };
 
 using MixerTape = std::variant<LinearAttentionTape, SoftmaxAttentionTape>;

@@ -90,7 +90,8 @@ TensorView RecurrenceByHeads::AllocateParcels(const RankContext& context,
                                    parts_.heads, parts_.key_heads,
                                    context.element_bytes()};
   return context.arena->AllocateWorkspace(
-      "parcels", HeadScratchBytes(shape, parts_.form, context.rank()));
+      "parcels",
+      HeadScratchBytes(shape, HeadTrafficOf(parts_.form), context.rank()));
 }
 
 void RecurrenceByHeads::AllocateTape(const RankContext& context,

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "worker/parallel/softmax_by_heads.h"
 
 namespace longspan::worker {
 namespace {
@@ -57,6 +58,12 @@ MixerTape SoftmaxAttentionLayer::AllocateTape(const RankContext& context,
   }
   tape.o =
       take("o", {shard.batch(), shard.tokens(), spec_.heads, spec_.head_dim});
+  if (HeadsTravel(context.softmax_method, context.ranks())) {
+    if (!pass.carries_state) {
+      tape.heads = SoftmaxByHeads::AllocateTape(context, shard, spec_);
+    }
+    return tape;
+  }
   tape.lse =
       context.arena->Allocate("lse", context.accumulator(),
                               {shard.batch(), spec_.heads, shard.tokens()});
@@ -120,7 +127,8 @@ SoftmaxExchangeTensors SoftmaxAttentionLayer::TensorsOf(
                                     .rows = tape.key_value,
                                     .cached_rows = tape.cached_rows,
                                     .o = tape.o,
-                                    .lse = tape.lse};
+                                    .lse = tape.lse,
+                                    .heads = tape.heads};
   if (state != nullptr) {
     tensors.rows = StateRows(*state).Slice(
         1, 0, tape.cached_rows + tape.key_value.size(1));

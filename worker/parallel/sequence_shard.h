@@ -39,6 +39,11 @@ class SequenceShard {
   static absl::StatusOr<SequenceShard> Split(SequencePiece piece, int ranks,
                                              int rank);
 
+  // The same piece on a rank that has all of it.
+  SequenceShard Whole() const {
+    return SequenceShard(piece_, {{0, piece_.tokens}}, 0);
+  }
+
   const SequencePiece& piece() const { return piece_; }
   absl::Span<const TokenRange> ranges() const { return ranges_; }
   int rank() const { return rank_; }

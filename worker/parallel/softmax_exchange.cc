@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/cost/workspace.h"
+#include "worker/parallel/softmax_by_heads.h"
 #include "worker/parallel/softmax_gather.h"
 #include "worker/parallel/softmax_ring.h"
 
@@ -52,6 +53,9 @@ std::unique_ptr<SoftmaxExchange> CreateSoftmaxExchange(
     const SoftmaxAttentionSpec& spec) {
   if (GathersKeys(context.softmax_method, context.ranks())) {
     return std::make_unique<SoftmaxGather>(context, layer, shard, spec);
+  }
+  if (HeadsTravel(context.softmax_method, context.ranks())) {
+    return std::make_unique<SoftmaxByHeads>(context, layer, shard, spec);
   }
   return std::make_unique<SoftmaxRing>(context, layer, shard, spec);
 }

@@ -21,6 +21,15 @@
 
 namespace longspan::worker {
 
+// Of all N tokens of the piece, for the heads that this rank takes, H_r of
+// queries and G_r of keys; null unless heads travel.
+struct SoftmaxHeads {
+  kernels::TensorView q;     // [B, N, H_r, D]
+  kernels::TensorView rows;  // [B, N, 2 G_r D]
+  kernels::TensorView o;     // [B, N, H_r, D]
+  kernels::TensorView lse;   // [B, H_r, N]
+};
+
 struct SoftmaxExchangeTensors {
   kernels::TensorView q;  // [B, n, H, D]
   // Keys and values, [B, T, 2 Hkv D], with this rank's written. Where keys are
@@ -32,7 +41,8 @@ struct SoftmaxExchangeTensors {
   int64_t document_row = 0;
   // The results of forward, which backward reads.
   kernels::TensorView o;    // [B, n, H, D]
-  kernels::TensorView lse;  // [B, H, n]
+  kernels::TensorView lse;  // [B, H, n]; null where heads travel
+  SoftmaxHeads heads;
 };
 
 struct SoftmaxExchangeGradients {

@@ -95,21 +95,24 @@ TEST(ValidateSpecTest, HeadsTravelOnTheCpu) {
               ElementsAre("train.sequence_parallel"));
 }
 
-TEST(ValidateSpecTest, TheRingOfKeysServesTrainingOnTheCpu) {
-  const std::string ring = "softmax_sequence_parallel: RING";
-  EXPECT_THAT(Mistakes(Train("steps: 1 " + ring)), IsEmpty());
-  EXPECT_THAT(
-      Mistakes(Train("steps: 1 " + ring), R"(resources { backend: "cuda" })"),
-      ElementsAre("train.softmax_sequence_parallel"));
+TEST(ValidateSpecTest, OnlyGatherServesMoreThanTrainingOnTheCpu) {
   EXPECT_THAT(Mistakes(Train("steps: 1 softmax_sequence_parallel: 99")),
               ElementsAre("train.softmax_sequence_parallel"));
   const std::string model = R"(model { uri: "outputs://a/b" } )";
-  EXPECT_THAT(Mistakes("evaluate { data { uri: \"corpus://a\" } " + model +
-                       ring + " }"),
-              ElementsAre("evaluate.softmax_sequence_parallel"));
-  EXPECT_THAT(Mistakes("generate { text: \"a\" max_new_tokens: 1 " + model +
-                       ring + " }"),
-              ElementsAre("generate.softmax_sequence_parallel"));
+  for (const std::string method : {"RING", "ULYSSES"}) {
+    SCOPED_TRACE(method);
+    const std::string line = "softmax_sequence_parallel: " + method;
+    EXPECT_THAT(Mistakes(Train("steps: 1 " + line)), IsEmpty());
+    EXPECT_THAT(
+        Mistakes(Train("steps: 1 " + line), R"(resources { backend: "cuda" })"),
+        ElementsAre("train.softmax_sequence_parallel"));
+    EXPECT_THAT(Mistakes("evaluate { data { uri: \"corpus://a\" } " + model +
+                         line + " }"),
+                ElementsAre("evaluate.softmax_sequence_parallel"));
+    EXPECT_THAT(Mistakes("generate { text: \"a\" max_new_tokens: 1 " + model +
+                         line + " }"),
+                ElementsAre("generate.softmax_sequence_parallel"));
+  }
 }
 
 TEST(ValidateSpecTest, WarmupFitsTheSteps) {

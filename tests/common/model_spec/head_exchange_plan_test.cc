@@ -78,6 +78,23 @@ TEST(CutHeadsTest, MoreRanksThanHeadsAreRefused) {
   EXPECT_TRUE(CheckHeadCut(spec, ulysses, 5).ok());
 }
 
+TEST(CutHeadsTest, MoreRanksThanHeadsOfSoftmaxLayersAreRefused) {
+  ModelSpec spec;
+  spec.layer_count = 2;
+  spec.layer_pattern = "NL";
+  spec.softmax.heads = 4;
+  const auto ulysses = SoftmaxParallel::kUlysses;
+  EXPECT_TRUE(CheckHeadCut(spec, ulysses, 4).ok());
+  EXPECT_TRUE(CheckHeadCut(spec, SoftmaxParallel::kRing, 5).ok());
+  const absl::Status refused = CheckHeadCut(spec, ulysses, 5);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("5 ranks are more than the 4 heads of the softmax"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("such as gather"));
+  spec.layer_pattern = "L";
+  EXPECT_TRUE(CheckHeadCut(spec, ulysses, 5).ok());
+}
+
 // (W - 1) / W of the rows of this rank's tokens, where everything divides.
 TEST(HeadExchangePlanTest, BytesShrinkWithTheRanks) {
   for (int ranks : {2, 4, 8}) {

@@ -150,11 +150,36 @@ TEST(SimulationTest, SoftmaxLayersBesideHeadsGoAsTheJobSays) {
   SimulationShape shape = Shape(1 << 16, 8);
   const Network network = Uniform(1, 0);
   for (SoftmaxParallel softmax :
-       {SoftmaxParallel::kGather, SoftmaxParallel::kRing}) {
+       {SoftmaxParallel::kGather, SoftmaxParallel::kRing,
+        SoftmaxParallel::kUlysses}) {
     shape.softmax = softmax;
     EXPECT_DOUBLE_EQ(Seconds(model, ExchangeMethod::kUlysses, shape, network),
                      Seconds(model, ExchangeMethod::kLasp2, shape, network));
   }
+}
+
+// Softmax layers by heads: every rank the same work, two collectives a pass.
+TEST(SimulationTest, SoftmaxLayersByHeadsShareTheWork) {
+  ModelSpec model = Hybrid();
+  model.layer_pattern = "N";
+  SimulationShape shape = Shape(1 << 16, 8);
+  shape.softmax = SoftmaxParallel::kUlysses;
+  SimulationShape balanced = shape;
+  balanced.softmax = SoftmaxParallel::kGather;
+  balanced.zigzag = true;
+  const auto seconds = [&](const SimulationShape& of, const Network& network) {
+    return Seconds(model, ExchangeMethod::kLasp2, of, network);
+  };
+  const double alone = seconds(balanced, Uniform(0, 0));
+  EXPECT_NEAR(seconds(shape, Uniform(0, 0)), alone, 1e-9 * alone);
+  const int64_t layers = model.layer_count;
+  const double sync = 2;  // the gradients' two collectives
+  EXPECT_NEAR(seconds(shape, Uniform(10, 0)) - alone,
+              (2 * 2 * layers + sync) * 10, 1e-3);
+  shape.ranks = 64;
+  EXPECT_FALSE(
+      Simulate(model, shape, Uniform(1, 0), {1, 0}, ExchangeMethod::kLasp2)
+          .ok());
 }
 
 TEST(SimulationTest, RatesMustBeRates) {

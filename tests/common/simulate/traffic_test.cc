@@ -56,8 +56,9 @@ int64_t ScratchBytes(const ModelSpec& model, const CommunicationShape& shape) {
                                    model.linear.key_heads, 2};
   int64_t bytes = 0;
   for (int rank = 0; rank < ranks; ++rank) {
-    bytes =
-        std::max(bytes, HeadScratchBytes(heads, FormOf(model.linear), rank));
+    bytes = std::max(
+        bytes,
+        HeadScratchBytes(heads, HeadTrafficOf(FormOf(model.linear)), rank));
   }
   return bytes;
 }

@@ -62,6 +62,24 @@ TEST(JobPlanTest, HeadsThatTravelNeedAHeadForEveryRank) {
   EXPECT_TRUE(PlanJob(request).problems.empty());
 }
 
+TEST(JobPlanTest, HeadsOfSoftmaxLayersThatTravelNeedAHeadForEveryRank) {
+  PlanRequest request = Request(3);
+  request.softmax_method = SoftmaxParallel::kUlysses;
+  request.softmax_method_path = "train.softmax_sequence_parallel";
+  request.model->softmax.heads = 4;
+  request.model->softmax.key_heads = 2;
+  const PlanResult fits = PlanJob(request);
+  ASSERT_TRUE(fits.problems.empty());
+  EXPECT_THAT(
+      fits.plan.reasons,
+      ::testing::Contains(::testing::HasSubstr(
+          "take 1, 1, 2 of 4 heads over all 512 tokens in softmax layers")));
+  request.ranks = 5;
+  const PlanResult refused = PlanJob(request);
+  ASSERT_EQ(refused.problems.size(), 1u);
+  EXPECT_EQ(refused.problems[0].path, "train.softmax_sequence_parallel");
+}
+
 TEST(JobPlanTest, MemoryThatDoesNotFitNamesBothNumbers) {
   PlanRequest request = Request(2);
   const int64_t needed = PlanJob(request).plan.LargestRankBytes();

@@ -28,13 +28,16 @@ struct Gang {
 };
 
 constexpr SoftmaxParallel kRing = SoftmaxParallel::kRing;
+constexpr SoftmaxParallel kHeads = SoftmaxParallel::kUlysses;
 
 class PlanTest : public ::testing::TestWithParam<NamedSpec> {
  protected:
   // With a head for every rank where they need one.
   static ModelSpec SpecOf(const Gang& gang) {
-    return HeadsTravel(gang.method) ? WithEightHeads(GetParam().spec)
-                                    : GetParam().spec;
+    ModelSpec spec = HeadsTravel(gang.method) ? WithEightHeads(GetParam().spec)
+                                              : GetParam().spec;
+    if (gang.softmax_method == kHeads) spec.softmax.heads = 8;
+    return spec;
   }
 };
 
@@ -47,6 +50,8 @@ TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
         Gang{71, 5, 2, SequenceParallel::kLasp2, kRing},
         Gang{9, 8, 1, SequenceParallel::kLasp1, kRing},
         Gang{71, 3, 2, SequenceParallel::kUlysses},
+        Gang{71, 3, 2, SequenceParallel::kLasp2, kHeads},
+        Gang{9, 8, 1, SequenceParallel::kUlysses, kHeads},
         Gang{9, 5, 1, SequenceParallel::kUlysses}}) {
     SCOPED_TRACE(::testing::Message()
                  << gang.tokens << " tokens, " << gang.ranks << " ranks, batch "
@@ -95,7 +100,8 @@ TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
         Gang{120, 2, 1, SequenceParallel::kLasp2, kRing},
         Gang{120, 4, 2, SequenceParallel::kLasp1, kRing},
         Gang{120, 3, 2, SequenceParallel::kUlysses},
-        Gang{120, 7, 1, SequenceParallel::kUlysses}}) {
+        Gang{120, 3, 2, SequenceParallel::kLasp2, kHeads},
+        Gang{120, 7, 1, SequenceParallel::kUlysses, kHeads}}) {
     // One block of rows, so that no buffer comes in two sizes.
     GangCase c = MakeGangCase(SpecOf(gang), gang.batch, gang.tokens);
     c.method = gang.method;

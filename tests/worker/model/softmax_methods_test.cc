@@ -1,7 +1,8 @@
-// Softmax layers whose keys go round the ring compute what one rank computes,
-// and are seen to have gone round.
+// Softmax layers compute what one rank computes, whatever their method, and are
+// seen to have done what was asked for.
 #include <algorithm>
 #include <string>
+#include <tuple>
 
 #include "common/base/status_macros.h"
 #include "common/model_spec/kv_exchange_plan.h"
@@ -19,6 +20,7 @@ namespace {
 using worker::Direction;
 using worker::Traffic;
 
+// With a head for each of eight ranks.
 std::vector<NamedSpec> SoftmaxSpecs() {
   std::vector<NamedSpec> specs;
   for (const NamedSpec& named : AllSmallSpecs()) {
@@ -34,41 +36,57 @@ std::vector<NamedSpec> SoftmaxSpecs() {
   ModelSpec alone = SmallSpec(LinearMixer::kBasic, "N");
   alone.softmax.window = 1;
   specs.push_back({"window_of_the_token_itself", alone});
+  ModelSpec ungrouped = SmallSpec(LinearMixer::kBasic, "N");
+  ungrouped.softmax.key_heads = 8;
+  specs.push_back({"a_key_for_every_head", ungrouped});
+  for (NamedSpec& named : specs) named.spec.softmax.heads = 8;
   return specs;
 }
 
-GangResult OnRing(GangCase c, int ranks) {
-  c.softmax_method = SoftmaxParallel::kRing;
+GangResult TrainWith(SoftmaxParallel method, GangCase c, int ranks) {
+  c.softmax_method = method;
   return TrainOnce(c, ranks);
 }
 
-class SoftmaxRingTest : public ::testing::TestWithParam<NamedSpec> {};
+GangResult OnRing(const GangCase& c, int ranks) {
+  return TrainWith(SoftmaxParallel::kRing, c, ranks);
+}
 
-TEST_P(SoftmaxRingTest, AnyNumberOfRanks) {
-  const GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+using Param = std::tuple<SoftmaxParallel, NamedSpec>;
+
+class SoftmaxMethodsTest : public ::testing::TestWithParam<Param> {
+ protected:
+  static const ModelSpec& spec() { return std::get<1>(GetParam()).spec; }
+  static GangResult Train(const GangCase& c, int ranks) {
+    return TrainWith(std::get<0>(GetParam()), c, ranks);
+  }
+};
+
+TEST_P(SoftmaxMethodsTest, AnyNumberOfRanks) {
+  const GangCase c = MakeGangCase(spec(), 1, 71);
   const GangResult one = TrainOnce(c, 1);
   for (int ranks : {1, 2, 3, 4, 7, 8}) {
     SCOPED_TRACE(ranks);
-    ExpectSame(OnRing(c, ranks), one, 1e-10);
+    ExpectSame(Train(c, ranks), one, 1e-10);
   }
 }
 
 // A gang of batches, with every method of the linear layers.
-TEST_P(SoftmaxRingTest, BatchesBesideAnyMethod) {
-  GangCase c = MakeGangCase(GetParam().spec, 3, 29);
+TEST_P(SoftmaxMethodsTest, BatchesBesideAnyMethod) {
+  GangCase c = MakeGangCase(spec(), 3, 29);
   const GangResult one = TrainOnce(c, 1);
   for (SequenceParallel method :
        {SequenceParallel::kLasp2, SequenceParallel::kLasp1,
         SequenceParallel::kAllScan, SequenceParallel::kScan}) {
     SCOPED_TRACE(SequenceParallelName(method));
     c.method = method;
-    for (int ranks : {2, 4}) ExpectSame(OnRing(c, ranks), one, 1e-10);
+    for (int ranks : {2, 4}) ExpectSame(Train(c, ranks), one, 1e-10);
   }
 }
 
 // Ranges down to one token, the longest first, last and between.
-TEST_P(SoftmaxRingTest, UnequalRanges) {
-  GangCase c = MakeGangCase(GetParam().spec, 2, 19);
+TEST_P(SoftmaxMethodsTest, UnequalRanges) {
+  GangCase c = MakeGangCase(spec(), 2, 19);
   const GangResult one = TrainOnce(c, 1);
   for (const std::vector<TokenRange>& ranges :
        std::vector<std::vector<TokenRange>>{
@@ -78,14 +96,14 @@ TEST_P(SoftmaxRingTest, UnequalRanges) {
            {{0, 1}, {1, 19}}}) {
     SCOPED_TRACE(ranges.size());
     c.ranges = ranges;
-    ExpectSame(OnRing(c, static_cast<int>(ranges.size())), one, 1e-10);
+    ExpectSame(Train(c, static_cast<int>(ranges.size())), one, 1e-10);
   }
 }
 
 // Borders at, before and after the cuts (3 ranks: 24, 48), documents that span
 // ranks, and shards of which no query sees anything.
-TEST_P(SoftmaxRingTest, PackedDocuments) {
-  GangCase c = MakeGangCase(GetParam().spec, 1, 72);
+TEST_P(SoftmaxMethodsTest, PackedDocuments) {
+  GangCase c = MakeGangCase(spec(), 1, 72);
   for (const std::vector<int64_t>& starts :
        std::vector<std::vector<int64_t>>{{0, 24, 48},
                                          {0, 23, 25, 47, 49},
@@ -97,48 +115,48 @@ TEST_P(SoftmaxRingTest, PackedDocuments) {
     const GangResult one = TrainOnce(c, 1);
     for (int ranks : {3, 7}) {
       SCOPED_TRACE(ranks);
-      ExpectSame(OnRing(c, ranks), one, 1e-10);
+      ExpectSame(Train(c, ranks), one, 1e-10);
     }
   }
 }
 
-TEST_P(SoftmaxRingTest, SinglePrecision) {
-  GangCase c = MakeGangCase(GetParam().spec, 1, 150);
+TEST_P(SoftmaxMethodsTest, SinglePrecision) {
+  GangCase c = MakeGangCase(spec(), 1, 150);
   c.dtype = kernels::DType::kF32;
   const GangResult one = TrainOnce(c, 1);
   for (int ranks : {2, 3, 8}) {
     SCOPED_TRACE(ranks);
-    ExpectSame(OnRing(c, ranks), one, 1e-5);
+    ExpectSame(Train(c, ranks), one, 1e-5);
   }
 }
 
-TEST_P(SoftmaxRingTest, ReferenceBackend) {
-  GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+TEST_P(SoftmaxMethodsTest, ReferenceBackend) {
+  GangCase c = MakeGangCase(spec(), 1, 71);
   const GangResult cpu = TrainOnce(c, 1);
   c.backend = kernels::BackendKind::kReference;
-  ExpectSame(OnRing(c, 3), cpu, 1e-10);
+  ExpectSame(Train(c, 3), cpu, 1e-10);
 }
 
-TEST_P(SoftmaxRingTest, SameBitsTwice) {
-  const GangCase c = MakeGangCase(GetParam().spec, 1, 71);
-  const GangResult a = OnRing(c, 3);
-  const GangResult b = OnRing(c, 3);
+TEST_P(SoftmaxMethodsTest, SameBitsTwice) {
+  const GangCase c = MakeGangCase(spec(), 1, 71);
+  const GangResult a = Train(c, 3);
+  const GangResult b = Train(c, 3);
   EXPECT_EQ(a.loss, b.loss);
   EXPECT_EQ(a.hidden, b.hidden);
   EXPECT_EQ(a.gradients, b.gradients);
 }
 
 // Changing a token changes no bit before it, and something at it.
-TEST_P(SoftmaxRingTest, NoTokenSeesTheFuture) {
-  const GangCase c = MakeGangCase(GetParam().spec, 1, 23);
+TEST_P(SoftmaxMethodsTest, NoTokenSeesTheFuture) {
+  const GangCase c = MakeGangCase(spec(), 1, 23);
   const int64_t width = c.spec.hidden_size;
-  const GangResult before = OnRing(c, 4);
+  const GangResult before = Train(c, 4);
   for (int64_t token : {0, 5, 6, 11, 12, 17, 22}) {  // cuts at 6, 12, 18
     SCOPED_TRACE(token);
     GangCase changed = c;
     changed.ids[token] =
         (changed.ids[token] + 1) % static_cast<int32_t>(c.spec.vocabulary_size);
-    const GangResult after = OnRing(changed, 4);
+    const GangResult after = Train(changed, 4);
     const auto differ = std::mismatch(before.hidden.begin(),
                                       before.hidden.end(), after.hidden.begin())
                             .first -
@@ -149,13 +167,13 @@ TEST_P(SoftmaxRingTest, NoTokenSeesTheFuture) {
 
 // The gradient of each token at a border, compared alone: a wrong border does
 // not hide behind the largest gradient of the sequence.
-TEST_P(SoftmaxRingTest, GradientsOfBorderTokens) {
-  GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+TEST_P(SoftmaxMethodsTest, GradientsOfBorderTokens) {
+  GangCase c = MakeGangCase(spec(), 1, 71);
   for (int32_t& target : c.targets) target = std::max(target, 0);
   const int64_t width = c.spec.hidden_size;
   const GangResult one = TrainOnce(c, 1);
   for (int ranks : {4, 7}) {
-    const GangResult gang = OnRing(c, ranks);
+    const GangResult gang = Train(c, ranks);
     for (const TokenRange& range : RangesOf(c, ranks)) {
       for (int64_t token : {range.begin, range.end - 1}) {
         const auto row = [&](const GangResult& result) {
@@ -168,14 +186,21 @@ TEST_P(SoftmaxRingTest, GradientsOfBorderTokens) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Specs, SoftmaxRingTest,
-                         ::testing::ValuesIn(SoftmaxSpecs()),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Specs, SoftmaxMethodsTest,
+    ::testing::Combine(::testing::Values(SoftmaxParallel::kRing,
+                                         SoftmaxParallel::kUlysses),
+                       ::testing::ValuesIn(SoftmaxSpecs())),
+    [](const auto& info) {
+      return std::string(SoftmaxParallelName(std::get<0>(info.param))) + "_" +
+             std::get<1>(info.param).name;
+    });
 
 worker::TransferCounts CountsOf(const GangResult& result, int rank,
-                                Direction direction, int layer) {
+                                Direction direction, int layer,
+                                Traffic traffic = Traffic::kKvExchange) {
   const auto& counters = result.ranks[rank].counters;
-  const auto found = counters.find({Traffic::kKvExchange, direction, layer});
+  const auto found = counters.find({traffic, direction, layer});
   return found == counters.end() ? worker::TransferCounts() : found->second;
 }
 
@@ -200,6 +225,32 @@ TEST(SoftmaxRingTest, TheMessagesOfEachLayerAreTheMethods) {
   }
 }
 
+// Reference page, section 3: (W - 1) / W B n (2 H + 2 Hkv) d_h numbers, in two
+// messages, either way.
+TEST(SoftmaxUlyssesTest, TheMessagesOfEachLayerAreTheMethods) {
+  const int ranks = 4;
+  ModelSpec spec = SmallSpec(LinearMixer::kBasic, "LNN");
+  spec.softmax.heads = 8;
+  spec.softmax.key_heads = 4;
+  const GangResult heads =
+      TrainWith(SoftmaxParallel::kUlysses, MakeGangCase(spec, 1, 40), ranks);
+  const int64_t all = 10 * (2 * 8 + 2 * 4) * 4 * 8;  // n, heads, D, bytes
+  for (int rank = 0; rank < ranks; ++rank) {
+    for (Direction direction : {Direction::kForward, Direction::kBackward}) {
+      for (int layer : {1, 2}) {
+        const auto count =
+            CountsOf(heads, rank, direction, layer, Traffic::kHeadExchange);
+        EXPECT_EQ(count.launches, 2);
+        EXPECT_EQ(count.bytes_sent, all * (ranks - 1) / ranks);
+        EXPECT_EQ(CountsOf(heads, rank, direction, layer).launches, 0);
+      }
+      EXPECT_EQ(
+          CountsOf(heads, rank, direction, 0, Traffic::kHeadExchange).launches,
+          0);
+    }
+  }
+}
+
 // A window fetches only what it sees: one token before the range here.
 TEST(SoftmaxRingTest, AWindowStopsTheRing) {
   ModelSpec spec = SmallSpec(LinearMixer::kBasic, "N");
@@ -214,28 +265,35 @@ TEST(SoftmaxRingTest, AWindowStopsTheRing) {
 }
 
 // Validation refuses such jobs; a worker that gets one does not compute.
-TEST(SoftmaxRingTest, AStateIsRefused) {
+absl::Status ForwardWithAState(SoftmaxParallel method) {
   GangCase c = MakeGangCase(SmallSpec(LinearMixer::kBasic, "N"), 1, 12);
-  c.softmax_method = SoftmaxParallel::kRing;
+  c.softmax_method = method;
   const auto ranges = RangesOf(c, 2);
-  const absl::Status status =
-      RunThreadWorld(2, [&](worker::ProcessGroup& group) -> absl::Status {
-        RankFixture rank(c, &group, 1 << 20, false);
-        ASSIGN_OR_RETURN(auto state, worker::ModelState::Create(
-                                         rank.context(), c.spec, {1, 12, 12}));
-        ASSIGN_OR_RETURN(const auto shard,
-                         worker::SequenceShard::Create({.tokens = c.tokens},
-                                                       ranges, group.rank()));
-        std::vector<int32_t> ids = LocalRows(c.ids, 1, c.tokens, shard.range());
-        const kernels::TensorView rows(ids.data(), kernels::DType::kI32,
-                                       {shard.rows()});
-        return rank.model()
-            .Forward(rank.context(), {rows, &shard}, state.get())
-            .status();
-      });
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
-  EXPECT_THAT(std::string(status.message()),
-              ::testing::HasSubstr("softmax_sequence_parallel ring"));
+  return RunThreadWorld(2, [&](worker::ProcessGroup& group) -> absl::Status {
+    RankFixture rank(c, &group, 1 << 20, false);
+    ASSIGN_OR_RETURN(auto state, worker::ModelState::Create(
+                                     rank.context(), c.spec, {1, 12, 12}));
+    ASSIGN_OR_RETURN(const auto shard,
+                     worker::SequenceShard::Create({.tokens = c.tokens}, ranges,
+                                                   group.rank()));
+    std::vector<int32_t> ids = LocalRows(c.ids, 1, c.tokens, shard.range());
+    const kernels::TensorView rows(ids.data(), kernels::DType::kI32,
+                                   {shard.rows()});
+    return rank.model()
+        .Forward(rank.context(), {rows, &shard}, state.get())
+        .status();
+  });
+}
+
+TEST(SoftmaxMethodsTest, AStateIsRefused) {
+  for (SoftmaxParallel method :
+       {SoftmaxParallel::kRing, SoftmaxParallel::kUlysses}) {
+    const absl::Status status = ForwardWithAState(method);
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+    EXPECT_THAT(std::string(status.message()),
+                ::testing::HasSubstr("softmax_sequence_parallel " +
+                                     std::string(SoftmaxParallelName(method))));
+  }
 }
 
 // No rank holds the keys of the others: twice the tokens on twice the ranks
