@@ -1,5 +1,7 @@
 """Private Python environments of the benches, below .cache."""
 
+import contextlib
+import fcntl
 import pathlib
 import subprocess
 import sys
@@ -8,12 +10,28 @@ import venv
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
+@contextlib.contextmanager
+def one_at_a_time(folder):
+    """Two tests may want the same environment."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{folder}.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def python(name, requirements):
-    """The interpreter of .cache/NAME, made when it is missing or outdated."""
+    """The interpreter of .cache/NAME, made when it is missing or outdated.
+
+    `requirements` is a file's path, or its name in bench.
+    """
     folder = ROOT / ".cache" / name
+    with one_at_a_time(folder):
+        return make(folder, ROOT / "bench" / requirements)
+
+
+def make(folder, file):
     stamp = folder / "longspan-requirements"
     interpreter = folder / "bin/python"
-    file = ROOT / "bench" / requirements
     wanted = file.read_text(encoding="utf-8")
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return interpreter

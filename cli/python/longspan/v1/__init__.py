@@ -1,0 +1,1 @@
+"""Generated from proto/longspan/v1 when the wheel is built."""
