@@ -25,19 +25,25 @@ int64_t Tasks(bool backward, const SoftmaxAttentionShape& shape,
 SoftmaxAttentionPlan PlanSoftmaxAttention(bool backward,
                                           const SoftmaxAttentionShape& shape) {
   constexpr int64_t kBlock = kAttentionBlock;
-  const int64_t width = PadToVector(shape.head_dim);
+  const int64_t matrix = kBlock * PadToVector(shape.head_dim);
   SoftmaxAttentionPlan plan;
   plan.query_blocks = CeilDiv(shape.query_tokens, kBlock);
   plan.key_blocks = CeilDiv(shape.key_tokens, kBlock);
+  plan.query_blocks_together =
+      std::min(kAttentionQueryBlocks, plan.query_blocks);
   plan.range_bytes =
       CeilDiv((shape.query_tokens + plan.query_blocks) * kRangeBytes, 64) * 64;
-  // Forward: Q transposed, V, the output; scores. Backward: Q and dO, plain
-  // and transposed, K, dQ; probabilities and score gradients. Then one value
-  // per query: maximum, sum, correction, first and last key and the like.
-  const int64_t matrices = backward ? 6 : 3;
-  const int64_t tiles = backward ? 2 : 1;
-  plan.scratch_elements =
-      matrices * kBlock * width + tiles * kBlock * kBlock + 8 * kBlock;
+  // Forward: V; scores; correction, first and last key of each query. For each
+  // block of queries Q transposed, the output, maxima and sums.
+  int64_t shared = matrix + kBlock * kBlock + 3 * kBlock;
+  int64_t of_block = 2 * matrix + 2 * kBlock;
+  if (backward) {
+    // K; probabilities and score gradients; first and last key of each query.
+    // For each block of queries Q and dO, plain and transposed, dQ, lse, delta.
+    shared = matrix + 2 * kBlock * kBlock + 2 * kBlock;
+    of_block = 5 * matrix + 2 * kBlock;
+  }
+  plan.scratch_elements = shared + plan.query_blocks_together * of_block;
   return plan;
 }
 

@@ -70,7 +70,7 @@ class AttentionCall {
   }
 
   void Forward(const TensorView& o, const TensorView& lse) const {
-    ForEachQueryBlock([&](int64_t b, int64_t h, Head& head) {
+    ForEachQueryTask([&](int64_t b, int64_t h, Head& head) {
       head.o = FieldAt<Result, T>(o, b, h);
       head.lse = lse.data_as<T>() + b * lse.stride(0) + h * lse.stride(1);
       kernels().forward(head);
@@ -92,7 +92,7 @@ class AttentionCall {
       ForEachKeyHead(gradients, add_operands);
       return;
     }
-    ForEachQueryBlock([&](int64_t b, int64_t h, Head& head) {
+    ForEachQueryTask([&](int64_t b, int64_t h, Head& head) {
       add_operands(b, h, head);
       head.d_q = FieldAt<Result, T>(gradients.d_q, b, h);
       kernels().backward(head);
@@ -139,18 +139,30 @@ class AttentionCall {
     return head;
   }
 
+  // Blocks of queries that a task takes: no more than share a walk, and fewer
+  // where threads would wait for others.
+  int64_t TaskBlocks() const {
+    if (pool_.threads() == 1) return plan_.query_blocks_together;
+    constexpr int64_t kTasksPerThread = 4;
+    const int64_t all = sizes_.batch * sizes_.heads * plan_.query_blocks;
+    const int64_t share = all / (kTasksPerThread * pool_.threads());
+    return std::clamp<int64_t>(share, 1, plan_.query_blocks_together);
+  }
+
   template <typename Body>
-  void ForEachQueryBlock(const Body& body) const {
-    const int64_t blocks = plan_.query_blocks;
-    pool_.ParallelFor(sizes_.batch * sizes_.heads * blocks,
-                      [&](int64_t index, int thread) {
-                        const int64_t b = index / blocks / sizes_.heads;
-                        const int64_t h = index / blocks % sizes_.heads;
-                        Head head = HeadAt(b, h, thread);
-                        head.query_block_begin = index % blocks;
-                        head.query_block_end = index % blocks + 1;
-                        body(b, h, head);
-                      });
+  void ForEachQueryTask(const Body& body) const {
+    const int64_t blocks = TaskBlocks();
+    const int64_t tasks = (plan_.query_blocks + blocks - 1) / blocks;
+    pool_.ParallelFor(
+        sizes_.batch * sizes_.heads * tasks, [&](int64_t index, int thread) {
+          const int64_t b = index / tasks / sizes_.heads;
+          const int64_t h = index / tasks % sizes_.heads;
+          Head head = HeadAt(b, h, thread);
+          head.query_block_begin = index % tasks * blocks;
+          head.query_block_end =
+              std::min(head.query_block_begin + blocks, plan_.query_blocks);
+          body(b, h, head);
+        });
   }
 
   // All query heads of a key head in turn, so that dK and dV have one writer.

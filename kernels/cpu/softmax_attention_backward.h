@@ -5,9 +5,11 @@
 //     dQ += dS K     dK += dS^T Q     dV += P^T dO
 //
 // A call covers a rectangle of query and key blocks, queries outside, keys
-// inside. Every tile is computed and added in the same way whether a call
-// wants dQ, dK and dV together or separately, so the split into calls does not
-// show in the bits.
+// inside. Several blocks of queries take a walk over the keys together, so that
+// a block of keys, values and their gradients is fetched once for all of them.
+// Every tile is computed and added in the same way whether a call wants dQ, dK
+// and dV together or separately, so the split into calls does not show in the
+// bits.
 #pragma once
 
 #include "kernels/cpu/softmax_tile.h"
@@ -22,26 +24,35 @@ class SoftmaxBackward {
   explicit SoftmaxBackward(const Head& head)
       : h_(head),
         width_(PadToVector(head.head_dim)),
-        queries_transposed_(head.scratch),
-        d_outputs_transposed_(queries_transposed_ + kBlock * width_),
-        queries_(d_outputs_transposed_ + kBlock * width_),
-        d_outputs_(queries_ + kBlock * width_),
-        keys_(d_outputs_ + kBlock * width_),
-        d_queries_(keys_ + kBlock * width_),
-        probabilities_(d_queries_ + kBlock * width_),
+        keys_(head.scratch),
+        probabilities_(keys_ + kBlock * width_),
         d_scores_(probabilities_ + kBlock * kBlock),
-        lse_(d_scores_ + kBlock * kBlock),
-        deltas_(lse_ + kBlock),
-        mask_(deltas_ + kBlock) {}
+        mask_(d_scores_ + kBlock * kBlock),
+        blocks_(d_scores_ + kBlock * kBlock + 2 * kBlock) {}
 
   void Run() {
     for (int64_t block = h_.query_block_begin; block < h_.query_block_end;
-         ++block) {
-      RunBlock(block);
+         block += kQueryBlocks) {
+      const int64_t left = h_.query_block_end - block;
+      RunBlocks(block, left < kQueryBlocks ? left : kQueryBlocks);
     }
   }
 
  private:
+  // A block of queries on its walk.
+  struct Queries {
+    int64_t begin = 0;
+    int64_t count = 0;
+    BlockRange keys;              // blocks of them that the walk meets
+    T* transposed = nullptr;      // Q, (head_dim, block) panels
+    T* d_o_transposed = nullptr;  // (head_dim, block) panels
+    T* rows = nullptr;            // Q, (block, head_dim) panels
+    T* d_o = nullptr;             // (block, head_dim) panels
+    T* d_q = nullptr;             // (block, head_dim) panels
+    T* lse = nullptr;             // per query
+    T* deltas = nullptr;          // per query
+  };
+
   static StridedRows<const T> From(const typename Head::Operand& operand,
                                    int64_t token) {
     return {operand.data + token * operand.stride, operand.stride};
@@ -51,36 +62,59 @@ class SoftmaxBackward {
   bool WantsKeys() const { return h_.d_k.data != nullptr; }
   bool WantsQueries() const { return h_.d_q.data != nullptr; }
 
-  void RunBlock(int64_t block) {
-    const int64_t begin = block * kBlock;
-    const int64_t left = h_.query_tokens - begin;
-    const int64_t count = left < kBlock ? left : kBlock;
-    const VisibleRange visible = h_.block_ranges[block];
-    int64_t first = visible.begin / kBlock;
-    int64_t end = (visible.end + kBlock - 1) / kBlock;
-    if (first < h_.key_block_begin) first = h_.key_block_begin;
-    if (end > h_.key_block_end) end = h_.key_block_end;
-    if (first < end) LoadQueries(begin, count);
-    if (WantsQueries()) FillZero(d_queries_, kBlock * width_);
-    for (int64_t key_block = first; key_block < end; ++key_block) {
-      RunTile(begin, count, key_block * kBlock);
+  void RunBlocks(int64_t first, int64_t blocks) {
+    BlockRange keys;
+    for (int64_t i = 0; i < blocks; ++i) {
+      Begin(first + i, i);
+      keys = Union(keys, queries_[i].keys);
     }
-    if (WantsQueries()) WriteQueries(begin, count);
+    for (int64_t key_block = keys.begin; key_block < keys.end; ++key_block) {
+      RunTiles(key_block, blocks);
+    }
+    for (int64_t i = 0; i < blocks && WantsQueries(); ++i) {
+      WriteQueries(queries_[i]);
+    }
   }
 
-  void LoadQueries(int64_t begin, int64_t count) {
-    const auto q = From(h_.q, begin);
-    const auto d_o = From(h_.d_o, begin);
+  void Begin(int64_t block, int64_t slot) {
+    Queries& queries = queries_[slot];
+    Place(slot, queries);
+    queries.begin = block * kBlock;
+    const int64_t left = h_.query_tokens - queries.begin;
+    queries.count = left < kBlock ? left : kBlock;
+    queries.keys = Cut(BlocksOf(h_.block_ranges[block]), h_.key_block_begin,
+                       h_.key_block_end);
+    if (!queries.keys.empty()) LoadQueries(queries);
+    if (WantsQueries()) FillZero(queries.d_q, kBlock * width_);
+  }
+
+  void Place(int64_t slot, Queries& queries) const {
+    const int64_t matrix = kBlock * width_;
+    T* at = blocks_ + slot * (5 * matrix + 2 * kBlock);
+    queries.transposed = at;
+    queries.d_o_transposed = at + matrix;
+    queries.rows = at + 2 * matrix;
+    queries.d_o = at + 3 * matrix;
+    queries.d_q = at + 4 * matrix;
+    queries.lse = at + 5 * matrix;
+    queries.deltas = queries.lse + kBlock;
+  }
+
+  void LoadQueries(const Queries& queries) const {
+    const int64_t count = queries.count;
+    const auto q = From(h_.q, queries.begin);
+    const auto d_o = From(h_.d_o, queries.begin);
     const T* one = nullptr;
-    PackTransposed(q, count, h_.head_dim, Columns(queries_transposed_));
-    PackTransposed(d_o, count, h_.head_dim, Columns(d_outputs_transposed_));
+    PackTransposed(q, count, h_.head_dim, Columns(queries.transposed));
+    PackTransposed(d_o, count, h_.head_dim, Columns(queries.d_o_transposed));
     if (WantsKeys()) {
-      PackPanels(q, count, h_.head_dim, one, Rows(queries_));
-      PackPanels(d_o, count, h_.head_dim, one, Rows(d_outputs_));
+      PackPanels(q, count, h_.head_dim, one, Rows(queries.rows));
+      PackPanels(d_o, count, h_.head_dim, one, Rows(queries.d_o));
     }
     for (int64_t i = 0; i < kBlock; ++i) {
-      lse_[i] = i < count ? h_.saved_lse[begin + i] : T{0};
-      deltas_[i] = i < count ? Delta(begin + i) : T{0};
+      const int64_t query = queries.begin + i;
+      queries.lse[i] = i < count ? h_.saved_lse[query] : T{0};
+      queries.deltas[i] = i < count ? Delta(query) : T{0};
     }
   }
 
@@ -95,45 +129,54 @@ class SoftmaxBackward {
     return SumLanes<T>(sum);
   }
 
-  void RunTile(int64_t query, int64_t query_count, int64_t key) {
+  void RunTiles(int64_t key_block, int64_t blocks) {
+    const int64_t key = key_block * kBlock;
     const int64_t left = h_.key_tokens - key;
     const int64_t count = left < kBlock ? left : kBlock;
-    mask_.Set(h_.ranges + query, query_count, key, count);
-    TransposedScores(From(h_.k, key), count, Columns(queries_transposed_),
+    if (WantsQueries()) {
+      PackPanels(From(h_.k, key), count, h_.head_dim,
+                 static_cast<const T*>(nullptr), Rows(keys_));
+    }
+    for (int64_t i = 0; i < blocks; ++i) {
+      if (queries_[i].keys.Holds(key_block)) RunTile(queries_[i], key, count);
+    }
+  }
+
+  void RunTile(const Queries& queries, int64_t key, int64_t count) {
+    mask_.Set(h_.ranges + queries.begin, queries.count, key, count);
+    TransposedScores(From(h_.k, key), count, Columns(queries.transposed),
                      h_.head_dim, static_cast<T>(h_.scale), probabilities_);
-    TransposedScores(From(h_.v, key), count, Columns(d_outputs_transposed_),
+    TransposedScores(From(h_.v, key), count, Columns(queries.d_o_transposed),
                      h_.head_dim, T{1}, d_scores_);
-    for (int64_t j = 0; j < count; ++j) FinishRow(j);
-    if (WantsQueries()) AddQueries(key, count);
+    for (int64_t j = 0; j < count; ++j) FinishRow(queries, j);
+    if (WantsQueries()) AddQueries(queries, count);
     if (WantsKeys()) {
-      AddKeys(probabilities_, d_outputs_, query_count, count,
+      AddKeys(probabilities_, queries.d_o, queries.count, count,
               {h_.d_v.data + key * h_.d_v.stride, h_.d_v.stride});
-      AddKeys(d_scores_, queries_, query_count, count,
+      AddKeys(d_scores_, queries.rows, queries.count, count,
               {h_.d_k.data + key * h_.d_k.stride, h_.d_k.stride});
     }
   }
 
   // Scores of key j become probabilities, dP becomes dS.
-  void FinishRow(int64_t j) {
+  void FinishRow(const Queries& queries, int64_t j) {
     const T scale = static_cast<T>(h_.scale);
     for (int64_t col = 0; col < kBlock; col += kLanes<T>) {
       T* p_at = probabilities_ + j * kBlock + col;
       T* d_at = d_scores_ + j * kBlock + col;
-      Vec<T> p = Exp<T>(Load(p_at) - Load(lse_ + col));
+      Vec<T> p = Exp<T>(Load(p_at) - Load(queries.lse + col));
       if (!mask_.full()) p = mask_.Visible(j, col) ? p : Vec<T>{};
       Store(p_at, p);
-      Store(d_at, scale * (p * (Load(d_at) - Load(deltas_ + col))));
+      Store(d_at, scale * (p * (Load(d_at) - Load(queries.deltas + col))));
     }
   }
 
-  void AddQueries(int64_t key, int64_t key_count) {
-    PackPanels(From(h_.k, key), key_count, h_.head_dim,
-               static_cast<const T*>(nullptr), Rows(keys_));
+  void AddQueries(const Queries& queries, int64_t key_count) {
     ForEachPanel<T>(width_, [&](auto nv, int64_t col) {
       const int64_t width = Rows(keys_).Width(col);
       for (int64_t i = 0; i < kBlock; i += kTileRows) {
         Tile<T, nv.kValue> tile;
-        T* sums = Rows(d_queries_).Panel(col) + i * width;
+        T* sums = Rows(queries.d_q).Panel(col) + i * width;
         tile.LoadScaled(sums, width, T{1});
         tile.AddColumns(d_scores_ + i, kBlock, Rows(keys_).Panel(col), width,
                         key_count);
@@ -159,25 +202,20 @@ class SoftmaxBackward {
     });
   }
 
-  void WriteQueries(int64_t begin, int64_t count) {
-    UnpackPanels(Rows(d_queries_),
-                 {h_.d_q.data + begin * h_.d_q.stride, h_.d_q.stride}, count,
+  void WriteQueries(const Queries& queries) const {
+    T* to = h_.d_q.data + queries.begin * h_.d_q.stride;
+    UnpackPanels(Rows(queries.d_q), {to, h_.d_q.stride}, queries.count,
                  h_.head_dim);
   }
 
   const Head& h_;
   const int64_t width_;
-  T* const queries_transposed_;    // (head_dim, block) panels
-  T* const d_outputs_transposed_;  // (head_dim, block) panels
-  T* const queries_;               // (block, head_dim) panels
-  T* const d_outputs_;             // (block, head_dim) panels
-  T* const keys_;                  // (block, head_dim) panels
-  T* const d_queries_;             // (block, head_dim) panels
-  T* const probabilities_;         // (keys, queries)
-  T* const d_scores_;              // (keys, queries)
-  T* const lse_;                   // per query
-  T* const deltas_;                // per query
+  T* const keys_;           // (block, head_dim) panels
+  T* const probabilities_;  // (keys, queries)
+  T* const d_scores_;       // (keys, queries)
   TileMask<T> mask_;
+  T* const blocks_;  // what queries_ point at
+  Queries queries_[kQueryBlocks];
 };
 
 template <typename T>

@@ -1,5 +1,7 @@
 // Softmax attention forward for blocks of queries: one walk over the visible
-// blocks of keys with a running maximum and sum per query.
+// blocks of keys with a running maximum and sum per query. Several blocks of
+// queries take the walk together, so that a block of values is fetched and
+// packed once for all of them.
 #pragma once
 
 #include "kernels/cpu/softmax_tile.h"
@@ -14,68 +16,107 @@ class SoftmaxForward {
   explicit SoftmaxForward(const Head& head)
       : h_(head),
         width_(PadToVector(head.head_dim)),
-        queries_(head.scratch),
-        values_(queries_ + kBlock * width_),
-        sums_(values_ + kBlock * width_),
-        scores_(sums_ + kBlock * width_),
-        maxima_(scores_ + kBlock * kBlock),
-        totals_(maxima_ + kBlock),
-        corrections_(totals_ + kBlock),
-        mask_(corrections_ + kBlock) {}
+        values_(head.scratch),
+        scores_(values_ + kBlock * width_),
+        corrections_(scores_ + kBlock * kBlock),
+        mask_(corrections_ + kBlock),
+        blocks_(corrections_ + 3 * kBlock) {}
 
   void Run() {
     for (int64_t block = h_.query_block_begin; block < h_.query_block_end;
-         ++block) {
-      RunBlock(block);
+         block += kQueryBlocks) {
+      const int64_t left = h_.query_block_end - block;
+      RunBlocks(block, left < kQueryBlocks ? left : kQueryBlocks);
     }
   }
 
  private:
+  // A block of queries on its walk.
+  struct Queries {
+    int64_t begin = 0;
+    int64_t count = 0;
+    BlockRange keys;          // blocks of them that any query sees
+    T* transposed = nullptr;  // (head_dim, block) panels
+    T* sums = nullptr;        // (block, head_dim) panels: sum of p v
+    T* maxima = nullptr;      // per query
+    T* totals = nullptr;      // per query: sum of p
+  };
+
   static StridedRows<const T> From(const typename Head::Operand& operand,
                                    int64_t token) {
     return {operand.data + token * operand.stride, operand.stride};
   }
-  PanelMatrix<T> Queries() const { return {queries_, width_, kBlock}; }
+  PanelMatrix<T> Transposed(const Queries& queries) const {
+    return {queries.transposed, width_, kBlock};
+  }
   PanelMatrix<T> Values() const { return {values_, kBlock, width_}; }
-  PanelMatrix<T> Sums() const { return {sums_, kBlock, width_}; }
-
-  void RunBlock(int64_t block) {
-    const int64_t begin = block * kBlock;
-    const int64_t left = h_.query_tokens - begin;
-    const int64_t count = left < kBlock ? left : kBlock;
-    const VisibleRange visible = h_.block_ranges[block];
-    PackTransposed(From(h_.q, begin), count, h_.head_dim, Queries());
-    FillZero(sums_, kBlock * width_);
-    for (int64_t i = 0; i < kBlock; ++i) {
-      maxima_[i] = -__builtin_inf();
-      totals_[i] = T{0};
-    }
-    for (int64_t key = visible.begin / kBlock * kBlock; key < visible.end;
-         key += kBlock) {
-      AddKeys(begin, count, key);
-    }
-    WriteBlock(begin, count);
+  PanelMatrix<T> Sums(const Queries& queries) const {
+    return {queries.sums, kBlock, width_};
   }
 
-  void AddKeys(int64_t query, int64_t query_count, int64_t key) {
+  void RunBlocks(int64_t first, int64_t blocks) {
+    BlockRange keys;
+    for (int64_t i = 0; i < blocks; ++i) {
+      Begin(first + i, i);
+      keys = Union(keys, queries_[i].keys);
+    }
+    for (int64_t key_block = keys.begin; key_block < keys.end; ++key_block) {
+      AddKeys(key_block, blocks);
+    }
+    for (int64_t i = 0; i < blocks; ++i) Write(queries_[i]);
+  }
+
+  void Begin(int64_t block, int64_t slot) {
+    Queries& queries = queries_[slot];
+    Place(slot, queries);
+    queries.begin = block * kBlock;
+    const int64_t left = h_.query_tokens - queries.begin;
+    queries.count = left < kBlock ? left : kBlock;
+    queries.keys = BlocksOf(h_.block_ranges[block]);
+    PackTransposed(From(h_.q, queries.begin), queries.count, h_.head_dim,
+                   Transposed(queries));
+    FillZero(queries.sums, kBlock * width_);
+    for (int64_t i = 0; i < kBlock; ++i) {
+      queries.maxima[i] = -__builtin_inf();
+      queries.totals[i] = T{0};
+    }
+  }
+
+  void Place(int64_t slot, Queries& queries) const {
+    const int64_t matrix = kBlock * width_;
+    T* at = blocks_ + slot * (2 * matrix + 2 * kBlock);
+    queries.transposed = at;
+    queries.sums = at + matrix;
+    queries.maxima = at + 2 * matrix;
+    queries.totals = queries.maxima + kBlock;
+  }
+
+  void AddKeys(int64_t key_block, int64_t blocks) {
+    const int64_t key = key_block * kBlock;
     const int64_t left = h_.key_tokens - key;
     const int64_t count = left < kBlock ? left : kBlock;
-    mask_.Set(h_.ranges + query, query_count, key, count);
-    TransposedScores(From(h_.k, key), count, Queries(), h_.head_dim,
-                     static_cast<T>(h_.scale), scores_);
-    for (int64_t col = 0; col < kBlock; col += kLanes<T>) {
-      Exponentiate(count, col);
-    }
     PackPanels(From(h_.v, key), count, h_.head_dim,
                static_cast<const T*>(nullptr), Values());
-    AddValues(count);
+    for (int64_t i = 0; i < blocks; ++i) {
+      if (queries_[i].keys.Holds(key_block)) AddTile(queries_[i], key, count);
+    }
+  }
+
+  void AddTile(const Queries& queries, int64_t key, int64_t count) {
+    mask_.Set(h_.ranges + queries.begin, queries.count, key, count);
+    TransposedScores(From(h_.k, key), count, Transposed(queries), h_.head_dim,
+                     static_cast<T>(h_.scale), scores_);
+    for (int64_t col = 0; col < kBlock; col += kLanes<T>) {
+      Exponentiate(count, col, queries);
+    }
+    AddValues(count, queries);
   }
 
   // Scores become exp(score - maximum), and maximum and sum move on.
-  void Exponentiate(int64_t count, int64_t col) {
+  void Exponentiate(int64_t count, int64_t col, const Queries& queries) {
     const bool full = mask_.full();
     const Vec<T> lowest = Splat(static_cast<T>(-__builtin_inf()));
-    const Vec<T> before = Load(maxima_ + col);
+    const Vec<T> before = Load(queries.maxima + col);
     Vec<T> maximum = before;
     for (int64_t j = 0; j < count; ++j) {
       T* at = scores_ + j * kBlock + col;
@@ -97,16 +138,17 @@ class SoftmaxForward {
     }
     const Vec<T> correction = Exp<T>(before - base);
     Store(corrections_ + col, correction);
-    Store(totals_ + col, Load(totals_ + col) * correction + total);
-    Store(maxima_ + col, maximum);
+    Store(queries.totals + col,
+          Load(queries.totals + col) * correction + total);
+    Store(queries.maxima + col, maximum);
   }
 
   // sums = corrections o sums + P V
-  void AddValues(int64_t count) {
+  void AddValues(int64_t count, const Queries& queries) {
     ForEachPanel<T>(width_, [&](auto nv, int64_t col) {
       for (int64_t i = 0; i < kBlock; i += kTileRows) {
         Tile<T, nv.kValue> tile;
-        T* sums = Sums().Panel(col) + i * tile.kPanelStride;
+        T* sums = Sums(queries).Panel(col) + i * tile.kPanelStride;
         tile.LoadScaled(sums, tile.kPanelStride, T{1});
         tile.ScaleRows(corrections_ + i);
         tile.AddColumns(scores_ + i, IntConstant<kBlock>{}, Values().Panel(col),
@@ -116,20 +158,19 @@ class SoftmaxForward {
     });
   }
 
-  void WriteBlock(int64_t begin, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) {
-      const bool empty = totals_[i] == T{0};
-      h_.lse[begin + i] =
-          empty
-              ? static_cast<T>(-__builtin_inf())
-              : static_cast<T>(maxima_[i] +
-                               __builtin_log(static_cast<double>(totals_[i])));
-      const T factor = empty ? T{0} : T{1} / totals_[i];
-      T* to = h_.o.data + (begin + i) * h_.o.stride;
+  void Write(const Queries& queries) const {
+    const PanelMatrix<T> sums = Sums(queries);
+    for (int64_t i = 0; i < queries.count; ++i) {
+      const T total = queries.totals[i];
+      const bool empty = total == T{0};
+      h_.lse[queries.begin + i] =
+          empty ? static_cast<T>(-__builtin_inf())
+                : static_cast<T>(queries.maxima[i] +
+                                 __builtin_log(static_cast<double>(total)));
+      const T factor = empty ? T{0} : T{1} / total;
+      T* to = h_.o.data + (queries.begin + i) * h_.o.stride;
       for (int64_t col = 0; col < h_.head_dim; col += kLanes<T>) {
-        const int64_t panel = col / kPanelLanes<T> * kPanelLanes<T>;
-        const Vec<T> sum =
-            Load(Sums().Panel(panel) + i * Sums().Width(panel) + (col - panel));
+        const Vec<T> sum = Load(sums.Column(col) + i * sums.RowStride(col));
         StoreFirst(to + col, factor * sum, h_.head_dim - col);
       }
     }
@@ -137,14 +178,12 @@ class SoftmaxForward {
 
   const Head& h_;
   const int64_t width_;
-  T* const queries_;      // (head_dim, block) panels
   T* const values_;       // (block, head_dim) panels
-  T* const sums_;         // (block, head_dim) panels: sum of p v
   T* const scores_;       // (keys, queries)
-  T* const maxima_;       // per query
-  T* const totals_;       // per query: sum of p
   T* const corrections_;  // per query: exp(old maximum - new)
   TileMask<T> mask_;
+  T* const blocks_;  // what queries_ point at
+  Queries queries_[kQueryBlocks];
 };
 
 template <typename T>

@@ -10,6 +10,32 @@
 namespace longspan::kernels::LONGSPAN_ISA {
 
 inline constexpr int64_t kBlock = kAttentionBlock;
+inline constexpr int64_t kQueryBlocks = kAttentionQueryBlocks;
+
+// A range of blocks of keys.
+struct BlockRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+
+  bool empty() const { return begin >= end; }
+  bool Holds(int64_t block) const { return begin <= block && block < end; }
+};
+
+inline BlockRange BlocksOf(const VisibleRange& keys) {
+  return {keys.begin / kBlock, (keys.end + kBlock - 1) / kBlock};
+}
+
+inline BlockRange Cut(const BlockRange& range, int64_t begin, int64_t end) {
+  return {range.begin > begin ? range.begin : begin,
+          range.end < end ? range.end : end};
+}
+
+// The least range that holds both.
+inline BlockRange Union(const BlockRange& a, const BlockRange& b) {
+  if (a.empty()) return b;
+  if (b.empty()) return a;
+  return {a.begin < b.begin ? a.begin : b.begin, a.end > b.end ? a.end : b.end};
+}
 
 // to[j][i] = factor * sum_c keys(j, c) queries(c, i); rows of `to` are kBlock
 // apart. `queries` is packed transposed.

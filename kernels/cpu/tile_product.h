@@ -104,6 +104,17 @@ struct Tile {
     }
   }
 
+  LONGSPAN_INLINE void AddAll(T* to, int64_t stride) const {
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) {
+        T* at = to + i * stride + j * kLanes<T>;
+        Store(at, Load(at) + sum[i][j]);
+      }
+    }
+  }
+
   // lanes[i] += row i of the tile times row i of `b`, not yet summed over
   // lanes.
   LONGSPAN_INLINE void AddRowProducts(const T* b, int64_t b_stride,
@@ -254,7 +265,8 @@ struct Tile {
   LONGSPAN_INLINE void StoreBlock(const StridedRows<T>& to, int64_t rows,
                                   int64_t cols, bool add,
                                   bool stream = false) const {
-    if (rows >= kTileRows && cols >= NV * kLanes<T> && !add) {
+    if (rows >= kTileRows && cols >= NV * kLanes<T>) {
+      if (add) return AddAll(to.data, to.stride);
       return stream ? StreamAll(to.data, to.stride)
                     : StoreAll(to.data, to.stride);
     }
