@@ -43,7 +43,8 @@ RankTimes ExposedSoFar(const ProcessGroup& group) {
         counts.exposed_time.value_or(absl::ZeroDuration()));
     times.exposed += seconds;
     if (tag.traffic == worker::Traffic::kStateExchange ||
-        tag.traffic == worker::Traffic::kHeadExchange) {
+        tag.traffic == worker::Traffic::kHeadExchange ||
+        tag.traffic == worker::Traffic::kRowExchange) {
       times.exposed_layers += seconds;
     }
   }

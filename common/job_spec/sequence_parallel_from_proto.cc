@@ -21,11 +21,13 @@ absl::StatusOr<SequenceParallel> SequenceParallelFromProto(
       return SequenceParallel::kScan;
     case v1::ULYSSES:
       return SequenceParallel::kUlysses;
+    case v1::RING:
+      return SequenceParallel::kRing;
     default:
       return absl::UnimplementedError(absl::StrCat(
           "sequence_parallel ", static_cast<int>(from),
-          "; this build knows lasp2, lasp1, lasp1_serial, all_scan, scan and "
-          "ulysses"));
+          "; this build knows lasp2, lasp1, lasp1_serial, all_scan, scan, "
+          "ulysses and ring"));
   }
 }
 

@@ -51,7 +51,8 @@ std::vector<MetricDefinition> MakeCatalog() {
        {"job_id", "rank", "phase"}, {}},
       {kCollectiveBytes, "longspan_collective_bytes_total", kCounter, "bytes",
        "worker", "Bytes that the transport carried for a rank, by operation "
-       "(state_exchange, head_exchange, kv_exchange, gradient_sync, other) "
+       "(state_exchange, head_exchange, row_exchange, kv_exchange, "
+       "gradient_sync, other) "
        "and direction (sent, received).",
        {"job_id", "rank", "op", "direction"}, {}},
       {kCollectiveExposed, "longspan_collective_exposed_seconds_total",

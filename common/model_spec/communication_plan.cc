@@ -7,6 +7,7 @@
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
+#include "common/model_spec/row_exchange_plan.h"
 
 namespace longspan {
 namespace {
@@ -40,6 +41,8 @@ class Planner {
   void PlanRecurrence(int layer) {
     if (HeadsTravel(shape_.method)) {
       PlanHeads(layer);
+    } else if (RowsTravel(shape_.method)) {
+      PlanRows(layer);
     } else {
       PlanStates(layer);
     }
@@ -101,6 +104,25 @@ class Planner {
         CutHeads(linear.heads, linear.key_heads, rank_, ranks_).heads.size();
     Add(TransferKind::kStateExchange, TransferDirection::kForward, layer, 1,
         (ranks_ - 1) * own, head * linear.heads - own, wide());
+  }
+
+  void PlanRows(int layer) {
+    AddRows(TransferDirection::kForward, layer);
+    if (shape_.backward) AddRows(TransferDirection::kBackward, layer);
+    if (!shape_.carries_state) return;
+    const int64_t state = StateShapeOf(spec_.linear, shape_.batch).state;
+    const bool last = rank_ == ranks_ - 1;
+    Add(TransferKind::kStateExchange, TransferDirection::kForward, layer, 1,
+        last ? (ranks_ - 1) * state : 0, last ? 0 : state, wide());
+  }
+
+  void AddRows(TransferDirection direction, int layer) {
+    const bool forward = direction == TransferDirection::kForward;
+    const RowWidths rows = SummaryRows(FormOf(spec_.linear), spec_.linear.heads,
+                                       spec_.linear.key_heads, forward);
+    const RowMoves moves = PlanRowMoves(shape_.ranges, rank_, forward);
+    Add(TransferKind::kRowExchange, direction, layer, moves.calls, moves.sent,
+        moves.received, shape_.batch * rows.Bytes(unit()));
   }
 
   void PlanKeyValues(int layer) {
@@ -174,6 +196,8 @@ std::string_view TransferKindName(TransferKind kind) {
       return "state_exchange";
     case TransferKind::kHeadExchange:
       return "head_exchange";
+    case TransferKind::kRowExchange:
+      return "row_exchange";
     case TransferKind::kKeyValueExchange:
       return "key_value_exchange";
     case TransferKind::kConvolutionHalo:

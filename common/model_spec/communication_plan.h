@@ -8,7 +8,8 @@
 //                    lawcat) or a matrix (deltanet)
 //                    with ulysses rows of heads travel instead
 //                    (head_exchange_plan.h), and states only where the leaving
-//                    one is wanted on every rank
+//                    one is wanted on every rank; with ring rows that make
+//                    states (row_exchange_plan.h), and states likewise
 //   softmax layer    keys and values, and backward their gradients, as the
 //                    method has it (kv_exchange_plan.h); with ulysses rows of
 //                    heads
@@ -17,7 +18,7 @@
 //                    tail
 //
 // Bytes of linear layers do not depend on the sequence length, but with
-// ulysses.
+// ulysses and ring.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +36,7 @@ namespace longspan {
 enum class TransferKind {
   kStateExchange,
   kHeadExchange,
+  kRowExchange,
   kKeyValueExchange,
   kConvolutionHalo,
   kGradientSync

@@ -13,6 +13,7 @@
 #include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
 #include "common/model_spec/row_block.h"
+#include "common/model_spec/row_exchange_plan.h"
 #include "common/model_spec/softmax_layer_memory.h"
 #include "kernels/cost/workspace.h"
 
@@ -224,6 +225,16 @@ class Planner {
     return HeadScratchBytes(shape, HeadTrafficOf(form_), shape_.rank);
   }
 
+  // Rows that make states (row_exchange_plan.h).
+  bool rows_travel() const { return ranks_ > 1 && RowsTravel(shape_.method); }
+  int64_t RowBytes(bool forward) const {
+    if (!rows_travel()) return 0;
+    return RowParcelBytes(
+        shape_.ranges, shape_.batch,
+        SummaryRows(form_, spec_.linear.heads, spec_.linear.key_heads, forward),
+        unit_);
+  }
+
   std::vector<Buffer> LinearTape() const {
     BufferList list = BlockTape();
     list.Add("packed", rows_ * widths_.stride());
@@ -261,12 +272,13 @@ class Planner {
     if (heads_travel()) {
       list.AddBytes("parcels", ParcelBytes()).Add("head_o", HeadOutputCount());
     } else if (ranks_ > 1) {
-      list.AddWide("exchange", ExchangeCount(true));
+      list.AddWide("exchange", ExchangeCount(true))
+          .AddBytes("parcels", RowBytes(true));
     }
     int64_t workspace = AttentionWorkspace(LinearAttentionStage::kOutputs);
     if (ranks_ > 1 && !heads_travel()) {
-      workspace = std::max(
-          workspace, AttentionWorkspace(LinearAttentionStage::kSummarise));
+      workspace = std::max(workspace,
+                           SummaryWorkspace(LinearAttentionStage::kSummarise));
     }
     return list.AddBytes("workspace", workspace).Take();
   }
@@ -316,7 +328,8 @@ class Planner {
                                "head_d_log_gate", "head_d_beta"});
     } else if (ranks_ > 1) {
       list.AddWide("d_leaving", MemoryCount());
-      list.AddWide("exchange", ExchangeCount(false));
+      list.AddWide("exchange", ExchangeCount(false))
+          .AddBytes("parcels", RowBytes(false));
     }
     if (convolves() && ranks_ > 1) {
       list.Add("d_halo", HaloCount()).Add("halo_staging", HaloStagingCount());
@@ -328,7 +341,11 @@ class Planner {
     int64_t bytes = AttentionWorkspace(LinearAttentionStage::kGradients);
     if (ranks_ > 1 && !heads_travel()) {
       bytes = std::max(
-          bytes, AttentionWorkspace(LinearAttentionStage::kSummariseBackward));
+          bytes, SummaryWorkspace(LinearAttentionStage::kSummariseBackward));
+    }
+    if (rows_travel()) {
+      bytes =
+          std::max(bytes, SummaryWorkspace(LinearAttentionStage::kSummarise));
     }
     if (convolves()) {
       bytes = std::max(bytes, kernels::ShortConvolutionBackwardWorkspaceBytes(
@@ -350,10 +367,18 @@ class Planner {
         unit_, shape_.backend);
   }
 
+  // A rank summarises its own range, or any whose rows come.
+  int64_t SummaryWorkspace(LinearAttentionStage stage) const {
+    return AttentionWorkspace(
+        stage, rows_travel() ? LongestRange(shape_.ranges) : tokens_);
+  }
   int64_t AttentionWorkspace(LinearAttentionStage stage) const {
+    return AttentionWorkspace(stage, tokens_);
+  }
+  int64_t AttentionWorkspace(LinearAttentionStage stage, int64_t tokens) const {
     LinearAttentionShape attention = {
-        shape_.batch,  tokens_, spec_.linear.heads, form_.features,
-        form_.columns, unit_,   DecayKind(form_),   spec_.linear.key_heads};
+        shape_.batch,  tokens, spec_.linear.heads, form_.features,
+        form_.columns, unit_,  DecayKind(form_),   spec_.linear.key_heads};
     if (heads_travel()) {
       attention.tokens = piece_tokens_;
       attention.heads = OwnHeads().heads.size();

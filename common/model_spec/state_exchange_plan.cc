@@ -47,6 +47,8 @@ std::string_view SequenceParallelName(SequenceParallel method) {
       return "scan";
     case SequenceParallel::kUlysses:
       return "ulysses";
+    case SequenceParallel::kRing:
+      return "ring";
   }
   return "unknown";
 }
@@ -60,6 +62,7 @@ int64_t StateExchangeScratch(SequenceParallel method,
                              const StateExchangeShape& shape, int ranks,
                              bool forward) {
   if (method == SequenceParallel::kScan) return 5 * (shape.state + shape.decay);
+  if (RowsTravel(method)) return ranks * shape.state;
   if (method != SequenceParallel::kLasp2) return 2 * shape.state;
   return ranks * (shape.state + (forward ? shape.travelling() : 0));
 }

@@ -35,13 +35,20 @@ enum class SequenceParallel {
   kLasp1Serial,
   kAllScan,
   kScan,
-  kUlysses  // heads travel, not states (head_exchange_plan.h)
+  kUlysses,  // heads travel, not states (head_exchange_plan.h)
+  kRing      // rows travel that make the states (row_exchange_plan.h)
 };
 
 // Whether ranks share out the heads and not the tokens of a recurrence: nothing
 // else in this file is about such a method.
 inline bool HeadsTravel(SequenceParallel method) {
   return method == SequenceParallel::kUlysses;
+}
+
+// Whether ranks make each other's summaries from rows: of this file such a
+// method has the scratch alone, W S.
+inline bool RowsTravel(SequenceParallel method) {
+  return method == SequenceParallel::kRing;
 }
 
 std::string_view SequenceParallelName(SequenceParallel method);  // "lasp2"
@@ -58,7 +65,7 @@ struct StateExchangeShape {
 
 // Whether a rank needs every rank's decay, or only its own.
 inline bool KeepsAllDecays(SequenceParallel method) {
-  return method == SequenceParallel::kLasp2;
+  return method == SequenceParallel::kLasp2 || RowsTravel(method);
 }
 
 // Blocks of heads that a chain sends one by one.

@@ -73,6 +73,8 @@ std::optional<SequenceParallel> PlannedMethod(ExchangeMethod method) {
       return SequenceParallel::kScan;
     case ExchangeMethod::kUlysses:
       return SequenceParallel::kUlysses;
+    case ExchangeMethod::kRing:
+      return SequenceParallel::kRing;
     default:
       return std::nullopt;
   }
@@ -80,7 +82,10 @@ std::optional<SequenceParallel> PlannedMethod(ExchangeMethod method) {
 
 std::optional<SequenceParallel> StateMethod(ExchangeMethod method) {
   const std::optional<SequenceParallel> planned = PlannedMethod(method);
-  return planned && HeadsTravel(*planned) ? std::nullopt : planned;
+  if (planned && (HeadsTravel(*planned) || RowsTravel(*planned))) {
+    return std::nullopt;
+  }
+  return planned;
 }
 
 absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
@@ -97,10 +102,12 @@ absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
     if (!HasLayer(model, LayerKind::kSoftmax)) return absl::OkStatus();
     return CheckHeads("softmax", model.softmax.heads, ranks);
   }
-  if (!IsRing(method) || !linear || !FormOf(model.linear).delta)
+  if (method != ExchangeMethod::kRingLeft || !linear ||
+      !FormOf(model.linear).delta) {
     return absl::OkStatus();
+  }
   return absl::InvalidArgumentError(absl::StrCat(
-      "a ring adds up what single tokens do, and ",
+      "ring_left adds up what single tokens do, and ",
       std::string(LinearMixerName(model.linear.mixer)),
       " has the delta rule, whose state is no such sum: use lasp2"));
 }

@@ -5,10 +5,11 @@
 //   lasp2, lasp1, common/model_spec/state_exchange_plan  AllGather of K and V,
 //   lasp1_serial, all_scan, scan                         or Ring Attention
 //   ulysses       common/model_spec/head_exchange_plan   the same
-//   ring          k and v from rank to rank, each rank   K and V from rank to
-//                 adds their k^T v (right product)       rank (Ring Attention)
-//   ring_left     the same with (q k^T) v, quadratic:    the same
-//                 the LASP-2 paper's baseline
+//   ring          common/model_spec/row_exchange_plan:   K and V from rank to
+//                 k and v from rank to rank, each rank   rank (Ring Attention)
+//                 adds their k^T v (right product)
+//   ring_left     k and v round the ring, (q k^T) v,     the same
+//                 quadratic: the LASP-2 paper's baseline
 //   megatron_sp   AllGather of the layer's input, ReduceScatter of its output
 //
 // Pure.
@@ -60,7 +61,7 @@ std::optional<SequenceParallel> StateMethod(ExchangeMethod method);
 // limit and what to take instead for
 //
 //   ulysses, megatron_sp: more ranks than heads
-//   ring, ring_left: the delta rule, whose state is no sum over tokens
+//   ring_left: the delta rule, whose state is no sum over tokens
 absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
                          int64_t ranks);
 

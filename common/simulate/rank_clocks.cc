@@ -47,6 +47,23 @@ void RankClocks::PassOn(const Chain& chain) {
   }
 }
 
+void RankClocks::PassRows(const Rows& rows) {
+  std::vector<double> arrivals;
+  for (int64_t place = 0; place < ranks(); ++place) {
+    const int64_t rank = At(place, rows.forward);
+    std::vector<double> sent;
+    for (int64_t step = 0; step <= place; ++step) {
+      if (step > 0) now_[rank] = std::max(now_[rank], arrivals[step - 1]);
+      if (place + 1 < ranks()) {
+        const int64_t next = At(place + 1, rows.forward);
+        sent.push_back(Send(rank, next, now_[rank], rows.bytes));
+      }
+      Work(rank, step == 0 ? rows.window : rows.work);
+    }
+    arrivals = std::move(sent);
+  }
+}
+
 void RankClocks::Shift(double bytes, bool forward) {
   const std::vector<double> begun = now_;
   for (int64_t place = 1; place < ranks(); ++place) {

@@ -48,6 +48,17 @@ class RankClocks {
   };
   void PassOn(const Chain& chain);
 
+  // Rows of every rank go to all that come after it, a shard at a time and the
+  // nearest first (ring). Ranks do `window` while the first is under way, and
+  // `work` on every shard while the next is.
+  struct Rows {
+    double bytes = 0;  // of a shard
+    bool forward = true;
+    double window = 0;
+    double work = 0;
+  };
+  void PassRows(const Rows& rows);
+
   // Every rank but the last one to the next (forward), or the other way.
   void Shift(double bytes, bool forward);
 

@@ -14,6 +14,7 @@
 #include "common/model_spec/memory_plan.h"
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
+#include "common/model_spec/row_exchange_plan.h"
 #include "common/model_spec/token_range.h"
 #include "common/simulate/layer_traffic.h"
 #include "common/simulate/step_time.h"
@@ -61,11 +62,12 @@ class Coster {
     for (int rank : Ranks()) AddRank(rank);
   }
 
-  // One of them is the busiest: those at both ends and in the middle, or, as
+  // One of them is the busiest: those at and beside both ends and in the
+  // middle, or, as
   // their shares of the heads differ, all.
   std::vector<int> Ranks() const {
     const int ranks = shape_.ranks;
-    if (!TravelsByHeads()) return {0, 1, ranks / 2, ranks - 1};
+    if (!TravelsByHeads()) return {0, 1, ranks / 2, ranks - 2, ranks - 1};
     std::vector<int> all(ranks);
     std::iota(all.begin(), all.end(), 0);
     return all;
@@ -147,7 +149,7 @@ class Coster {
     }
     cost_.memory_bytes = PlannedMemory(planned_.value_or(kBaseline), 0);
     if (planned_) {
-      cost_.buffer_bytes = StateScratch(*planned_);
+      cost_.buffer_bytes = StateScratch(*planned_) + RowParcels();
     } else if (shape_.ranks > 1) {
       // The exchange's own buffers in place of the baseline's.
       cost_.memory_bytes += cost_.buffer_bytes - StateScratch(kBaseline);
@@ -196,6 +198,15 @@ class Coster {
     const StateExchangeShape state = StateShapeOf(model_.linear, shape_.batch);
     return AccumulatorBytes(shape_.element_bytes) *
            StateExchangeScratch(method, state, shape_.ranks, true);
+  }
+
+  // Of rows that travel, in the pass that takes more.
+  int64_t RowParcels() const {
+    if (shape_.ranks == 1 || !HasLinear() || !RowsTravel(*planned_)) return 0;
+    const LinearAttentionSpec& linear = model_.linear;
+    const RowWidths rows = SummaryRows(FormOf(linear), linear.heads,
+                                       linear.key_heads, !shape_.train);
+    return RowParcelBytes(ranges_, shape_.batch, rows, shape_.element_bytes);
   }
 
   const ModelSpec& model_;

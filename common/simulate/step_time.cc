@@ -9,6 +9,7 @@
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
+#include "common/model_spec/row_exchange_plan.h"
 #include "common/model_spec/token_range.h"
 #include "common/simulate/layer_traffic.h"
 #include "common/simulate/rank_clocks.h"
@@ -103,8 +104,8 @@ class Stepper {
       States(forward, summary, intra);
       clocks_.Compute(output);
     } else if (method_ == ExchangeMethod::kRing) {
-      clocks_.Compute(summary + intra + output);
-      KeyValueRing(LayerKind::kLinear, forward, summary, shape_.ranks - 1);
+      Rows(forward, summary, intra);
+      clocks_.Compute(output);
     } else if (method_ == ExchangeMethod::kRingLeft) {
       // Of all pairs of two ranges; `unit` has the rows of one.
       const double block = static_cast<double>(longest()) * LeftFlops() * unit;
@@ -163,6 +164,20 @@ class Stepper {
     }
     clocks_.PassOn(chain);
     if (!chain.waits_first) clocks_.Compute(Rest(intra));
+  }
+
+  // Every rank makes the summary of each range before it.
+  void Rows(bool forward, double summary, double intra) {
+    const LinearAttentionSpec& linear = model_.linear;
+    const RowWidths widths =
+        SummaryRows(FormOf(linear), linear.heads, linear.key_heads, forward);
+    RankClocks::Rows rows;
+    rows.bytes = rows_ * widths.Bytes(shape_.element_bytes);
+    rows.forward = forward;
+    rows.window = Window(intra);
+    rows.work = summary;
+    clocks_.PassRows(rows);
+    clocks_.Compute(Rest(intra));
   }
 
   // `work`: of the longest range, all heads. A rank has all tokens of its own

@@ -161,6 +161,11 @@ void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
         "sequence_parallel ", std::string(SequenceParallelName(request.method)),
         ": of linear layers"));
     if (HeadsTravel(request.method)) ExplainHeads(request, plan);
+    if (RowsTravel(request.method)) {
+      plan.reasons.push_back(
+          "ring: every rank makes the states of the ranges before its own from "
+          "their rows; bytes grow with the tokens, and work with the ranks");
+    }
   }
   if (!HasLayer(*request.model, LayerKind::kSoftmax)) return;
   plan.reasons.push_back(

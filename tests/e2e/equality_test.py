@@ -33,6 +33,7 @@ class EqualityTest(unittest.TestCase):
         for ranks, method in ((2, "lasp2"), (3, "lasp2"), (4, "lasp2"),
                               (3, "lasp1"), (2, "lasp1_serial"),
                               (4, "all_scan"), (3, "scan"), (2, "ulysses"),
+                              (4, "ring"),
                               (4, "lasp2 ring"), (3, "lasp1 ring"),
                               (2, "scan ulysses")):
             linear, softmax = (method + " gather").split()[:2]
@@ -91,6 +92,7 @@ class EqualityTest(unittest.TestCase):
         for length, method, ranks in (
                 (64, "lasp2", 3), (103, "lasp2", 3), (512, "lasp2", 3),
                 (103, "all_scan", 3), (103, "lasp2 ring", 3),
+                (103, "ring", 3),
                 (103, "ulysses", 2), (103, "lasp1 ulysses", 2)):
             linear, softmax = (method + " gather").split()[:2]
             text = e2e.train_job(
@@ -105,7 +107,9 @@ class EqualityTest(unittest.TestCase):
                 method, tokens = ((softmax, "kv_exchange")
                                   if layer["mixer"] == "softmax"
                                   else (linear, "state_exchange"))
-                op = "head_exchange" if method == "ulysses" else tokens
+                op = ("head_exchange" if method == "ulysses"
+                      else "row_exchange" if linear == "ring" and
+                      tokens == "state_exchange" else tokens)
                 for rank in range(ranks):
                     sent = (int(layer["forward_bytes"][rank]) +
                             int(layer["backward_bytes"][rank]))

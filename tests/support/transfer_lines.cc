@@ -12,6 +12,8 @@ Traffic TrafficOf(TransferKind kind) {
       return Traffic::kStateExchange;
     case TransferKind::kHeadExchange:
       return Traffic::kHeadExchange;
+    case TransferKind::kRowExchange:
+      return Traffic::kRowExchange;
     case TransferKind::kKeyValueExchange:
       return Traffic::kKvExchange;
     case TransferKind::kConvolutionHalo:

@@ -47,6 +47,8 @@ const char* TrafficName(Traffic traffic) {
       return "state_exchange";
     case Traffic::kHeadExchange:
       return "head_exchange";
+    case Traffic::kRowExchange:
+      return "row_exchange";
     case Traffic::kKvExchange:
       return "kv_exchange";
     case Traffic::kConvolutionHalo:

@@ -45,6 +45,7 @@ namespace longspan::worker {
 enum class Traffic : uint8_t {
   kStateExchange,    // memory states of linear layers
   kHeadExchange,     // rows of heads, between layouts by tokens and by heads
+  kRowExchange,      // rows that make the memory states of other ranks
   kKvExchange,       // keys and values (and their gradients) of softmax layers
   kConvolutionHalo,  // border tokens of short convolutions
   kGradientSync,     // parameter gradients

@@ -5,6 +5,8 @@
 #include <memory>
 
 #include "common/base/status_macros.h"
+#include "common/model_spec/kv_exchange_plan.h"
+#include "common/model_spec/row_exchange_plan.h"
 
 namespace longspan::worker {
 
@@ -66,6 +68,21 @@ TensorView RecurrenceByTokens::AllocateExchange(const RankContext& context,
                             direction == Direction::kForward)});
 }
 
+RangeRows RecurrenceByTokens::RowsOf(const RankContext& context,
+                                     const LayerPass& pass,
+                                     const LinearAttentionInputs& inputs,
+                                     ConstTensorView d_o, Direction direction,
+                                     TensorView workspace) const {
+  if (!RowsTravel(context.method)) return RangeRows();
+  const RowWidths widths =
+      SummaryRows(parts_.form, parts_.heads, parts_.key_heads,
+                  direction == Direction::kForward);
+  const TensorView parcels = context.arena->AllocateWorkspace(
+      "parcels", RowParcelBytes(pass.shard->ranges(), pass.shard->batch(),
+                                widths, context.element_bytes()));
+  return {pass.shard, inputs, d_o, parcels, workspace};
+}
+
 // ---- Forward ---------------------------------------------------------------
 
 absl::Status RecurrenceByTokens::Forward(const RankContext& context,
@@ -77,6 +94,12 @@ absl::Status RecurrenceByTokens::Forward(const RankContext& context,
   kernels::LinearAttention& op = context.backend->linear_attention();
   kernels::Stream& stream = *context.stream;
   const TensorView entering = state == nullptr ? TensorView() : state->memory;
+  const TensorView workspace = context.arena->AllocateWorkspace(
+      "workspace",
+      std::max(WorkspaceBytes(context, pass, LinearAttentionStage::kOutputs,
+                              pass.shard->tokens()),
+               SummaryWorkspaceBytes(context, pass,
+                                     LinearAttentionStage::kSummarise)));
   const StateExchangeOperands operands = {
       .decays = tape.decays,
       .decays_travel = travels(),
@@ -84,12 +107,9 @@ absl::Status RecurrenceByTokens::Forward(const RankContext& context,
       .state = tape.entering,
       .leaving = state == nullptr ? TensorView()
                                   : AllocateState("leaving", context, pass),
-      .scratch = AllocateExchange(context, pass, Direction::kForward)};
-  const TensorView workspace = context.arena->AllocateWorkspace(
-      "workspace",
-      std::max(
-          WorkspaceBytes(context, pass, LinearAttentionStage::kOutputs),
-          WorkspaceBytes(context, pass, LinearAttentionStage::kSummarise)));
+      .scratch = AllocateExchange(context, pass, Direction::kForward),
+      .rows = RowsOf(context, pass, inputs, ConstTensorView(),
+                     Direction::kForward, workspace)};
   const bool first = context.rank() == 0;
 
   // What this range does to an incoming state, on its way to the other ranks.
@@ -97,9 +117,11 @@ absl::Status RecurrenceByTokens::Forward(const RankContext& context,
       context, parts_.layer, Direction::kForward, Memory(pass), operands);
   RETURN_IF_ERROR(exchange->ReceiveFirst());
   kernels::LinearAttentionSummary summary = {.state = exchange->own_state()};
-  (parts_.form.delta ? summary.transition : summary.log_decay) =
-      exchange->own_decay();
-  RETURN_IF_ERROR(op.Summarise(inputs, summary, workspace, stream));
+  if (!summary.state.is_null()) {
+    (parts_.form.delta ? summary.transition : summary.log_decay) =
+        exchange->own_decay();
+    RETURN_IF_ERROR(op.Summarise(inputs, summary, workspace, stream));
+  }
   RETURN_IF_ERROR(exchange->Start());
 
   // Meanwhile, everything that needs no other rank.
@@ -143,15 +165,19 @@ absl::Status RecurrenceByTokens::Backward(
   const StateExchangeOperands operands = {
       .decays = tape.decays,
       .state = AllocateState("d_leaving", context, pass),
-      .scratch = AllocateExchange(context, pass, Direction::kBackward)};
+      .scratch = AllocateExchange(context, pass, Direction::kBackward),
+      .rows =
+          RowsOf(context, pass, inputs, d_o, Direction::kBackward, workspace)};
   const bool last = context.rank() == context.ranks() - 1;
 
   // What this range's outputs want of the state that entered it.
   const std::unique_ptr<StateExchange> exchange = CreateStateExchange(
       context, parts_.layer, Direction::kBackward, Memory(pass), operands);
   RETURN_IF_ERROR(exchange->ReceiveFirst());
-  RETURN_IF_ERROR(op.SummariseBackward(inputs, d_o, exchange->own_state(),
-                                       workspace, stream));
+  if (!exchange->own_state().is_null()) {
+    RETURN_IF_ERROR(op.SummariseBackward(inputs, d_o, exchange->own_state(),
+                                         workspace, stream));
+  }
   RETURN_IF_ERROR(exchange->Start());
 
   // Meanwhile, everything that needs no other rank.
@@ -171,20 +197,36 @@ absl::Status RecurrenceByTokens::Backward(
 
 int64_t RecurrenceByTokens::WorkspaceBytes(const RankContext& context,
                                            const LayerPass& pass,
-                                           LinearAttentionStage stage) const {
+                                           LinearAttentionStage stage,
+                                           int64_t tokens) const {
   return kernels::LinearAttentionWorkspaceBytes(
       stage,
-      {pass.shard->batch(), pass.shard->tokens(), parts_.heads,
-       parts_.form.features, parts_.form.columns, context.element_bytes(),
-       DecayKind(parts_.form), parts_.key_heads},
+      {pass.shard->batch(), tokens, parts_.heads, parts_.form.features,
+       parts_.form.columns, context.element_bytes(), DecayKind(parts_.form),
+       parts_.key_heads},
       context.backend_kind, context.threads);
+}
+
+int64_t RecurrenceByTokens::SummaryWorkspaceBytes(
+    const RankContext& context, const LayerPass& pass,
+    LinearAttentionStage stage) const {
+  return WorkspaceBytes(context, pass, stage,
+                        RowsTravel(context.method)
+                            ? LongestRange(pass.shard->ranges())
+                            : pass.shard->tokens());
 }
 
 int64_t RecurrenceByTokens::BackwardWorkspaceBytes(
     const RankContext& context, const LayerPass& pass) const {
-  return std::max(
-      WorkspaceBytes(context, pass, LinearAttentionStage::kGradients),
-      WorkspaceBytes(context, pass, LinearAttentionStage::kSummariseBackward));
+  using Stage = LinearAttentionStage;
+  int64_t bytes = std::max(
+      WorkspaceBytes(context, pass, Stage::kGradients, pass.shard->tokens()),
+      SummaryWorkspaceBytes(context, pass, Stage::kSummariseBackward));
+  if (RowsTravel(context.method)) {
+    bytes = std::max(bytes,
+                     SummaryWorkspaceBytes(context, pass, Stage::kSummarise));
+  }
+  return bytes;
 }
 
 }  // namespace longspan::worker

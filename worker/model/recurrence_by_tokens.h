@@ -52,8 +52,19 @@ class RecurrenceByTokens : public GangRecurrence {
                                        Direction direction) const;
   absl::Status KnowDecays(const RankContext& context, const LayerPass& pass,
                           const LinearAttentionTape& tape) const;
+  // What other ranks need to make this one's summary; null views where states
+  // travel.
+  RangeRows RowsOf(const RankContext& context, const LayerPass& pass,
+                   const kernels::LinearAttentionInputs& inputs,
+                   kernels::ConstTensorView d_o, Direction direction,
+                   kernels::TensorView workspace) const;
   int64_t WorkspaceBytes(const RankContext& context, const LayerPass& pass,
-                         kernels::LinearAttentionStage stage) const;
+                         kernels::LinearAttentionStage stage,
+                         int64_t tokens) const;
+  // Of the summary of any range that this rank makes.
+  int64_t SummaryWorkspaceBytes(const RankContext& context,
+                                const LayerPass& pass,
+                                kernels::LinearAttentionStage stage) const;
 
   const RecurrenceParts parts_;
 };

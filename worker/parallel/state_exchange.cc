@@ -5,6 +5,7 @@
 #include "common/base/check.h"
 #include "worker/parallel/state_chain.h"
 #include "worker/parallel/state_gather.h"
+#include "worker/parallel/state_ring.h"
 #include "worker/parallel/state_scan.h"
 
 namespace longspan::worker {
@@ -51,6 +52,9 @@ std::unique_ptr<StateExchange> CreateStateExchange(
     case SequenceParallel::kAllScan:
       return std::make_unique<StateChain>(context, layer, direction, shape,
                                           operands);
+    case SequenceParallel::kRing:
+      return std::make_unique<StateRing>(context, layer, direction, shape,
+                                         operands);
     case SequenceParallel::kUlysses:
       break;
   }

@@ -17,11 +17,23 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "kernels/api/linear_attention.h"
 #include "kernels/api/tensor_view.h"
 #include "worker/parallel/memory_state.h"
 #include "worker/parallel/rank_context.h"
+#include "worker/parallel/sequence_shard.h"
 
 namespace longspan::worker {
+
+// What a summary is made of, for the method whose rows travel.
+struct RangeRows {
+  const SequenceShard* shard = nullptr;
+  kernels::LinearAttentionInputs inputs;
+  kernels::ConstTensorView d_o;  // backward
+  // RowParcelBytes() bytes (row_exchange_plan.h), untouched until Finish.
+  kernels::TensorView parcels;
+  kernels::TensorView workspace;  // of a summary of the longest range
+};
 
 struct StateExchangeOperands {
   // [ranks, B, H (, Dk (, Dk))] with KeepsAllDecays, else of this rank alone,
@@ -37,6 +49,7 @@ struct StateExchangeOperands {
   kernels::TensorView leaving;
   // StateExchangeScratch() elements, untouched until Finish.
   kernels::TensorView scratch;
+  RangeRows rows;  // used where RowsTravel
 };
 
 // One object per layer and pass. Memory is the caller's.
@@ -45,7 +58,7 @@ class StateExchange {
   virtual ~StateExchange() = default;
 
   // Where the caller writes this rank's summary before Start; the decay in
-  // forward only.
+  // forward only. Null where nobody takes it.
   virtual kernels::TensorView own_state() const = 0;
   virtual kernels::TensorView own_decay() const = 0;
 

@@ -89,10 +89,14 @@ TEST(ValidateSpecTest, AnUnknownMethodIsRefused) {
               ElementsAre("train.sequence_parallel"));
 }
 
-TEST(ValidateSpecTest, HeadsTravelOnTheCpu) {
-  EXPECT_THAT(Mistakes(Train("steps: 1 sequence_parallel: ULYSSES"),
-                       R"(resources { backend: "cuda" })"),
-              ElementsAre("train.sequence_parallel"));
+TEST(ValidateSpecTest, HeadsAndRowsTravelOnTheCpu) {
+  for (const char* method : {"ULYSSES", "RING"}) {
+    const std::string train = std::string("steps: 1 sequence_parallel: ");
+    EXPECT_THAT(Mistakes(Train(train + method)), IsEmpty());
+    EXPECT_THAT(
+        Mistakes(Train(train + method), R"(resources { backend: "cuda" })"),
+        ElementsAre("train.sequence_parallel"));
+  }
 }
 
 TEST(ValidateSpecTest, OnlyGatherServesMoreThanTrainingOnTheCpu) {

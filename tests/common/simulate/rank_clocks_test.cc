@@ -33,6 +33,23 @@ TEST(RankClocksTest, BlocksFollowEachOther) {
   EXPECT_DOUBLE_EQ(clocks.last(), 3 * 2.0 + 3 * 1.0);
 }
 
+// The last of 3 ranks gets the second's rows after 5, the first's, which that
+// had at 5, after 10, and works on each.
+TEST(RankClocksTest, RowsPassWhileRanksWork) {
+  RankClocks clocks(kNetwork, 3);
+  clocks.PassRows({.bytes = 4, .window = 3, .work = 2});
+  EXPECT_DOUBLE_EQ(clocks.last(), 5 + 5 + 2);
+  EXPECT_DOUBLE_EQ(clocks.busiest(), 3 + 2 * 2);
+  // Work that is longer than a hop: the second rank sends on when it is done
+  // with its own.
+  RankClocks busy(kNetwork, 3);
+  busy.PassRows({.bytes = 4, .forward = false, .window = 7, .work = 20});
+  EXPECT_DOUBLE_EQ(busy.last(), 7 + 2 * 20);
+  RankClocks late(kNetwork, 3);
+  late.PassRows({.bytes = 4, .window = 7, .work = 1});
+  EXPECT_DOUBLE_EQ(late.last(), 7 + 5 + 1);
+}
+
 // Ranks that wait first summarise one after the other.
 TEST(RankClocksTest, SerialWorkIsOnTheChain) {
   RankClocks::Chain chain;

@@ -75,7 +75,8 @@ TEST(SimulationTest, LatencyCountsByMethod) {
   EXPECT_NEAR(delay(ExchangeMethod::kLasp1) - sync, 2 * 7 * 10, 0.1);
   EXPECT_NEAR(delay(ExchangeMethod::kUlysses) - sync, 2 * 16 * 2 * 10, 0.1);
   EXPECT_NEAR(delay(ExchangeMethod::kMegatronSp) - sync, 16 * 5 * 10, 0.1);
-  EXPECT_NEAR(delay(ExchangeMethod::kRing) - sync, 16 * (7 + 8) * 10, 0.1);
+  EXPECT_NEAR(delay(ExchangeMethod::kRing) - sync, 2 * 7 * 10, 0.1);
+  EXPECT_NEAR(delay(ExchangeMethod::kRingLeft) - sync, 16 * (7 + 8) * 10, 0.1);
 }
 
 TEST(SimulationTest, OverlapHidesNoMoreThanItsWindow) {

@@ -9,6 +9,7 @@
 #include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/memory_plan.h"
+#include "common/model_spec/row_exchange_plan.h"
 #include "common/simulate/layer_traffic.h"
 #include "common/simulate/model_preset.h"
 #include "common/simulate/simulation.h"
@@ -49,8 +50,15 @@ std::vector<ModelSpec> Models() {
 int64_t ScratchBytes(const ModelSpec& model, const CommunicationShape& shape) {
   const int ranks = static_cast<int>(shape.ranges.size());
   if (!HeadsTravel(shape.method)) {
-    return 4 * StateExchangeScratch(shape.method, StateShapeOf(model.linear, 1),
-                                    ranks, true);
+    const LinearAttentionSpec& linear = model.linear;
+    const int64_t states =
+        4 * StateExchangeScratch(shape.method, StateShapeOf(linear, 1), ranks,
+                                 true);
+    if (!RowsTravel(shape.method)) return states;
+    return states + RowParcelBytes(shape.ranges, 1,
+                                   SummaryRows(FormOf(linear), linear.heads,
+                                               linear.key_heads, false),
+                                   2);
   }
   const HeadExchangeShape heads = {1, shape.ranges, model.linear.heads,
                                    model.linear.key_heads, 2};
@@ -73,6 +81,7 @@ TEST(TrafficTest, PlannedMethodsAreThePlannersBytesAndCalls) {
       shape.ranges = SplitTokens(1000, ranks).value();
       shape.element_bytes = 2;
       shape.method = *PlannedMethod(method);
+      if (IsRing(method)) shape.softmax_method = SoftmaxParallel::kRing;
       int64_t forward = 0, backward = 0, calls = 0, gradients = 0;
       for (int rank = 0; rank < ranks; ++rank) {
         int64_t sent[3] = {}, launches = 0;
@@ -139,10 +148,15 @@ TEST(TrafficTest, TokensAreSectionThree) {
   const int64_t n = (1 << 20) / 16, hidden = 2048, w = 16;
   const MethodCost ring = CostOf(model, ExchangeMethod::kRing, n * w, w);
   EXPECT_EQ(ring.forward_bytes, 16 * (w - 1) * 2 * n * hidden * 2);
-  EXPECT_EQ(ring.backward_bytes,
-            16 * ((w - 1) * 2 * n * hidden * 2 + w * 2 * n * hidden * 4));
+  EXPECT_EQ(ring.backward_bytes, ring.forward_bytes);
   EXPECT_EQ(ring.forward_calls, 16 * (w - 1));
-  EXPECT_EQ(ring.backward_calls, 16 * (2 * w - 1));
+  EXPECT_EQ(ring.backward_calls, ring.forward_calls);
+  const MethodCost left = CostOf(model, ExchangeMethod::kRingLeft, n * w, w);
+  EXPECT_EQ(left.forward_bytes, ring.forward_bytes);
+  EXPECT_EQ(left.backward_bytes,
+            16 * ((w - 1) * 2 * n * hidden * 2 + w * 2 * n * hidden * 4));
+  EXPECT_EQ(left.forward_calls, 16 * (w - 1));
+  EXPECT_EQ(left.backward_calls, 16 * (2 * w - 1));
   const MethodCost ulysses = CostOf(model, ExchangeMethod::kUlysses, n * w, w);
   EXPECT_EQ(ulysses.forward_bytes, 16 * (w - 1) * n * 4 * hidden * 2 / w);
   EXPECT_EQ(ulysses.backward_bytes, ulysses.forward_bytes);
@@ -248,7 +262,7 @@ TEST(TrafficTest, RefusalsNameValueLimitAndFix) {
   ModelSpec delta;
   delta.linear.mixer = LinearMixer::kDeltaNet;
   delta = ResolveDefaults(delta);
-  EXPECT_THAT(error(delta, ExchangeMethod::kRing),
+  EXPECT_THAT(error(delta, ExchangeMethod::kRingLeft),
               HasSubstr("deltanet has the delta rule"));
   shape.tokens = 63;
   EXPECT_THAT(error(basic, ExchangeMethod::kLasp2), HasSubstr("63"));

@@ -36,7 +36,8 @@ TEST_P(GangEqualityTest, AnyMethod) {
   const GangResult one_packed = TrainOnce(c, 1);
   for (SequenceParallel method :
        {SequenceParallel::kLasp1, SequenceParallel::kLasp1Serial,
-        SequenceParallel::kAllScan, SequenceParallel::kScan}) {
+        SequenceParallel::kAllScan, SequenceParallel::kScan,
+        SequenceParallel::kRing}) {
     SCOPED_TRACE(SequenceParallelName(method));
     c.method = batch.method = method;
     for (int ranks : {2, 3, 7}) {

@@ -52,7 +52,9 @@ TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
         Gang{71, 3, 2, SequenceParallel::kUlysses},
         Gang{71, 3, 2, SequenceParallel::kLasp2, kHeads},
         Gang{9, 8, 1, SequenceParallel::kUlysses, kHeads},
-        Gang{9, 5, 1, SequenceParallel::kUlysses}}) {
+        Gang{9, 5, 1, SequenceParallel::kUlysses},
+        Gang{71, 5, 2, SequenceParallel::kRing},
+        Gang{9, 8, 1, SequenceParallel::kRing}}) {
     SCOPED_TRACE(::testing::Message()
                  << gang.tokens << " tokens, " << gang.ranks << " ranks, batch "
                  << gang.batch);
@@ -101,7 +103,8 @@ TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
         Gang{120, 4, 2, SequenceParallel::kLasp1, kRing},
         Gang{120, 3, 2, SequenceParallel::kUlysses},
         Gang{120, 3, 2, SequenceParallel::kLasp2, kHeads},
-        Gang{120, 7, 1, SequenceParallel::kUlysses, kHeads}}) {
+        Gang{120, 7, 1, SequenceParallel::kUlysses, kHeads},
+        Gang{121, 3, 2, SequenceParallel::kRing}}) {
     // One block of rows, so that no buffer comes in two sizes.
     GangCase c = MakeGangCase(SpecOf(gang), gang.batch, gang.tokens);
     c.method = gang.method;
@@ -139,7 +142,8 @@ TEST_P(PlanTest, ThePeakIsThePlannedOne) {
 // Forward with a state, as evaluate and generate do it.
 TEST_P(PlanTest, AForwardPassTakesItsPlannedPeak) {
   for (const Gang& gang : {Gang{200, 1, 1}, Gang{200, 3, 1},
-                           Gang{200, 3, 1, SequenceParallel::kUlysses}}) {
+                           Gang{200, 3, 1, SequenceParallel::kUlysses},
+                           Gang{200, 3, 1, SequenceParallel::kRing}}) {
     const int ranks = gang.ranks;
     GangCase c = MakeGangCase(SpecOf(gang), 1, gang.tokens);
     c.method = gang.method;

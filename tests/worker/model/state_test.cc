@@ -154,22 +154,26 @@ TEST_P(StateTest, DocumentsEndAcrossPieces) {
   }
 }
 
-// The same where ranks share out heads: pieces, documents, decoding, and the
-// state on every rank.
-TEST_P(StateTest, HeadsThatTravel) {
+// The same where ranks share out heads or send rows: pieces, documents,
+// decoding, and the state on every rank.
+TEST_P(StateTest, HeadsAndRowsThatTravel) {
   GangCase c = MakeGangCase(WithEightHeads(GetParam().spec), 1, kTokens);
   for (const std::vector<int64_t>& starts :
        std::vector<std::vector<int64_t>>{{}, {0, 30, 39, 41, 60}}) {
     c.document_starts = starts;
     c.method = SequenceParallel::kLasp2;
     const Fed whole = Feed(c, 1, {kTokens});
-    c.method = SequenceParallel::kUlysses;
-    const Fed pieces = Feed(c, 3, {40, 45, kTokens});
-    ExpectNear(pieces.hidden, whole.hidden);
-    EXPECT_EQ(pieces.states[0], pieces.states[1]);
-    EXPECT_EQ(pieces.states[0], pieces.states[2]);
-    ExpectNear(pieces.states[0], whole.states[0]);
-    if (starts.empty()) ExpectNear(Feed(c, 7, {60}).hidden, whole.hidden);
+    for (SequenceParallel method :
+         {SequenceParallel::kUlysses, SequenceParallel::kRing}) {
+      SCOPED_TRACE(SequenceParallelName(method));
+      c.method = method;
+      const Fed pieces = Feed(c, 3, {40, 45, kTokens});
+      ExpectNear(pieces.hidden, whole.hidden);
+      EXPECT_EQ(pieces.states[0], pieces.states[1]);
+      EXPECT_EQ(pieces.states[0], pieces.states[2]);
+      ExpectNear(pieces.states[0], whole.states[0]);
+      if (starts.empty()) ExpectNear(Feed(c, 7, {60}).hidden, whole.hidden);
+    }
   }
 }
 
