@@ -201,7 +201,8 @@ function(longspan_test)
     DEPS ${deps} EXTERNAL ${ARG_EXTERNAL})
   add_executable(${name} ${ARG_SRCS})
   target_compile_options(${name} PRIVATE
-    "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${LONGSPAN_WARNINGS}>")
+    "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${LONGSPAN_WARNINGS}>"
+    "$<$<COMPILE_LANGUAGE:CXX>:${LONGSPAN_TEST_FLAGS}>")
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ${deps} ${ARG_EXTERNAL}
     GTest::gmock GTest::gtest_main Threads::Threads)
