@@ -23,6 +23,18 @@ struct RecurrenceParts {
   std::vector<double> log_decays;  // per head, constant transitions
 };
 
+// What one call of the op works on.
+struct RecurrenceExtent {
+  int64_t batch = 1;
+  int64_t tokens = 0;  // of each sequence
+  int64_t heads = 1;
+  int64_t key_heads = 1;
+};
+int64_t RecurrenceWorkspaceBytes(const RankContext& context,
+                                 kernels::LinearAttentionStage stage,
+                                 const LinearLayerForm& form,
+                                 const RecurrenceExtent& extent);
+
 // More than one rank. `inputs` are this rank's tokens with all heads.
 class GangRecurrence {
  public:

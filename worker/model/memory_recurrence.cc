@@ -165,12 +165,9 @@ absl::Status MemoryRecurrence::Backward(const RankContext& context,
 int64_t MemoryRecurrence::WorkspaceBytes(const RankContext& context,
                                          const LayerPass& pass,
                                          LinearAttentionStage stage) const {
-  return kernels::LinearAttentionWorkspaceBytes(
-      stage,
-      {pass.shard->batch(), pass.shard->tokens(), parts_.heads,
-       parts_.form.features, parts_.form.columns, context.element_bytes(),
-       DecayKind(parts_.form), parts_.key_heads},
-      context.backend_kind, context.threads);
+  return RecurrenceWorkspaceBytes(context, stage, parts_.form,
+                                  {pass.shard->batch(), pass.shard->tokens(),
+                                   parts_.heads, parts_.key_heads});
 }
 
 int64_t MemoryRecurrence::BackwardWorkspaceBytes(const RankContext& context,

@@ -234,12 +234,9 @@ int64_t RecurrenceByHeads::WorkspaceBytes(const RankContext& context,
                                           LinearAttentionStage stage) const {
   const SequencePiece& piece = pass.shard->piece();
   const HeadCut own = CutOf(context, context.rank());
-  return kernels::LinearAttentionWorkspaceBytes(
-      stage,
-      {piece.batch, piece.tokens, own.heads.size(), parts_.form.features,
-       parts_.form.columns, context.element_bytes(), DecayKind(parts_.form),
-       own.key_heads.size()},
-      context.backend_kind, context.threads);
+  return RecurrenceWorkspaceBytes(
+      context, stage, parts_.form,
+      {piece.batch, piece.tokens, own.heads.size(), own.key_heads.size()});
 }
 
 int64_t RecurrenceByHeads::BackwardWorkspaceBytes(const RankContext& context,

@@ -199,12 +199,9 @@ int64_t RecurrenceByTokens::WorkspaceBytes(const RankContext& context,
                                            const LayerPass& pass,
                                            LinearAttentionStage stage,
                                            int64_t tokens) const {
-  return kernels::LinearAttentionWorkspaceBytes(
-      stage,
-      {pass.shard->batch(), tokens, parts_.heads, parts_.form.features,
-       parts_.form.columns, context.element_bytes(), DecayKind(parts_.form),
-       parts_.key_heads},
-      context.backend_kind, context.threads);
+  return RecurrenceWorkspaceBytes(
+      context, stage, parts_.form,
+      {pass.shard->batch(), tokens, parts_.heads, parts_.key_heads});
 }
 
 int64_t RecurrenceByTokens::SummaryWorkspaceBytes(
