@@ -61,6 +61,10 @@ std::vector<MetricDefinition> MakeCatalog() {
        "and pass (forward, backward, none). Of CPU ranks: on GPUs a stream "
        "waits, not the host, so there only what the host waits for is here.",
        {"job_id", "rank", "op", "pass"}, {}},
+      {kStepPlannedBytes, "longspan_step_planned_bytes", kGauge, "bytes",
+       "worker", "Bytes that the planner predicted that the layers of a rank "
+       "send in one training step: state_exchange, head_exchange and "
+       "kv_exchange of the collective bytes together.", {"job_id", "rank"}, {}},
       {kTrainingLoss, "longspan_training_loss", kGauge, "nats per token",
        "worker", "Mean loss of the newest training step.", {"job_id"}, {}},
       {kValidationLoss, "longspan_validation_loss", kGauge, "nats per token",
@@ -79,7 +83,9 @@ std::vector<MetricDefinition> MakeCatalog() {
        "worker", "Memory that the planner predicted for a rank.",
        {"job_id", "rank"}, {}},
       {kQueueLength, "longspan_queue_length", kGauge, "jobs", "coordinator",
-       "Jobs that wait for devices, by priority.", {"priority"}, {}},
+       "Jobs that wait for devices, by priority and reason: no_capacity (more "
+       "than all workers have), devices_in_use, behind_another (which waits "
+       "for the same kind of device).", {"priority", "reason"}, {}},
       {kJobs, "longspan_jobs", kGauge, "jobs", "coordinator",
        "Jobs the coordinator knows, by state.", {"state"}, {}},
       {kWorkers, "longspan_workers", kGauge, "workers", "coordinator",

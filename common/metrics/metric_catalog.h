@@ -18,6 +18,7 @@ enum class MetricId {
   kStepPhase,
   kCollectiveBytes,
   kCollectiveExposed,
+  kStepPlannedBytes,
   // Training.
   kTrainingLoss,
   kValidationLoss,

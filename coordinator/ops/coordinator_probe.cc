@@ -17,20 +17,42 @@ const char* StateName(WorkerState state) {
   return "UNKNOWN";
 }
 
+const char* CauseName(PendingCause cause) {
+  switch (cause) {
+    case PendingCause::kNoCapacity:
+      return "no_capacity";
+    case PendingCause::kDevicesInUse:
+      return "devices_in_use";
+    case PendingCause::kBehindAnother:
+      return "behind_another";
+  }
+  return "unknown";
+}
+
 }  // namespace
 
-void CoordinatorProbe::OnQueue(std::map<int, int> waiting_by_priority) {
+// A counter that starts at 0 shows its first increment as one.
+CoordinatorProbe::CoordinatorProbe(MetricRegistry& metrics)
+    : metrics_(metrics) {
+  metrics_.GetCounter(MetricId::kLeaseExpirations);
+}
+
+void CoordinatorProbe::OnQueue(Waiting waiting) {
   // Priority 0 is always shown, so that an empty queue is a 0 and not a gap.
-  waiting_by_priority.try_emplace(0, 0);
-  for (const auto& [priority, count] : shown_) {
-    if (waiting_by_priority.contains(priority)) continue;
+  waiting.try_emplace(0);
+  for (const auto& [priority, counts] : shown_) {
+    if (waiting.contains(priority)) continue;
     metrics_.RemoveSeries("priority", std::to_string(priority));
   }
-  for (const auto& [priority, count] : waiting_by_priority) {
-    metrics_.GetGauge(MetricId::kQueueLength, {std::to_string(priority)})
-        .Set(count);
+  for (auto& [priority, counts] : waiting) {
+    for (PendingCause cause : kAllPendingCauses) {
+      metrics_
+          .GetGauge(MetricId::kQueueLength,
+                    {std::to_string(priority), CauseName(cause)})
+          .Set(counts[cause]);
+    }
   }
-  shown_ = std::move(waiting_by_priority);
+  shown_ = std::move(waiting);
 }
 
 void CoordinatorProbe::OnJobs(const JobTable& jobs) {

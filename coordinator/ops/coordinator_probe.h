@@ -9,16 +9,19 @@
 #include "common/metrics/metric_registry.h"
 #include "coordinator/cluster/worker.h"
 #include "coordinator/job/job_table.h"
+#include "coordinator/schedule/schedule.h"
 
 namespace longspan::coordinator {
 
 class CoordinatorProbe {
  public:
-  explicit CoordinatorProbe(MetricRegistry& metrics) : metrics_(metrics) {}
+  // How many jobs wait, by priority and cause.
+  using Waiting = std::map<int, std::map<PendingCause, int>>;
 
-  // Waiting jobs by priority; priorities without any lose their series.
-  // Callers take turns.
-  void OnQueue(std::map<int, int> waiting_by_priority);
+  explicit CoordinatorProbe(MetricRegistry& metrics);
+
+  // Priorities without any job lose their series. Callers take turns.
+  void OnQueue(Waiting waiting);
   void OnJobs(const JobTable& jobs);
   void OnWorkers(const std::map<std::string, Worker>& workers);
   void OnHeartbeat(const Worker& worker);
@@ -30,7 +33,7 @@ class CoordinatorProbe {
 
  private:
   MetricRegistry& metrics_;
-  std::map<int, int> shown_;  // of OnQueue
+  Waiting shown_;  // of OnQueue
 };
 
 }  // namespace longspan::coordinator

@@ -126,12 +126,12 @@ void Core::StartGang(const Job& job) {
 
 void Core::Reschedule() {
   pending.clear();
-  std::map<int, int> waiting;  // by priority
+  CoordinatorProbe::Waiting waiting;
   for (ScheduleDecision& decision :
        Schedule(QueueOrder(jobs), workers.workers())) {
     const Job& job = *decision.job;
     if (decision.placements.empty()) {
-      ++waiting[job.demand.priority];
+      ++waiting[job.demand.priority][decision.pending_cause];
       pending[job.name] = {std::move(decision.pending_reason),
                            decision.queue_position};
       continue;

@@ -54,7 +54,7 @@ std::vector<ScheduleDecision> Schedule(const std::vector<JobSnapshot>& queue,
   std::map<std::string, JobSnapshot> heads;  // device kind -> who blocks it
   int position = 0;
   for (const JobSnapshot& job : queue) {
-    ScheduleDecision decision{job, {}, "", 0};
+    ScheduleDecision decision{.job = job};
     const JobDemand& demand = job->demand;
     const bool possible =
         CapacityFor(demand, workers).largest_group >= demand.ranks;
@@ -62,11 +62,13 @@ std::vector<ScheduleDecision> Schedule(const std::vector<JobSnapshot>& queue,
     if (!possible) {
       decision.pending_reason = ExplainImpossible(demand, workers);
     } else if (head != heads.end()) {
+      decision.pending_cause = PendingCause::kBehindAnother;
       decision.pending_reason = ExplainBlocked(*head->second);
     } else if (auto placements = PlaceGang(demand, workers)) {
       Occupy(*placements, *job, workers);
       decision.placements = *std::move(placements);
     } else {
+      decision.pending_cause = PendingCause::kDevicesInUse;
       decision.pending_reason = ExplainBusy(demand, workers);
       heads.emplace(demand.backend, job);
     }

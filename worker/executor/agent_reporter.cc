@@ -14,6 +14,16 @@ bool HasLabel(MetricId metric, std::string_view label) {
   return std::find(labels.begin(), labels.end(), label) != labels.end();
 }
 
+// What the layers of a rank send in one step.
+int64_t LayerBytes(const v1::Plan& plan, int rank) {
+  int64_t bytes = 0;
+  for (const v1::LayerTraffic& layer : plan.layers()) {
+    if (rank >= layer.forward_bytes_size()) continue;
+    bytes += layer.forward_bytes(rank) + layer.backward_bytes(rank);
+  }
+  return bytes;
+}
+
 void WriteStepTimes(const StepTimes& from, v1::StepTimes* to) {
   to->set_total(from.total);
   to->set_compute(from.compute);
@@ -107,35 +117,40 @@ void AgentReporter::AddLabels(MetricSample& sample) const {
   }
 }
 
+void AgentReporter::Add(MetricSample sample) {
+  AddLabels(sample);
+  samples_.Add(std::move(sample));
+}
+
 void AgentReporter::Metrics(std::vector<MetricSample> samples) {
-  for (MetricSample& sample : samples) {
-    AddLabels(sample);
-    samples_.Add(std::move(sample));
-  }
+  for (MetricSample& sample : samples) Add(std::move(sample));
   if (clock_.Monotonic() - last_flush_ >= metric_interval_) Flush();
 }
 
 void AgentReporter::SampleMemory() {
+  Add({.metric = MetricId::kMemoryUsed,
+       .value = static_cast<double>(memory_.used())});
+  Add({.metric = MetricId::kMemoryPeak,
+       .value = static_cast<double>(memory_.peak())});
+}
+
+// What the planner predicted for this rank.
+void AgentReporter::SamplePlan() {
   const v1::Assignment& assignment = assignment_.assignment();
-  std::vector<MetricSample> samples = {
-      {.metric = MetricId::kMemoryUsed,
-       .value = static_cast<double>(memory_.used())},
-      {.metric = MetricId::kMemoryPeak,
-       .value = static_cast<double>(memory_.peak())}};
-  if (assignment.rank() < assignment.plan().ranks_size()) {
-    const v1::RankPlan& plan = assignment.plan().ranks(assignment.rank());
-    samples.push_back({.metric = MetricId::kMemoryPlanned,
-                       .value = static_cast<double>(plan.memory().total())});
-  }
-  for (MetricSample& sample : samples) {
-    AddLabels(sample);
-    samples_.Add(std::move(sample));
-  }
+  const int rank = assignment.rank();
+  if (rank >= assignment.plan().ranks_size()) return;
+  const v1::RankPlan& plan = assignment.plan().ranks(rank);
+  Add({.metric = MetricId::kMemoryPlanned,
+       .value = static_cast<double>(plan.memory().total())});
+  if (!assignment.spec().has_train()) return;
+  Add({.metric = MetricId::kStepPlannedBytes,
+       .value = static_cast<double>(LayerBytes(assignment.plan(), rank))});
 }
 
 void AgentReporter::Flush() {
   last_flush_ = clock_.Monotonic();
   SampleMemory();
+  SamplePlan();
   std::vector<MetricSample> samples = samples_.Take();
   internal::FromExecutor message;
   for (const MetricSample& sample : samples) {

@@ -34,7 +34,9 @@ class AgentReporter final : public JobReporter {
 
  private:
   void AddLabels(MetricSample& sample) const;
+  void Add(MetricSample sample);
   void SampleMemory();
+  void SamplePlan();
 
   AgentLink& link_;
   const internal::ExecutorAssignment& assignment_;

@@ -203,6 +203,8 @@ void TrainProbe::AddLeaderSamples(std::vector<MetricSample>& out) const {
   out.push_back({.metric = MetricId::kTokensProcessed,
                  .value = static_cast<double>(interval_.tokens),
                  .labels = {{"kind", "train"}}});
+  // Shown from the start, so that the first failure is an increase.
+  out.push_back({.metric = MetricId::kCheckpointFailures, .value = 0.0});
   out.push_back({.metric = MetricId::kTrainingLoss, .value = progress_.loss});
   out.push_back(
       {.metric = MetricId::kGradientNorm, .value = progress_.gradient_norm});

@@ -24,12 +24,13 @@ TEST(MetricRegistryTest, CountsSetsAndObserves) {
   metrics.GetCounter(MetricId::kSteps, {"j1"}).Increment();
   metrics.GetCounter(MetricId::kSteps, {"j1"}).Increment(2);
   metrics.GetGauge(MetricId::kTrainingLoss, {"j1"}).Set(2.5);
-  metrics.GetGauge(MetricId::kQueueLength, {"0"}).Add(3);
+  metrics.GetGauge(MetricId::kQueueLength, {"0", "no_capacity"}).Add(3);
   metrics.GetHistogram(MetricId::kStepDuration, {"j1"}).Observe(0.2);
   const std::string text = metrics.Text();
   EXPECT_THAT(text, HasSubstr("longspan_steps_total{job_id=\"j1\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("longspan_training_loss{job_id=\"j1\"} 2.5\n"));
-  EXPECT_THAT(text, HasSubstr("longspan_queue_length{priority=\"0\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("longspan_queue_length{priority=\"0\","
+                              "reason=\"no_capacity\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("longspan_step_duration_seconds_bucket{"
                               "job_id=\"j1\",le=\"0.1\"} 0\n"));
   EXPECT_THAT(text, HasSubstr("longspan_step_duration_seconds_bucket{"

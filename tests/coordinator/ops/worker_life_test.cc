@@ -224,7 +224,13 @@ TEST(WorkerLifeTest, MetricsFollow) {
     return cluster.metrics().Text().find(line) != std::string::npos;
   };
   EXPECT_TRUE(has("longspan_worker_up{worker=\"a\"} 1"));
-  EXPECT_TRUE(has("longspan_queue_length{priority=\"0\"} 1"));
+  EXPECT_TRUE(has("longspan_lease_expirations_total 0"));
+  EXPECT_TRUE(
+      has("longspan_queue_length{"
+          "priority=\"0\",reason=\"no_capacity\"} 1"));
+  EXPECT_TRUE(
+      has("longspan_queue_length{"
+          "priority=\"0\",reason=\"devices_in_use\"} 0"));
   EXPECT_TRUE(has("longspan_jobs{state=\"PENDING\"} 1"));
   a.Disconnect();
   cluster.Advance(absl::Seconds(20));

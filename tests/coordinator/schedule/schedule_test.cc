@@ -63,6 +63,8 @@ TEST(ScheduleTest, BigJobAtTheHeadIsNotOvertaken) {
       Schedule({Waiting("big", 2), Waiting("small", 1)}, workers);
   EXPECT_TRUE(decisions[0].placements.empty());
   EXPECT_TRUE(Contains(decisions[0].pending_reason, "1 of 2 are free"));
+  EXPECT_EQ(decisions[0].pending_cause, PendingCause::kDevicesInUse);
+  EXPECT_EQ(decisions[1].pending_cause, PendingCause::kBehindAnother);
   EXPECT_TRUE(Contains(decisions[0].pending_reason,
                        "1 used by tenants/default/jobs/busy"))
       << decisions[0].pending_reason;
@@ -82,6 +84,7 @@ TEST(ScheduleTest, ImpossibleJobBlocksNobody) {
   EXPECT_TRUE(Contains(decisions[0].pending_reason,
                        "needs 9 cpu slots; of the registered slots 2 qualify"))
       << decisions[0].pending_reason;
+  EXPECT_EQ(decisions[0].pending_cause, PendingCause::kNoCapacity);
   EXPECT_EQ(decisions[1].placements.size(), 1u);
 }
 
