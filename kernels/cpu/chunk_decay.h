@@ -34,15 +34,10 @@ class ChunkDecay {
   }
 
   // Prepares the members below for tokens [begin, end).
-  void SetChunk(int64_t begin, int64_t end) {
-    const int64_t n = end - begin;
-    if (sequence_.decay == DecayKind::kPerToken) {
-      FillGatedTables(begin, n);
-      return;
-    }
-    to_end_ = to_end_table_ + (kChunk - n);
-    total_ = totals_[n - 1];
-  }
+  void SetChunk(int64_t begin, int64_t end) { Set(begin, end, true); }
+
+  // The same but for the weights, for a chunk that only moves a state.
+  void SetBorders(int64_t begin, int64_t end) { Set(begin, end, false); }
 
   // weights(i, j) for j = col..; rows i of a tile follow at weight_stride().
   const T* weights(int64_t i, int64_t col) const {
@@ -59,6 +54,16 @@ class ChunkDecay {
   T total() const { return total_; }
 
  private:
+  void Set(int64_t begin, int64_t end, bool wants_weights) {
+    const int64_t n = end - begin;
+    if (sequence_.decay == DecayKind::kPerToken) {
+      FillGatedTables(begin, n, wants_weights);
+      return;
+    }
+    to_end_ = to_end_table_ + (kChunk - n);
+    total_ = totals_[n - 1];
+  }
+
   static void ExpAll(const T* from, int64_t count, T* to) {
     for (int64_t i = 0; i < count; i += kLanes<T>) {
       Store(to + i, Exp<T>(Load(from + i)));
@@ -86,7 +91,7 @@ class ChunkDecay {
     }
   }
 
-  void FillGatedTables(int64_t begin, int64_t n) {
+  void FillGatedTables(int64_t begin, int64_t n, bool wants_weights) {
     const T scale = static_cast<T>(sequence_.scale);
     double sums[kChunk];
     double sum = 0.0;
@@ -106,7 +111,7 @@ class ChunkDecay {
     for (int64_t i = 0; i < kChunk; ++i) from_start_[i] *= scale;
     ExpAll(to_end_table_, kChunk, to_end_table_);
     to_end_ = to_end_table_;
-    FillWeights(sums, n, scale);
+    if (wants_weights) FillWeights(sums, n, scale);
   }
 
   // Blocks of kStrip rows: left of the diagonal block,

@@ -79,19 +79,23 @@ class BackwardPass : public BackwardStates<T> {
   void AdvanceBlock(const Chunk& chunk, int64_t block_in_group) {
     const int64_t n = chunk.size();
     T* from = states_ + block_in_group * state_size_;
-    decay_.SetChunk(chunk.begin, chunk.end);
+    decay_.SetBorders(chunk.begin, chunk.end);
     PackPanels(Base::From(s_.k, chunk.begin), n, s_.key_dim,
                s_.decay == DecayKind::kNone ? nullptr : decay_.to_end(),
                Weighted());
-    PackPanels(Base::From(s_.v, chunk.begin), n, s_.value_dim, kUnweighted,
-               Values());
-    UpdateState(Values(), Weighted(), n, decay_.total(),
-                Base::HasStateBefore(chunk) ? from : nullptr,
-                Base::TransposedState(from + state_size_), Base::Between());
+    const auto advance = [&](const auto& values) {
+      UpdateState(values, Weighted(), n, decay_.total(),
+                  Base::HasStateBefore(chunk) ? from : nullptr,
+                  Base::TransposedState(from + state_size_), Base::Between());
+    };
+    const auto values = Base::From(s_.v, chunk.begin);
+    if (s_.value_dim == value_pad_) return advance(values);
+    PackPanels(values, n, s_.value_dim, kUnweighted, Values());
+    advance(Values());
   }
 
   void SummariseChunk(const Chunk& chunk) {
-    decay_.SetChunk(chunk.begin, chunk.end);
+    decay_.SetBorders(chunk.begin, chunk.end);
     Base::PackOutputGradients(chunk);
     WeightQueries(chunk);
     RetreatState(chunk);
@@ -105,14 +109,16 @@ class BackwardPass : public BackwardStates<T> {
     const bool has_state = Base::HasStateBefore(chunk);
     const bool gates = s_.decay == DecayKind::kPerToken;
     decay_.SetChunk(chunk.begin, chunk.end);
+    double boundary = 0.0;
+    if (has_d_state_) {
+      TransposePanels(Base::GradientState(),
+                      Base::TransposedState(buffers_.d_state_transposed));
+      if (gates) boundary = StateProduct(end_state);
+    }
     PackOperands(chunk);
     if (s_.intra) WriteScores(chunk);
     GateTerms terms;
     if (gates) terms.Clear();
-    if (has_d_state_) {
-      TransposePanels(Base::GradientState(),
-                      Base::TransposedState(buffers_.d_state_transposed));
-    }
     if (s_.intra || has_state) {
       WriteQueryGradients(chunk, has_state ? state : nullptr,
                           gates ? terms.queries : nullptr);
@@ -122,8 +128,8 @@ class BackwardPass : public BackwardStates<T> {
       WriteValueGradients(chunk);
     }
     if (gates) {
-      WriteGateGradients(chunk, has_state, terms,
-                         has_d_state_ ? StateProduct(end_state) : 0.0);
+      terms.Sum();
+      WriteGateGradients(chunk, has_state, terms, boundary);
     }
     if (s_.inter) RetreatState(chunk);
     if (chunk.starts_document) has_d_state_ = false;
@@ -141,20 +147,42 @@ class BackwardPass : public BackwardStates<T> {
   static constexpr const T* kUnweighted = nullptr;
 
   // q_i . dq_i and k_i . dk_i of a chunk's rows, of what the call adds to dq
-  // and dk; each row in lanes that are still to be summed.
+  // and dk: each row in lanes, which Sum adds up.
   struct GateTerms {
-    double Row(int64_t i) const {
-      return static_cast<double>(SumLanes<T>(Load(queries + i * kLanes<T>))) -
-             SumLanes<T>(Load(keys + i * kLanes<T>));
-    }
-
     void Clear() {
       for (T& term : queries) term = 0;
       for (T& term : keys) term = 0;
     }
 
+    // Lane i is the sum of the lanes of the i-th vector from `rows`.
+    static Vec<T> SumOfEach(const T* rows) {
+      Vec<T> block[kLanes<T>];
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes<T>; ++i) {
+        block[i] = Load(rows + i * kLanes<T>);
+      }
+      Transpose<T>(block);
+      Vec<T> sum = block[0];
+#pragma GCC unroll 16
+      for (int i = 1; i < kLanes<T>; ++i) sum += block[i];
+      return sum;
+    }
+
+    void Sum() {
+      for (int64_t i = 0; i < kChunk; i += kLanes<T>) {
+        Store(query_sums + i, SumOfEach(queries + i * kLanes<T>));
+        Store(key_sums + i, SumOfEach(keys + i * kLanes<T>));
+      }
+    }
+
+    double Row(int64_t i) const {
+      return static_cast<double>(query_sums[i]) - key_sums[i];
+    }
+
     alignas(64) T queries[kChunk * kLanes<T>];
     alignas(64) T keys[kChunk * kLanes<T>];
+    alignas(64) T query_sums[kChunk];
+    alignas(64) T key_sums[kChunk];
   };
 
   PanelMatrix<T> Keys() const { return {buffers_.keys, kChunk, key_pad_}; }
@@ -287,6 +315,7 @@ class BackwardPass : public BackwardStates<T> {
 
   // ---- gates ------------------------------------------------------------
 
+  // <S_end, dS_end>
   double StateProduct(const T* end_state) const {
     Vec<T> sums[4] = {};
     for (int64_t i = 0; i < state_size_; i += 4 * kLanes<T>) {

@@ -69,7 +69,7 @@ class ForwardPass : public ForwardState<T> {
   }
 
   void SummariseChunk(const Chunk& chunk) {
-    decay_.SetChunk(chunk.begin, chunk.end);
+    decay_.SetBorders(chunk.begin, chunk.end);
     Base::PackValues(chunk);
     PackKeys(chunk);
     AdvanceState(chunk);
