@@ -1,0 +1,233 @@
+"""Checks of the chart that need no cluster: what it renders for a table of
+values, what it refuses, and that every object follows the published schemas."""
+
+import json
+import pathlib
+import re
+import tempfile
+
+from programs import run
+from schemas import as_json
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = ROOT / "helm/longspan"
+KUBERNETES = "1.33.4"
+OPEN = {"auth": {"insecure": True}}
+OUTPUTS = {"claim": {"size": "10Gi"}}
+GPU_POOL = {"devices": "cuda", "gpus": 4, "runtimeClassName": "nvidia",
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]}
+
+ACCEPTED = {
+    "insecure": OPEN,
+    "token": {"auth": {"existingSecret": "longspan-token"},
+              "roots": {"outputs": OUTPUTS}},
+    "no workers": {**OPEN, "pools": {"cpu": None}},
+    "volumes": {**OPEN, "roots": {
+        "outputs": {"claim": {"size": "1Ti", "storageClass": "fast",
+                              "accessMode": "ReadWriteOnce"}},
+        "corpus": {"volume": {"hostPath": {"path": "/srv/corpus"}},
+                   "subPath": "books", "readOnly": True},
+        "models": {"volume": {"nfs": {"server": "filer", "path": "/m"}}}}},
+    "gpus": {**OPEN, "pools": {"cpu": None, "h100": GPU_POOL}},
+    "rdma": {**OPEN, "pools": {"h100": {
+        **GPU_POOL, "ipcLock": True, "hostNetwork": True,
+        "extendedResources": {"rdma/hca": 8},
+        "env": {"NCCL_SOCKET_IFNAME": "eth0", "NCCL_IB_TIMEOUT": 22}}}},
+    "monitoring": {**OPEN, "monitoring": {
+        "monitors": True, "rules": True, "dashboards": True,
+        "labels": {"release": "prometheus"}}},
+    "names": {**OPEN, "fullnameOverride": "trainer", "networkPolicy": {
+        "clients": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}],
+        "enabled": True}},
+    "placement": {**OPEN, "logFormat": "text",
+                  "image": {"tag": "1", "pullSecrets": [{"name": "reg"}]},
+                  "coordinator": {
+                      "nodeSelector": {"zone": "a"}, "annotations": {"x": "y"},
+                      "affinity": {"nodeAffinity": {}},
+                      "priorityClassName": "high",
+                      "tolerations": [{"operator": "Exists"}],
+                      "service": {"type": "LoadBalancer",
+                                  "annotations": {"lb": "internal"}}},
+                  "poolDefaults": {"replicas": 5, "maxUnavailable": "20%",
+                                   "annotations": {"x": "y"},
+                                   "updateStrategy": "OnDelete"},
+                  "serviceAccount": {"annotations": {"role": "r"}},
+                  "networkPolicy": {"enabled": False}},
+}
+
+# Values, and what the refusal must say.
+REFUSED = {
+    "nothing about access": ({}, "auth.existingSecret"),
+    "both kinds of access": (
+        {"auth": {"existingSecret": "x", "insecure": True}}, "not both"),
+    "an unknown key": ({**OPEN, "typo": 1}, "typo is not allowed"),
+    "an unknown key of a pool": (
+        {**OPEN, "pools": {"cpu": {"replica": 2}}}, "replica is not allowed"),
+    "an unknown key of the coordinator": (
+        {**OPEN, "coordinator": {"replicas": 2}}, "replicas is not allowed"),
+    "a duration without unit": (
+        {**OPEN, "coordinator": {"lease": "15"}}, "coordinator.lease"),
+    "no such device": (
+        {**OPEN, "pools": {"x": {"devices": "tpu"}}}, "pools.x.devices"),
+    "a wrong quantity": (
+        {**OPEN, "pools": {"x": {"sharedMemory": "1 GB"}}},
+        "pools.x.sharedMemory"),
+    "a name of a pool in capitals": (
+        {**OPEN, "pools": {"H100": {}}}, "H100"),
+    "a root without source": (
+        {**OPEN, "roots": {"outputs": {}}}, "roots.outputs: give one of"),
+    "a root with two sources": (
+        {**OPEN, "roots": {"outputs": {
+            **OUTPUTS, "volume": {"emptyDir": {}}}}},
+        "roots.outputs: give one of"),
+    "a source with two kinds": (
+        {**OPEN, "roots": {"outputs": {
+            "volume": {"emptyDir": {}, "hostPath": {"path": "/x"}}}}},
+        "roots.outputs.volume"),
+    "an unknown pull policy": (
+        {**OPEN, "image": {"pullPolicy": "Sometimes"}}, "image.pullPolicy"),
+}
+
+
+def render(values, check=True):
+    """The finished `helm template` with these values."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(values, file)
+        file.flush()
+        return run("helm", "template", "test", CHART, "--kube-version",
+                   KUBERNETES, "--values", file.name, check=check)
+
+
+def objects(values):
+    """What is rendered, as values."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for i, text in enumerate(re.split(r"(?m)^---\n", render(values).stdout)):
+            if re.search(r"(?m)^kind:", text):
+                files.append(pathlib.Path(folder) / f"{i:03}.yaml")
+                files[-1].write_text(text)
+        return as_json(files)
+
+
+def of_kind(all_objects, kind, part):
+    return next(one for one in all_objects if one["kind"] == kind
+                and one["metadata"]["name"].endswith(part))
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+# ---- the checks
+
+def lint():
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(OPEN, file)
+        file.flush()
+        run("helm", "lint", "--strict", CHART, "--values", file.name)
+
+
+def schemas(cache):
+    """Every accepted set, by the schemas of every minor."""
+    folders = sorted(cache.glob("schemas-v*"))
+    operator = next(cache.glob("schemas-prometheus-operator-*"))
+    expect(len(folders) >= 3, f"schemas of three minors in {cache}")
+    pattern = "{{.ResourceKind}}{{.KindSuffix}}.json"
+    for name, values in ACCEPTED.items():
+        text = render(values).stdout
+        for folder in folders:
+            done = run("kubeconform", "-strict", "-summary",
+                       "-schema-location", f"{folder}/{pattern}",
+                       "-schema-location", f"{operator}/{pattern}",
+                       input=text, check=False)
+            expect(done.returncode == 0 and "Skipped: 0" in done.stdout,
+                   f"{name}, {folder.name}: {done.stdout}{done.stderr}")
+
+
+def refusals():
+    for name, (values, words) in REFUSED.items():
+        done = render(values, check=False)
+        expect(done.returncode != 0, f"{name}: not refused")
+        expect(words in done.stderr, f"{name}: {done.stderr}")
+
+
+def pods_are_restricted():
+    """By the rules of the Pod Security Standard of that name."""
+    for one in objects(ACCEPTED["token"]):
+        spec = one.get("spec", {})
+        if one["kind"] == "StatefulSet":
+            spec = spec["template"]["spec"]
+        if "containers" not in spec:
+            continue
+        name = one["metadata"]["name"]
+        expect(spec["securityContext"]["runAsNonRoot"], name)
+        expect(not spec["automountServiceAccountToken"], name)
+        for container in spec["containers"]:
+            security = container["securityContext"]
+            expect(security["readOnlyRootFilesystem"], name)
+            expect(not security["allowPrivilegeEscalation"], name)
+            expect(security["capabilities"] == {"drop": ["ALL"]}, name)
+
+
+def a_token_is_by_reference():
+    for name in ("coordinator", "worker-cpu"):
+        pod = of_kind(objects(ACCEPTED["token"]), "StatefulSet", name)[
+            "spec"]["template"]["spec"]
+        arguments = pod["containers"][0]["args"]
+        expect("--token-file=/etc/longspan/token" in arguments, name)
+        expect("--insecure" not in arguments, name)
+        secrets = [volume["secret"]["secretName"] for volume in pod["volumes"]
+                   if "secret" in volume]
+        expect(secrets == ["longspan-token"], name)
+
+
+def gpus_and_rdma():
+    pod = of_kind(objects(ACCEPTED["rdma"]), "StatefulSet", "worker-h100")[
+        "spec"]["template"]["spec"]
+    worker = pod["containers"][0]
+    expect(worker["image"].startswith("longspan/worker-cuda:"), "image")
+    expect("--devices=cuda" in worker["args"], "devices")
+    limits = worker["resources"]["limits"]
+    expect(limits == {"nvidia.com/gpu": 4, "rdma/hca": 8}, f"limits: {limits}")
+    expect(worker["securityContext"]["capabilities"]["add"] == ["IPC_LOCK"],
+           "IPC_LOCK")
+    expect(pod["hostNetwork"] and pod["runtimeClassName"] == "nvidia", "pod")
+    env = {one["name"]: one.get("value") for one in worker["env"]}
+    expect(env["NCCL_IB_TIMEOUT"] == "22", f"env: {env}")
+
+
+def only_what_changes_restarts():
+    """A value of the coordinator leaves the workers' pods as they are."""
+    before = objects(OPEN)
+    after = objects({**OPEN, "coordinator": {"lease": "20s"}})
+    for name, same in (("worker-cpu", True), ("coordinator", False)):
+        pods = [of_kind(one, "StatefulSet", name)["spec"]["template"]
+                for one in (before, after)]
+        expect((pods[0] == pods[1]) == same, name)
+
+
+def rules_and_dashboards_are_those_of_the_files():
+    """Their {{ $labels }} are Prometheus' and Grafana's, not Helm's."""
+    rendered = objects(ACCEPTED["monitoring"])
+    rule = next(one for one in rendered if one["kind"] == "PrometheusRule")
+    expect(rule["spec"] == as_json([CHART / "files/rules.yaml"])[0], "rules")
+    expect(rule["metadata"]["labels"]["release"] == "prometheus", "labels")
+    maps = [one for one in rendered if one["kind"] == "ConfigMap"]
+    dashboards = sorted((CHART / "files/dashboards").glob("*.json"))
+    expect(len(maps) == len(dashboards) > 0, f"{len(maps)} dashboards")
+    for path in dashboards:
+        one = of_kind(maps, "ConfigMap", f"-dashboard-{path.stem}")
+        expect(one["data"] == {path.name: path.read_text()}, path.name)
+
+
+def check_all(report, cache):
+    report.step("helm lint", lint)
+    report.step(f"{len(ACCEPTED)} sets of values follow the schemas of three "
+                "Kubernetes minors and of the Prometheus operator", schemas,
+                cache)
+    report.step(f"{len(REFUSED)} mistakes are refused with a reason", refusals)
+    for check in (pods_are_restricted, a_token_is_by_reference, gpus_and_rdma,
+                  rules_and_dashboards_are_those_of_the_files,
+                  only_what_changes_restarts):
+        report.step(check.__name__.replace("_", " "), check)

@@ -1,0 +1,40 @@
+"""Steps of a test: each is timed, printed and counted."""
+
+import sys
+import time
+import traceback
+
+
+class Report:
+    """Counts steps; a failed one is printed with its reason."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.started = time.monotonic()
+
+    def step(self, name, action, *arguments):
+        """Runs the action; returns whether it passed."""
+        started = time.monotonic()
+        error = ""
+        try:
+            action(*arguments)
+        except Exception as reason:  # every kind of failure counts
+            traceback.print_exc(limit=4, file=sys.stdout)
+            error = str(reason)
+        seconds = time.monotonic() - started
+        self.passed += not error
+        self.failed += bool(error)
+        print(f"{'FAILED' if error else 'ok':6} {seconds:7.1f} s  {name}",
+              flush=True)
+        return not error
+
+    def skip(self, name, reason):
+        self.skipped += 1
+        print(f"skip              {name}: {reason}", flush=True)
+
+    def end(self):
+        """Prints the last line; returns the exit status."""
+        print(f"kubernetes: {time.monotonic() - self.started:.0f} s in all")
+        print(f"{self.passed} passed, {self.failed} failed, "
+              f"{self.skipped} skipped", flush=True)
+        return 1 if self.failed else 0
