@@ -60,7 +60,6 @@ class RingMoves {
 // Steps that a shard takes round the ring.
 int ReachOf(absl::Span<const TokenRange> ranges, int64_t window, int shard) {
   const int ranks = static_cast<int>(ranges.size());
-  if (window == 0) return ranks - 1;
   int reach = 0;
   for (int reader = shard + 1; reader < ranks; ++reader) {
     if (LastQueryEnd(ranges[shard], ranges[reader], window) <=

@@ -6,17 +6,21 @@
 //
 //     method   forward, sent by a rank   backward                 keys held
 //     gather   (W - 1) n                 N - n, in sums           N
-//     ring     (W - 1) n                 (W - 1) n, and W n sums  own + 2 n
+//     ring     at most (W - 1) n         the same, and as many    own + 2 n
+//                                        sums
 //
 // gather (LASP-2H, arXiv 2502.07563) gathers all keys and values, keeps them
 // for backward and reduce-scatters their gradients. ring (Ring Attention,
-// arXiv 2310.01889) sends every rank's keys and values, its shard, round the
-// ring in W - 1 steps while the rank attends to the shard at hand; backward
-// they go round again, followed by the sums of their gradients, which take one
-// more step home. Ranks of unequal length send what they have at hand.
+// arXiv 2310.01889) sends every rank's keys and values, its shard, from rank to
+// rank while each attends to the shard at hand; backward they go the same way
+// again, followed by the sums of their gradients, which take one more step
+// home. Ranks of unequal length send what they have at hand.
 //
-// With a window a shard goes no further than the last rank with a query that
-// sees some of it, and its sums go home from there.
+// A shard goes no further than the last rank with a query that sees some of it,
+// and its sums go home from there: without a window to the last rank, so that
+// of even ranges rank r sends (r + 1) n, the last rank nothing, which is half
+// of the (W - 1) n and W n of shards that go all round; with a window no
+// further than that reaches.
 #pragma once
 
 #include <cstdint>

@@ -33,7 +33,7 @@ class EqualityTest(unittest.TestCase):
         for ranks, method in ((2, "lasp2"), (3, "lasp2"), (4, "lasp2"),
                               (3, "lasp1"), (2, "lasp1_serial"),
                               (4, "all_scan"), (3, "scan"), (2, "ulysses"),
-                              (4, "ring"),
+                              (2, "ring"), (4, "ring"),
                               (4, "lasp2 ring"), (3, "lasp1 ring"),
                               (2, "scan ulysses")):
             linear, softmax = (method + " gather").split()[:2]

@@ -1,5 +1,6 @@
-// Ring Attention (arXiv 2310.01889): keys and values, a rank's shard, go round
-// the ring (kv_exchange_plan.h) while the rank attends to the shard at hand.
+// Ring Attention (arXiv 2310.01889): keys and values, a rank's shard, go from
+// rank to rank (kv_exchange_plan.h) while the rank attends to the shard at
+// hand.
 //
 //   forward   step s: start the transfer of step s + 1, attend to the shard of
 //             rank r - s, merge what its keys give into (o, lse), wait
@@ -7,9 +8,9 @@
 //             shard gives exactly that shard's part of dQ, dK and dV. Sums of
 //             dK and dV follow their shard one step behind, and go home.
 //
-// A query sees only keys before it, so shards from the ranks behind are passed
-// on and nothing is computed with them; nor with shards that the window or the
-// borders of documents hide. A rank holds its own shard and two that travel, in
+// A query sees only keys before it, so no shard comes from the ranks behind;
+// with shards that the window or the borders of documents hide nothing is
+// computed. A rank holds its own shard and two that travel, in
 // backward two sums and one shard of gradients besides. Of a window the
 // transfers shrink with the reach. Not for bf16, whose sums have another type:
 // kUnimplemented.

@@ -23,21 +23,25 @@ TEST(KvExchangePlanTest, GatherBringsAllKeysAndScattersTheirGradients) {
   ExpectMoves(PlanKvMoves(method, kEqual, 0, 1, false), 1, 0, 0, 30, 30);
 }
 
-// (W - 1) n forward; backward the same again and W n of sums.
+// Shards go to the ranks that read them, at most (W - 1) n out of a rank, and
+// their sums behind them; the last rank sends them all home.
 TEST(KvExchangePlanTest, TheRingHasItsFormulas) {
   const auto method = SoftmaxParallel::kRing;
-  for (int rank = 0; rank < 4; ++rank) {
-    ExpectMoves(PlanKvMoves(method, kEqual, 0, rank, true), 3, 30, 30, 0, 0);
-    ExpectMoves(PlanKvMoves(method, kEqual, 0, rank, false), 7, 30, 30, 40, 40);
-  }
+  ExpectMoves(PlanKvMoves(method, kEqual, 0, 0, true), 1, 10, 0, 0, 0);
+  ExpectMoves(PlanKvMoves(method, kEqual, 0, 1, true), 2, 20, 10, 0, 0);
+  ExpectMoves(PlanKvMoves(method, kEqual, 0, 2, true), 3, 30, 20, 0, 0);
+  ExpectMoves(PlanKvMoves(method, kEqual, 0, 3, true), 3, 0, 30, 0, 0);
+  ExpectMoves(PlanKvMoves(method, kEqual, 0, 0, false), 3, 10, 0, 10, 10);
+  ExpectMoves(PlanKvMoves(method, kEqual, 0, 1, false), 5, 20, 10, 20, 20);
+  ExpectMoves(PlanKvMoves(method, kEqual, 0, 2, false), 7, 30, 20, 30, 30);
+  ExpectMoves(PlanKvMoves(method, kEqual, 0, 3, false), 7, 0, 30, 30, 30);
 }
 
-// A rank passes on every shard but that of the next rank, which is home there.
-TEST(KvExchangePlanTest, UnequalShardsGoRoundTheRing) {
+TEST(KvExchangePlanTest, UnequalShardsClimb) {
   const std::vector<TokenRange> ranges = {{0, 1}, {1, 3}, {3, 7}};
   const auto method = SoftmaxParallel::kRing;
-  ExpectMoves(PlanKvMoves(method, ranges, 0, 0, true), 2, 5, 6, 0, 0);
-  ExpectMoves(PlanKvMoves(method, ranges, 0, 1, false), 5, 3, 5, 7, 7);
+  ExpectMoves(PlanKvMoves(method, ranges, 0, 0, true), 1, 1, 0, 0, 0);
+  ExpectMoves(PlanKvMoves(method, ranges, 0, 1, false), 4, 3, 1, 3, 3);
 }
 
 TEST(KvExchangePlanTest, AWindowSendsToThoseThatSee) {
