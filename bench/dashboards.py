@@ -46,12 +46,12 @@ train:
   data: {{uri: "corpus://devils-dictionary.txt.gz", end: 345741}}
   validation: {{uri: "corpus://devils-dictionary.txt.gz", begin: 345741,
                end: 353933}}
-  validation_interval: 100
+  validation_interval: 20
   sequence_length: 1024
   steps: {steps}
   optimizer: {{learning_rate: 5e-3}}
   schedule: {{warmup_steps: 20, decay: constant}}
-  checkpoint: {{interval: 100}}
+  checkpoint: {{interval: 20}}
   report_interval: 1
 """
 
@@ -97,7 +97,8 @@ class Scenario:
         self.until(0.85, lambda: self.generate(first))
         cluster.command("cancel", second)
         self.until(1.0, lambda: self.generate(first))
-        return self.began, time.time()
+        self.ended = time.time()
+        self.shown = first.rsplit("/", 1)[-1]
 
 
 def legend(template, labels):
@@ -107,27 +108,31 @@ def legend(template, labels):
     return LEGEND.sub(lambda match: labels.get(match[1], ""), template)
 
 
-def expression(text):
-    return re.sub(r"\$\w+", ".*", text.replace("$__rate_interval", WINDOW))
+def expression(text, job_id):
+    """For one job, and all values of every other variable."""
+    text = text.replace("$__rate_interval", WINDOW).replace("$job_id", job_id)
+    return re.sub(r"\$\w+", ".*", text)
 
 
-def lines_of(prometheus, panel, began, ended):
+def lines_of(prometheus, panel, scenario):
     found = []
     for query in panel.queries:
         for labels, points in prometheus.query_range(
-                expression(query.expression), began, ended, 1):
-            found.append({"legend": legend(query.legend, labels),
-                          "points": [[t - began, v] for t, v in points]})
+                expression(query.expression, scenario.shown), scenario.began,
+                scenario.ended, 1):
+            found.append({
+                "legend": legend(query.legend, labels),
+                "points": [[t - scenario.began, v] for t, v in points]})
     return sorted(found, key=lambda line: line["legend"])
 
 
-def answers(prometheus, board, began, ended):
+def answers(prometheus, board, scenario):
     """What a plot needs to know of a dashboard."""
     return {"uid": board.uid, "title": board.title, "panels": [
         {"title": panel.title, "unit": panel.unit, "kind": panel.kind.value,
          "width": panel.width, "height": panel.height,
          "minimum": panel.minimum, "maximum": panel.maximum, "row": row.title,
-         "lines": lines_of(prometheus, panel, began, ended)}
+         "lines": lines_of(prometheus, panel, scenario)}
         for row in board.rows for panel in row.panels
         if panel.kind is not Kind.TABLE]}
 
@@ -136,8 +141,9 @@ def measure(arguments):
     with LocalCluster(arguments.bin_dir, workers=2, slots=2) as cluster:
         with LocalPrometheus(cluster.metrics, RULES) as prometheus:
             prometheus.await_scrapes()
-            began, ended = Scenario(cluster, arguments.seconds).run()
-            return [answers(prometheus, board, began, ended)
+            scenario = Scenario(cluster, arguments.seconds)
+            scenario.run()
+            return [answers(prometheus, board, scenario)
                     for board in dashboards.ALL]
 
 

@@ -63,6 +63,19 @@ def draw_heatmap(axes, panel):
                     [row["legend"] for row in rows[::2]])
 
 
+def name_largest(axes, lines, columns):
+    """A legend of the lines that reach highest."""
+    highest = {line["legend"]: max(finite(line, 1)[1], default=-math.inf)
+               for line in lines}
+    handles, names = axes.get_legend_handles_labels()
+    named = sorted(zip(handles, names),
+                   key=lambda pair: -highest[pair[1]])[:LEGENDS]
+    if named and any(names):
+        axes.legend(*zip(*named), fontsize=5, loc="upper left",
+                    frameon=True, framealpha=0.6, edgecolor="none",
+                    ncols=columns)
+
+
 def draw_lines(axes, panel, scale, unit):
     lines = panel["lines"]
     drawn = 0
@@ -77,11 +90,7 @@ def draw_lines(axes, panel, scale, unit):
         times, values = finite(line, scale)
         axes.plot(times, values, linewidth=0.9, label=line["legend"])
         drawn += 1
-    handles, names = axes.get_legend_handles_labels()
-    if names and any(names):
-        axes.legend(handles[:LEGENDS], names[:LEGENDS], fontsize=5,
-                    loc="upper left", frameon=False,
-                    ncols=2 if drawn > 3 else 1)
+    name_largest(axes, lines, 2 if drawn > 3 else 1)
     axes.set_ylabel(unit)
     axes.grid(alpha=0.25)
 
@@ -104,12 +113,12 @@ def draw(axes, panel):
 
 def picture(board, out):
     placed, height = layout(board["panels"])
-    figure = plt.figure(figsize=(12, 0.29 * height))
-    grid = figure.add_gridspec(height, COLUMNS, hspace=12, wspace=9,
-                               left=0.05, right=0.99, top=0.95, bottom=0.03)
+    figure = plt.figure(figsize=(12, 0.3 * height))
+    grid = figure.add_gridspec(height, COLUMNS, hspace=0, wspace=0,
+                               left=0.01, right=0.99, top=1 - 1.6 / height, bottom=0.01)
     for panel, x, y in placed:
-        rows = slice(y, y + panel["height"])
-        draw(figure.add_subplot(grid[rows, x:x + panel["width"]]), panel)
+        cells = grid[y:y + panel["height"] - 2, x + 1:x + panel["width"]]
+        draw(figure.add_subplot(cells), panel)
     figure.suptitle(f"{board['title']}: seconds on each x axis", x=0.05,
                     ha="left", fontsize=10)
     figure.savefig(out / f"{board['uid']}.svg", metadata={"Date": None})

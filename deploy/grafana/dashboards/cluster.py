@@ -1,7 +1,7 @@
 """Is the cluster healthy and busy, and what waits or fails?"""
 
 from .description import (IN_NAMESPACE as N, NAMESPACE, Dashboard, Kind, Row,
-                          Threshold, panel, query, stat)
+                          Threshold, panel, query, ranks, stat)
 
 NOW = Row("Now", (
     stat("Workers ready", "Workers that hold their lease and take jobs.",
@@ -35,8 +35,7 @@ THROUGHPUT = Row("Throughput", (
           devices? Compare jobs of one model: fewer tokens per device on more
           devices are the price of their exchange.""", "suffix: tok/s",
           query(f"sum by (job_id) (rate(longspan_tokens_processed_total{{{N}}}"
-                "[$__rate_interval])) / count by (job_id) "
-                f"(longspan_memory_planned_bytes{{{N}}})", "{{job_id}}"),
+                f"[$__rate_interval])) / {ranks(N)}", "{{job_id}}"),
           link="longspan-job"),
 ))
 
@@ -57,11 +56,11 @@ QUEUE = Row("Queue", (
 ))
 
 FAILURES = Row("Failures and recovery", (
-    panel("Restarts", """Attempts after a failed one in the window, by cause:
-          UNAVAILABLE is a lost rank or worker, RESOURCE_EXHAUSTED memory.
+    panel("Restarts", """Attempts after a failed one since the coordinator
+          began, by cause: each step up is one. UNAVAILABLE is a lost rank or worker, RESOURCE_EXHAUSTED memory.
           `longspan get JOB` names the rank.""", "short",
-          query(f"sum by (reason) (increase(longspan_job_restarts_total{{{N}}}"
-                "[$__rate_interval]))", "{{reason}}"), width=8),
+          query(f"sum by (reason) (longspan_job_restarts_total{{{N}}})",
+                "{{reason}}"), width=8),
     panel("Leases that ran out", """Workers that fell silent: a dead node, a
           network that drops, or a daemon that is starved.""", "short",
           query("sum(increase(longspan_lease_expirations_total"

@@ -96,6 +96,12 @@ def quantiles(series, selector, keep=(), of=(0.5, 0.95, 0.99)):
         f"p{round(q * 100)}") for q in of]
 
 
+def ranks(selector):
+    """Ranks by job. A rank that moved is shown by two workers for a while."""
+    return ("count by (job_id) (count by (job_id, rank) "
+            f"(longspan_memory_planned_bytes{{{selector}}}))")
+
+
 NAMESPACE = Variable("namespace", "namespace", "longspan_build_info",
                      "Namespace")
 IN_NAMESPACE = 'namespace=~"$namespace"'

@@ -50,10 +50,10 @@ WORK = Row("Work", (
                 "[$__rate_interval]))", "read (prompts)"),
           query(f"sum(rate(longspan_generated_tokens_total{{{N}}}"
                 "[$__rate_interval]))", "written")),
-    panel("Tokens by request", "Which request keeps it busy?",
-          "suffix: tok/s",
-          query("sum by (job_id, kind) (rate(longspan_tokens_processed_total"
-                '{%s, kind=~"prefill|generate"}[$__rate_interval]))' % N,
+    panel("Tokens of requests", """How long are prompts and answers? A request
+          is shown until its worker's --metrics-grace is over.""", "short",
+          query("sum by (job_id, kind) (longspan_tokens_processed_total"
+                '{%s, kind=~"prefill|generate"})' % N,
                 "{{job_id}} {{kind}}"), link="longspan-job"),
 ))
 

@@ -12,7 +12,8 @@ PHASES = "longspan_step_phase_seconds_total"
 NOW = Row("Now", (
     stat("Ranks", "Executors whose figures the worker still shows.", "short",
          f"count(longspan_memory_planned_bytes{{{W}}})", width=6),
-    stat("Memory in use", "By the ranks of the worker together.", "bytes",
+    stat("Memory in use", """By the ranks of the worker together. Ranks that
+         ended count until --metrics-grace is over.""", "bytes",
          f"sum(longspan_memory_used_bytes{{{W}}})", width=6),
     stat("Sent per second", "By the ranks of the worker together.", "Bps",
          'sum(rate(longspan_collective_bytes_total{%s, direction="sent"}'
@@ -56,7 +57,8 @@ NODE = Row("The node", (
           query("sum by (instance, direction) (rate("
                 f"longspan_collective_bytes_total{{{W}}}[$__rate_interval]))",
                 "{{instance}} {{direction}}")),
-    panel("Memory of ranks", "Is there room for another rank?", "bytes",
+    panel("Memory of ranks", """Is there room for another rank? Ranks that
+          ended are shown until --metrics-grace is over.""", "bytes",
           query("sum by (instance, job_id) "
                 f"(longspan_memory_used_bytes{{{W}}})",
                 "{{instance}} {{job_id}}"), kind=Kind.STACK),
