@@ -117,6 +117,28 @@ class Containers:
         await_that("two workers", lambda: self.longspan(
             "workers", "--json", check=False).count('"state":"READY"') == 2, 90)
 
+    def health(self):
+        """The images' health check, of a port that answers and one that does
+        not."""
+        for name, port in (("coordinator", self.ports["7601"]),
+                           ("worker-0", self.ports["worker-0"])):
+            for place, code in ((port, 0), (free_port(), 1)):
+                done = self.containerd.ctr("tasks", "exec", "--exec-id",
+                                           f"health-{place}", name, "health",
+                                           place, check=False)
+                chart_checks.expect(done.returncode == code,
+                                    f"{name}: health {place}: {done}")
+
+    def helm_test(self):
+        """What the chart's test pod does: workers registered, a wrong token
+        refused."""
+        pod = chart_checks.of_kind(chart_checks.objects(VALUES), "Pod", "-test")
+        script = pod["spec"]["containers"][0]["args"][0].replace(
+            "/tmp/", f"{self.folder}/")
+        run("bash", "-euc", script, env=dict(
+            self.environment,
+            PATH=f"{self.binaries}:{self.environment['PATH']}"))
+
     def train(self):
         """The loss and the parameters of the same job under `longspan up`."""
         with e2e.LocalCluster(self.binaries, workers=2) as local:
@@ -177,6 +199,8 @@ def run_all(report, folder, binaries, archives):
         ("containerd starts and has the images", containers.prepare, archives),
         ("a coordinator and two workers as the chart has them",
          containers.register),
+        ("the images' health check", containers.health),
+        ("what `helm test` runs", containers.helm_test),
         ("a train job there equals one under `longspan up`", containers.train),
         ("a worker is killed: the job resumes", containers.lose_a_worker),
         ("the coordinator is killed: the job goes on",
