@@ -36,10 +36,14 @@ bool WaitsForSlots(const Job& job) {
          job.LiveAttempt() == nullptr;
 }
 
+bool ComesBack(const Job& job) {
+  return job.state == JobState::kRecovering && job.LiveAttempt() != nullptr;
+}
+
 std::vector<JobSnapshot> QueueOrder(const JobTable& jobs) {
   std::vector<JobSnapshot> queue;
   for (const auto& [name, job] : jobs.jobs()) {
-    if (WaitsForSlots(*job)) queue.push_back(job);
+    if (WaitsForSlots(*job) || ComesBack(*job)) queue.push_back(job);
   }
   std::sort(queue.begin(), queue.end(),
             [](const JobSnapshot& a, const JobSnapshot& b) {
@@ -59,6 +63,10 @@ std::vector<ScheduleDecision> Schedule(const std::vector<JobSnapshot>& queue,
     const bool possible =
         CapacityFor(demand, workers).largest_group >= demand.ranks;
     auto head = heads.find(demand.backend);
+    if (ComesBack(*job)) {
+      if (possible) heads.emplace(demand.backend, job);
+      continue;
+    }
     if (!possible) {
       decision.pending_reason = ExplainImpossible(demand, workers);
     } else if (head != heads.end()) {

@@ -3,7 +3,9 @@
 //
 // A job that waits for slots blocks the jobs behind it that want the same kind
 // of device, so that big jobs never starve. A job that the registered workers
-// could not hold even if they were idle blocks nobody.
+// could not hold even if they were idle blocks nobody. A job whose gang failed
+// blocks from then on, while its other ranks stop: the slots that they leave
+// one by one are not given away before it is back in the queue.
 //
 // Pure: the same queue and workers give the same decisions.
 #pragma once
@@ -42,10 +44,13 @@ struct ScheduleDecision {
 // Whether a job wants slots: PENDING, or RECOVERING without a gang.
 bool WaitsForSlots(const Job& job);
 
-// The waiting jobs in the order in which they are served.
+// Whether a job will want slots again as soon as its gang has stopped.
+bool ComesBack(const Job& job);
+
+// The jobs that wait or come back, in the order in which they are served.
 std::vector<JobSnapshot> QueueOrder(const JobTable& jobs);
 
-// One decision for every job of the queue, in its order.
+// One decision for every job of the queue that waits, in its order.
 std::vector<ScheduleDecision> Schedule(const std::vector<JobSnapshot>& queue,
                                        Workers workers);
 

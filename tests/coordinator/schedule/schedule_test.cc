@@ -77,6 +77,25 @@ TEST(ScheduleTest, BigJobAtTheHeadIsNotOvertaken) {
   EXPECT_EQ(decisions[1].queue_position, 2);
 }
 
+// The slots of a failed gang come free one by one; while the last rank stops,
+// nobody takes the others.
+TEST(ScheduleTest, JobWhoseGangStopsIsNotOvertaken) {
+  Workers workers = Cluster({MakeWorker("w", 3)});
+  Occupy(workers["w"], 0);
+  Job broken = *Waiting("broken", 2);
+  broken.state = JobState::kRecovering;
+  broken.attempts.push_back({.number = 1});
+  ASSERT_NE(broken.LiveAttempt(), nullptr);
+  const auto decisions = Schedule(
+      {std::make_shared<const Job>(broken), Waiting("small", 2)}, workers);
+  ASSERT_EQ(decisions.size(), 1u) << "a gang that stops is not placed";
+  EXPECT_TRUE(decisions[0].placements.empty());
+  EXPECT_EQ(decisions[0].pending_cause, PendingCause::kBehindAnother);
+  EXPECT_TRUE(Contains(decisions[0].pending_reason,
+                       "waits behind tenants/default/jobs/broken"))
+      << decisions[0].pending_reason;
+}
+
 TEST(ScheduleTest, ImpossibleJobBlocksNobody) {
   const auto decisions = Schedule({Waiting("huge", 9), Waiting("small", 1)},
                                   Cluster({MakeWorker("w", 2)}));
