@@ -38,9 +38,9 @@ void AddModel(CLI::App* c, SimulateOptions& o) {
       ->delimiter(',');
   c->add_option(
        "--softmax", o.softmax,
-       "Softmax layers beside lasp2 to scan and ulysses: gather, ring\n"
-       "or ulysses; default: the job's, with a preset gather")
-      ->check(CLI::IsMember({"gather", "ring", "ulysses"}));
+       "Softmax layers beside lasp2 to scan and ulysses: gather, ring,\n"
+       "ulysses or megatron_sp; default: the job's, with a preset gather")
+      ->check(CLI::IsMember({"gather", "ring", "ulysses", "megatron_sp"}));
 }
 
 void AddOutput(CLI::App* c, SimulateOptions& o) {

@@ -142,6 +142,9 @@ absl::Status ReadShape(const SimulateOptions& options, SweepRequest& request) {
   if (options.softmax == "gather") shape.softmax = SoftmaxParallel::kGather;
   if (options.softmax == "ring") shape.softmax = SoftmaxParallel::kRing;
   if (options.softmax == "ulysses") shape.softmax = SoftmaxParallel::kUlysses;
+  if (options.softmax == "megatron_sp") {
+    shape.softmax = SoftmaxParallel::kMegatronSp;
+  }
   shape.overlap = options.overlap;
   shape.zigzag = options.zigzag;
   shape.train = !options.forward_only;

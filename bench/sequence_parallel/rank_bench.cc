@@ -6,6 +6,7 @@
 #include "absl/memory/memory.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/memory_plan.h"
 #include "kernels/select/backend_registry.h"
 #include "worker/train/train_step.h"
@@ -121,15 +122,26 @@ absl::StatusOr<std::unique_ptr<RankBench>> RankBench::Create(
   ASSIGN_OR_RETURN(bench->backend_,
                    kernels::CreateBackend(kernels::BackendKind::kCpu));
   ASSIGN_OR_RETURN(bench->stream_, bench->backend_->CreateStream(1));
-  worker::RankContext context;
-  context.backend = bench->backend_.get();
-  context.stream = bench->stream_.get();
-  ASSIGN_OR_RETURN(bench->parameters_,
-                   worker::Parameters::Create(context, spec, true));
-  RETURN_IF_ERROR(bench->parameters_->Initialize(1));
-  RETURN_IF_ERROR(bench->parameters_->RefreshCompute());
-  bench->model_ = std::make_unique<worker::Model>(spec, *bench->parameters_);
+  ASSIGN_OR_RETURN(bench->whole_, bench->Build(SequenceParallel::kLasp2));
+  ASSIGN_OR_RETURN(bench->cut_, bench->Build(SequenceParallel::kMegatronSp));
   return bench;
+}
+
+absl::StatusOr<RankBench::Built> RankBench::Build(
+    SequenceParallel method) const {
+  worker::RankContext context;
+  context.backend = backend_.get();
+  context.stream = stream_.get();
+  context.group = group_;
+  context.method = method;
+  RETURN_IF_ERROR(CheckHeadCut(spec_, method, context.ranks()));
+  Built built;
+  ASSIGN_OR_RETURN(built.parameters,
+                   worker::Parameters::Create(context, spec_, true));
+  RETURN_IF_ERROR(built.parameters->Initialize(1));
+  RETURN_IF_ERROR(built.parameters->RefreshCompute());
+  built.model = std::make_unique<worker::Model>(spec_, *built.parameters);
+  return built;
 }
 
 absl::StatusOr<worker::Arena> RankBench::MakeArena(
@@ -166,7 +178,10 @@ absl::StatusOr<std::vector<std::vector<StepSample>>> RankBench::Measure(
   Steps steps(group.get(), clock_);
   for (const SequenceParallel method : methods) {
     context.method = method;
-    RETURN_IF_ERROR(steps.Add(context, model_.get(), parameters_.get()));
+    const Built& built =
+        method == SequenceParallel::kMegatronSp ? cut_ : whole_;
+    RETURN_IF_ERROR(
+        steps.Add(context, built.model.get(), built.parameters.get()));
   }
 
   const std::vector<int32_t> text =

@@ -46,6 +46,11 @@ class RankBench {
             worker::RankClock* clock)
       : spec_(spec), group_(group), clock_(clock) {}
 
+  struct Built {
+    std::unique_ptr<worker::Parameters> parameters;
+    std::unique_ptr<worker::Model> model;
+  };
+  absl::StatusOr<Built> Build(SequenceParallel method) const;
   absl::StatusOr<worker::Arena> MakeArena(
       const worker::SequenceShard& shard,
       const std::vector<SequenceParallel>& methods);
@@ -55,8 +60,8 @@ class RankBench {
   worker::RankClock* const clock_;
   std::unique_ptr<kernels::Backend> backend_;
   std::unique_ptr<kernels::Stream> stream_;
-  std::unique_ptr<worker::Parameters> parameters_;
-  std::unique_ptr<worker::Model> model_;
+  Built whole_;
+  Built cut_;  // its ranks share the heads (megatron_sp)
 };
 
 }  // namespace longspan::bench

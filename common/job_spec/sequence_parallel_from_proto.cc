@@ -23,11 +23,13 @@ absl::StatusOr<SequenceParallel> SequenceParallelFromProto(
       return SequenceParallel::kUlysses;
     case v1::RING:
       return SequenceParallel::kRing;
+    case v1::MEGATRON_SP:
+      return SequenceParallel::kMegatronSp;
     default:
       return absl::UnimplementedError(absl::StrCat(
           "sequence_parallel ", static_cast<int>(from),
           "; this build knows lasp2, lasp1, lasp1_serial, all_scan, scan, "
-          "ulysses and ring"));
+          "ulysses, ring and megatron_sp"));
   }
 }
 
@@ -41,10 +43,12 @@ absl::StatusOr<SoftmaxParallel> SoftmaxParallelFromProto(
       return SoftmaxParallel::kRing;
     case v1::SoftmaxSequenceParallel::ULYSSES:
       return SoftmaxParallel::kUlysses;
+    case v1::SoftmaxSequenceParallel::MEGATRON_SP:
+      return SoftmaxParallel::kMegatronSp;
     default:
-      return absl::UnimplementedError(
-          absl::StrCat("softmax_sequence_parallel ", static_cast<int>(from),
-                       "; this build knows gather, ring and ulysses"));
+      return absl::UnimplementedError(absl::StrCat(
+          "softmax_sequence_parallel ", static_cast<int>(from),
+          "; this build knows gather, ring, ulysses and megatron_sp"));
   }
 }
 

@@ -100,8 +100,14 @@ class Validator {
                            v1::SequenceParallel method) {
       const auto known = SequenceParallelFromProto(method);
       if (!known.ok()) return Report(path, known.status());
+      const bool training = path == "train.sequence_parallel";
+      if (*known == SequenceParallel::kMegatronSp && !training) {
+        return Report(path,
+                      "megatron_sp serves train jobs; others carry a state "
+                      "from piece to piece: use lasp2");
+      }
       if (spec.resources().backend() != "cuda") return;
-      if (!HeadsTravel(*known) && !RowsTravel(*known)) return;
+      if (!SharesHeads(*known) && !RowsTravel(*known)) return;
       Report(path, absl::StrCat(std::string(SequenceParallelName(*known)),
                                 " runs on the backend cpu; on cuda no test has "
                                 "seen it yet: use lasp2"));

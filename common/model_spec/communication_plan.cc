@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/model_spec/head_exchange_plan.h"
+#include "common/model_spec/head_slices.h"
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
@@ -29,13 +30,29 @@ class Planner {
  private:
   void PlanLayers() {
     for (int layer = 0; layer < spec_.layer_count; ++layer) {
-      if (LayerKindAt(spec_, layer) == LayerKind::kLinear) {
+      const LayerKind kind = LayerKindAt(spec_, layer);
+      if (HeadsAreCut(shape_.method, shape_.softmax_method, kind, ranks_)) {
+        PlanCutLayer(layer);
+      } else if (kind == LayerKind::kLinear) {
         PlanHalo(layer);
         PlanRecurrence(layer);
       } else {
         PlanKeyValues(layer);
       }
     }
+  }
+
+  // Backward gathers the gradient of the output and the input.
+  void PlanCutLayer(int layer) {
+    const GatherMoves in = PlanInputGather(shape_.ranges, shape_.batch, rank_);
+    const GatherMoves out =
+        PlanOutputScatter(shape_.ranges, shape_.batch, rank_);
+    const int64_t row = spec_.hidden_size * unit();
+    Add(TransferKind::kHeadExchange, TransferDirection::kForward, layer, 2,
+        in.sent + out.sent, in.received + out.received, row);
+    if (!shape_.backward) return;
+    Add(TransferKind::kHeadExchange, TransferDirection::kBackward, layer, 3,
+        2 * in.sent + out.sent, 2 * in.received + out.received, row);
   }
 
   void PlanRecurrence(int layer) {

@@ -13,6 +13,8 @@
 //   softmax layer    keys and values, and backward their gradients, as the
 //                    method has it (kv_exchange_plan.h); with ulysses rows of
 //                    heads
+//   megatron_sp      of either kind: the layer's input, gathered, and its
+//                    output, reduce-scattered (head_slices.h), and nothing else
 //   convolution      K - 1 border tokens to the right, their gradients back
 //   gradients        one AllReduce of the flat buffer, with the loss in its
 //                    tail

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/status_macros.h"
 #include "common/model_spec/precision.h"
 
 namespace longspan {
@@ -30,14 +31,40 @@ int64_t RoundUp(int64_t bytes) {
          kHeadParcelAlignment;
 }
 
-absl::Status TooFewHeads(int ranks, int64_t heads, const char* layers,
-                         const char* instead) {
+// Heads that a method shares out, and what shares out tokens instead.
+struct Shares {
+  std::string_view method;
+  int64_t heads = 0;
+  const char* what = "heads of the linear layers";
+  const char* instead = "lasp2";
+};
+
+absl::Status CheckShares(const Shares& shares, int ranks) {
+  if (ranks <= shares.heads) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "ulysses gives every rank whole heads, and ", ranks,
-      " ranks are more than the ", heads, " heads of the ", layers,
-      " layers: use ", heads,
+      std::string(shares.method), " gives every rank whole heads, and ", ranks,
+      " ranks are more than the ", shares.heads, " ", shares.what, ": use ",
+      shares.heads,
       " ranks or fewer, or a method that shares out the tokens, such as ",
-      instead));
+      shares.instead));
+}
+
+absl::Status CheckNorm(const LinearAttentionSpec& linear, int ranks) {
+  switch (FormOf(linear).output) {
+    case OutputStage::kGatedThenNorm:
+      return CheckShares({"megatron_sp", linear.key_heads,
+                          "groups of heads (key_heads) that the linear "
+                          "layers' norm takes together"},
+                         ranks);
+    case OutputStage::kWholeNorm:
+      return absl::InvalidArgumentError(absl::StrCat(
+          "megatron_sp gives every rank whole heads, and the norm of ",
+          std::string(LinearMixerName(linear.mixer)),
+          " takes all heads together: use a method that shares out the "
+          "tokens, such as lasp2"));
+    default:
+      return absl::OkStatus();
+  }
 }
 
 }  // namespace
@@ -70,22 +97,26 @@ SoftmaxAttentionSpec OwnHeadsOf(const SoftmaxAttentionSpec& softmax, int rank,
 
 absl::Status CheckHeadCut(const ModelSpec& spec, SequenceParallel method,
                           int ranks) {
-  const int64_t heads = spec.linear.heads;
-  if (!HeadsTravel(method) || ranks <= heads ||
+  if (ranks == 1 || !SharesHeads(method) ||
       !HasLayer(spec, LayerKind::kLinear)) {
     return absl::OkStatus();
   }
-  return TooFewHeads(ranks, heads, "linear", "lasp2");
+  RETURN_IF_ERROR(
+      CheckShares({SequenceParallelName(method), spec.linear.heads}, ranks));
+  return method == SequenceParallel::kMegatronSp ? CheckNorm(spec.linear, ranks)
+                                                 : absl::OkStatus();
 }
 
 absl::Status CheckHeadCut(const ModelSpec& spec, SoftmaxParallel method,
                           int ranks) {
-  const int64_t heads = spec.softmax.heads;
-  if (!HeadsTravel(method, ranks) || ranks <= heads ||
-      !HasLayer(spec, LayerKind::kSoftmax)) {
+  const bool by_heads = method == SoftmaxParallel::kUlysses ||
+                        method == SoftmaxParallel::kMegatronSp;
+  if (ranks == 1 || !by_heads || !HasLayer(spec, LayerKind::kSoftmax)) {
     return absl::OkStatus();
   }
-  return TooFewHeads(ranks, heads, "softmax", "gather");
+  return CheckShares({SoftmaxParallelName(method), spec.softmax.heads,
+                      "heads of the softmax layers", "gather"},
+                     ranks);
 }
 
 HeadTraffic HeadTrafficOf(const LinearLayerForm& form) {

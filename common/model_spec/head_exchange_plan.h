@@ -53,9 +53,10 @@ HeadCut CutHeads(int64_t heads, int64_t key_heads, int rank, int ranks);
 SoftmaxAttentionSpec OwnHeadsOf(const SoftmaxAttentionSpec& softmax, int rank,
                                 int ranks);
 
-// kInvalidArgument, with both numbers and the fix, when heads of the model's
-// linear layers travel and there are more ranks than heads; of its softmax
-// layers the same.
+// kInvalidArgument, with both numbers and the fix, when the model's linear
+// layers go by heads (ulysses, megatron_sp) and there are more ranks than
+// heads; of its softmax layers the same. With megatron_sp a norm over several
+// heads keeps them on one rank, and one over all heads is refused.
 absl::Status CheckHeadCut(const ModelSpec& spec, SequenceParallel method,
                           int ranks);
 absl::Status CheckHeadCut(const ModelSpec& spec, SoftmaxParallel method,

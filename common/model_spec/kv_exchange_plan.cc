@@ -81,6 +81,8 @@ std::string_view SoftmaxParallelName(SoftmaxParallel method) {
       return "ring";
     case SoftmaxParallel::kUlysses:
       return "ulysses";
+    case SoftmaxParallel::kMegatronSp:
+      return "megatron_sp";
   }
   return "unknown";
 }

@@ -36,11 +36,12 @@ namespace longspan {
 enum class SoftmaxParallel {
   kGather,
   kRing,
-  kUlysses  // heads travel, not keys (head_exchange_plan.h)
+  kUlysses,    // heads travel, not keys (head_exchange_plan.h)
+  kMegatronSp  // heads are cut, and the layer's input travels (head_slices.h)
 };
 
 // Whether ranks share out the heads and not the tokens: nothing else in this
-// file is about such a method.
+// file is about such a method, nor about kMegatronSp.
 inline bool HeadsTravel(SoftmaxParallel method, int64_t ranks) {
   return ranks > 1 && method == SoftmaxParallel::kUlysses;
 }

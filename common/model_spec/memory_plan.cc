@@ -7,6 +7,7 @@
 #include "common/model_spec/buffer_list.h"
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/head_exchange_plan.h"
+#include "common/model_spec/head_slices.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/model_state_spec.h"
 #include "common/model_spec/parameter_layout.h"
@@ -25,7 +26,8 @@ using kernels::LinearAttentionStage;
 
 class Planner {
  public:
-  Planner(const ModelSpec& spec, const RunShape& shape)
+  // `block_tokens`: the longest run of rows that is worked on in blocks.
+  Planner(const ModelSpec& spec, const RunShape& shape, int64_t block_tokens)
       : spec_(spec),
         shape_(shape),
         form_(FormOf(spec.linear)),
@@ -35,8 +37,8 @@ class Planner {
         ranks_(static_cast<int64_t>(shape.ranges.size())),
         tokens_(shape.ranges[shape.rank].size()),
         rows_(shape.batch * tokens_),
-        block_rows_(
-            std::min(rows_, RowBlockSize(spec.hidden_size, shape.backend))),
+        block_rows_(std::min(block_tokens,
+                             RowBlockSize(spec.hidden_size, shape.backend))),
         piece_tokens_(shape.ranges.back().end),
         softmax_(spec, shape) {}
 
@@ -67,12 +69,29 @@ class Planner {
       plan.moment_bytes = 2 * total * wide_;
       plan.transport_bytes = ReductionScratch(total + kGradientTail);
     }
+    for (int64_t layer = 0; layer < spec_.layer_count; ++layer) {
+      AddSlices(LayerKindAt(spec_, layer), plan);
+    }
     if (shape_.carries_state) {
       plan.state_bytes = StateBytes(spec_, CapacityOf(shape_), unit_);
     }
     const int64_t tokens = rows_ * static_cast<int64_t>(sizeof(int32_t));
     plan.input_bytes = RoundUpToBuffer(tokens);
     if (shape_.mode != RunMode::kGenerate) plan.input_bytes *= 2;
+  }
+
+  // This rank's part of a mixer's parameters, and of their gradients.
+  void AddSlices(LayerKind kind, MemoryPlan& plan) const {
+    if (!HeadsAreCut(shape_.method, shape_.softmax_method, kind, ranks_)) {
+      return;
+    }
+    const int64_t own =
+        LayoutParameters(
+            OwnLayerSpec(spec_, kind,
+                         CutLayer(spec_, kind, shape_.rank, int(ranks_))))
+            .total;
+    plan.parameter_bytes += own * (unit_ < wide_ ? unit_ + wide_ : wide_);
+    if (train()) plan.gradient_bytes += (own + kGradientTail) * wide_;
   }
 
   // Received parts of the gradient AllReduce: all of the other ranks' buffers,
@@ -112,16 +131,76 @@ class Planner {
 
   LayerMemory Layer(int64_t layer) const {
     LayerMemory memory;
-    const bool linear = LayerKindAt(spec_, layer) == LayerKind::kLinear;
-    memory.tape = linear ? LinearTape() : SoftmaxTape();
+    const LayerKind kind = LayerKindAt(spec_, layer);
+    const bool linear = kind == LayerKind::kLinear;
+    if (HeadsAreCut(shape_.method, shape_.softmax_method, kind, ranks_)) {
+      return CutLayerMemory(kind);
+    }
+    BufferList tape = BlockTape();
+    AddMixerTape(linear, tape);
+    memory.tape = FinishTape(std::move(tape));
     memory.mix = linear ? LinearMix() : softmax_.Mix();
     if (!train()) return memory;
     memory.gradients = linear ? LinearGradients() : softmax_.Gradients();
     memory.mlp_backward = MlpBackward();
-    memory.output_backward = linear ? LinearOutputBackward() : BlockRows();
+    memory.output_backward =
+        linear ? BlockRowsAnd(LinearOutputScratch()) : BlockRows();
     memory.mix_backward = linear ? LinearMixBackward() : softmax_.MixBackward();
-    memory.project_backward = linear ? LinearProjectBackward() : BlockRows();
+    memory.project_backward =
+        linear ? BlockRowsAnd(LinearProjectScratch()) : BlockRows();
     return memory;
+  }
+
+  // A layer of this rank's heads over all tokens, between a gather of its input
+  // and a scatter of its output.
+  LayerMemory CutLayerMemory(LayerKind kind) const {
+    const bool linear = kind == LayerKind::kLinear;
+    const ModelSpec own = OwnLayerSpec(
+        spec_, kind, CutLayer(spec_, kind, shape_.rank, int(ranks_)));
+    RunShape alone = shape_;
+    alone.ranges = {{0, piece_tokens_}};
+    alone.rank = 0;
+    const Planner inner(own, alone, LongestRange(shape_.ranges));
+    LayerMemory memory;
+    BufferList tape = BlockTape();
+    inner.AddMixerTape(linear, tape);
+    tape.Add("summed", rows_ * hidden());
+    memory.tape = FinishTape(std::move(tape));
+    memory.mix = linear ? inner.LinearMix() : inner.softmax_.Mix();
+    Append(AllRows(1), memory.mix);
+    if (!train()) return memory;
+    memory.gradients =
+        linear ? inner.LinearGradients() : inner.softmax_.Gradients();
+    Append(List().Add("d_summed", rows_ * hidden()).Take(), memory.gradients);
+    memory.mlp_backward = MlpBackward();
+    memory.output_backward = memory.project_backward = BlockRows();
+    memory.mix_backward = AllRows(2);
+    memory.mix_backward_steps = {linear ? inner.LinearMixBackward()
+                                        : inner.softmax_.MixBackward()};
+    if (linear) {
+      memory.mix_backward_steps.push_back(inner.LinearOutputScratch());
+      memory.mix_backward_steps.push_back(inner.LinearProjectScratch());
+    }
+    return memory;
+  }
+  // Gathered rows and the positions of all tokens.
+  std::vector<Buffer> AllRows(int count) const {
+    BufferList list = List();
+    list.AddBytes("all_positions", piece_tokens_ * 8);
+    for (int i = 0; i < count; ++i) {
+      list.Add("gathered", shape_.batch * piece_tokens_ * hidden());
+    }
+    return list.Take();
+  }
+  static void Append(std::vector<Buffer> more, std::vector<Buffer>& list) {
+    list.insert(list.end(), more.begin(), more.end());
+  }
+  void AddMixerTape(bool linear, BufferList& list) const {
+    if (linear) {
+      AddLinearTape(list);
+    } else {
+      softmax_.AddTape(list);
+    }
   }
 
   // Block buffers around those of the mixer.
@@ -235,8 +314,7 @@ class Planner {
         unit_);
   }
 
-  std::vector<Buffer> LinearTape() const {
-    BufferList list = BlockTape();
+  void AddLinearTape(BufferList& list) const {
     list.Add("packed", rows_ * widths_.stride());
     if (has_halo()) list.Add("halo", HaloCount());
     list.Add("convolved", rows_ * widths_.convolved)
@@ -262,7 +340,6 @@ class Planner {
     if (form_.output_gate_rank > 0) {
       list.Add("gate_values", rows_ * widths_.value);
     }
-    return FinishTape(std::move(list));
   }
 
   std::vector<Buffer> LinearMix() const {
@@ -296,17 +373,14 @@ class Planner {
         .Take();
   }
 
-  std::vector<Buffer> LinearProjectBackward() const {
-    BufferList list = RowScratch();
-    if (expands_gate()) {
-      list.Add("d_gate_logits", block_rows_ * widths_.log_gate);
-    }
-    return list.Take();
+  // Of one block of rows, beside the block's own.
+  std::vector<Buffer> LinearProjectScratch() const {
+    if (!expands_gate()) return {};
+    return List().Add("d_gate_logits", block_rows_ * widths_.log_gate).Take();
   }
-
-  std::vector<Buffer> LinearOutputBackward() const {
-    if (form_.output == OutputStage::kPlain) return BlockRows();
-    BufferList list = RowScratch();
+  std::vector<Buffer> LinearOutputScratch() const {
+    if (form_.output == OutputStage::kPlain) return {};
+    BufferList list = List();
     list.Add("d_normed", block_rows_ * widths_.value)
         .AddBytes("head_norm_workspace",
                   NormWorkspace(block_rows_ * NormGroups(),
@@ -316,6 +390,11 @@ class Planner {
       list.Add("d_gate_values", block_rows_ * widths_.value);
     }
     return list.Take();
+  }
+  std::vector<Buffer> BlockRowsAnd(std::vector<Buffer> more) const {
+    std::vector<Buffer> list = BlockRows();
+    Append(std::move(more), list);
+    return list;
   }
 
   std::vector<Buffer> LinearMixBackward() const {
@@ -393,13 +472,6 @@ class Planner {
         rows, size, unit_, shape_.backend, shape_.threads);
   }
 
-  // Softmax attention.
-  std::vector<Buffer> SoftmaxTape() const {
-    BufferList list = BlockTape();
-    softmax_.AddTape(list);
-    return FinishTape(std::move(list));
-  }
-
   // Every tape stays; scratch comes and goes on top.
   static int64_t TrainPeak(const MemoryPlan& plan) {
     int64_t base = TotalBytes(plan.step);
@@ -412,10 +484,18 @@ class Planner {
     for (const LayerMemory& layer : plan.layers) {
       const int64_t scratch = std::max(
           {TotalBytes(layer.mlp_backward), TotalBytes(layer.output_backward),
-           TotalBytes(layer.mix_backward), TotalBytes(layer.project_backward)});
+           MixBackwardBytes(layer), TotalBytes(layer.project_backward)});
       peak = std::max(peak, base + TotalBytes(layer.gradients) + scratch);
     }
     return peak;
+  }
+
+  static int64_t MixBackwardBytes(const LayerMemory& layer) {
+    int64_t step = 0;
+    for (const std::vector<Buffer>& buffers : layer.mix_backward_steps) {
+      step = std::max(step, TotalBytes(buffers));
+    }
+    return TotalBytes(layer.mix_backward) + step;
   }
 
   // One layer at a time.
@@ -457,7 +537,8 @@ int64_t TotalBytes(const std::vector<Buffer>& buffers) {
 }
 
 MemoryPlan PlanMemory(const ModelSpec& spec, const RunShape& shape) {
-  return Planner(spec, shape).Plan();
+  return Planner(spec, shape, shape.batch * shape.ranges[shape.rank].size())
+      .Plan();
 }
 
 }  // namespace longspan

@@ -64,6 +64,9 @@ struct LayerMemory {
   std::vector<Buffer> mlp_backward;     // of one block of rows
   std::vector<Buffer> output_backward;  // of one block of rows
   std::vector<Buffer> mix_backward;
+  // Of a layer whose heads are cut (head_slices.h): steps of mix_backward, each
+  // with its buffers on top of those, one step at a time.
+  std::vector<std::vector<Buffer>> mix_backward_steps;
   std::vector<Buffer> project_backward;  // of one block of rows
 };
 

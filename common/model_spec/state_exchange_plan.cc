@@ -49,6 +49,8 @@ std::string_view SequenceParallelName(SequenceParallel method) {
       return "ulysses";
     case SequenceParallel::kRing:
       return "ring";
+    case SequenceParallel::kMegatronSp:
+      return "megatron_sp";
   }
   return "unknown";
 }

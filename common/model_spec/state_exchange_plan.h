@@ -35,14 +35,18 @@ enum class SequenceParallel {
   kLasp1Serial,
   kAllScan,
   kScan,
-  kUlysses,  // heads travel, not states (head_exchange_plan.h)
-  kRing      // rows travel that make the states (row_exchange_plan.h)
+  kUlysses,    // heads travel, not states (head_exchange_plan.h)
+  kRing,       // rows travel that make the states (row_exchange_plan.h)
+  kMegatronSp  // heads are cut, and the layer's input travels (head_slices.h)
 };
 
 // Whether ranks share out the heads and not the tokens of a recurrence: nothing
-// else in this file is about such a method.
+// else in this file is about such a method, nor about kMegatronSp.
 inline bool HeadsTravel(SequenceParallel method) {
   return method == SequenceParallel::kUlysses;
+}
+inline bool SharesHeads(SequenceParallel method) {
+  return HeadsTravel(method) || method == SequenceParallel::kMegatronSp;
 }
 
 // Whether ranks make each other's summaries from rows: of this file such a

@@ -23,14 +23,6 @@ constexpr std::pair<ExchangeMethod, const char*> kNames[] = {
     {ExchangeMethod::kUlysses, "ulysses"},
     {ExchangeMethod::kMegatronSp, "megatron_sp"}};
 
-absl::Status CheckHeads(const char* layers, int64_t heads, int64_t ranks) {
-  if (ranks <= heads) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("whole heads go to every rank, and ", ranks,
-                   " ranks share the ", heads, " heads of the ", layers,
-                   " layers: use at most ", heads, " ranks, or lasp2"));
-}
-
 }  // namespace
 
 const std::vector<ExchangeMethod>& AllExchangeMethods() {
@@ -75,6 +67,8 @@ std::optional<SequenceParallel> PlannedMethod(ExchangeMethod method) {
       return SequenceParallel::kUlysses;
     case ExchangeMethod::kRing:
       return SequenceParallel::kRing;
+    case ExchangeMethod::kMegatronSp:
+      return SequenceParallel::kMegatronSp;
     default:
       return std::nullopt;
   }
@@ -82,7 +76,7 @@ std::optional<SequenceParallel> PlannedMethod(ExchangeMethod method) {
 
 std::optional<SequenceParallel> StateMethod(ExchangeMethod method) {
   const std::optional<SequenceParallel> planned = PlannedMethod(method);
-  if (planned && (HeadsTravel(*planned) || RowsTravel(*planned))) {
+  if (!planned || SharesHeads(*planned) || RowsTravel(*planned)) {
     return std::nullopt;
   }
   return planned;
@@ -90,18 +84,14 @@ std::optional<SequenceParallel> StateMethod(ExchangeMethod method) {
 
 absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
                          int64_t ranks) {
-  if (method == ExchangeMethod::kUlysses) {
-    return CheckHeadCut(model, SequenceParallel::kUlysses,
-                        static_cast<int>(ranks));
+  if (method == ExchangeMethod::kMegatronSp) {
+    RETURN_IF_ERROR(CheckHeadCut(model, SoftmaxParallel::kMegatronSp,
+                                 static_cast<int>(ranks)));
+  }
+  if (const auto planned = PlannedMethod(method)) {
+    return CheckHeadCut(model, *planned, static_cast<int>(ranks));
   }
   const bool linear = HasLayer(model, LayerKind::kLinear);
-  if (method == ExchangeMethod::kMegatronSp) {
-    if (linear) {
-      RETURN_IF_ERROR(CheckHeads("linear", model.linear.heads, ranks));
-    }
-    if (!HasLayer(model, LayerKind::kSoftmax)) return absl::OkStatus();
-    return CheckHeads("softmax", model.softmax.heads, ranks);
-  }
   if (method != ExchangeMethod::kRingLeft || !linear ||
       !FormOf(model.linear).delta) {
     return absl::OkStatus();

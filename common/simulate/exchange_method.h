@@ -10,7 +10,7 @@
 //                 adds their k^T v (right product)
 //   ring_left     k and v round the ring, (q k^T) v,     the same
 //                 quadratic: the LASP-2 paper's baseline
-//   megatron_sp   AllGather of the layer's input, ReduceScatter of its output
+//   megatron_sp   common/model_spec/head_slices          the same
 //
 // Pure.
 #pragma once
@@ -60,7 +60,7 @@ std::optional<SequenceParallel> StateMethod(ExchangeMethod method);
 // Whether a layer exists in that form: kInvalidArgument with the value, the
 // limit and what to take instead for
 //
-//   ulysses, megatron_sp: more ranks than heads
+//   ulysses, megatron_sp: more ranks than heads, or heads that stay together
 //   ring_left: the delta rule, whose state is no sum over tokens
 absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
                          int64_t ranks);

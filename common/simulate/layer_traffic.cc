@@ -34,13 +34,6 @@ LayerTraffic RingTraffic(int64_t key_value, int64_t key_value_sums,
           2 * rows * (key_value + key_value_sums)};
 }
 
-LayerTraffic MegatronTraffic(int64_t hidden, const TokenShape& shape) {
-  const int64_t whole =
-      shape.batch * shape.tokens * hidden * shape.element_bytes;
-  const int64_t bytes = whole / shape.ranks * (shape.ranks - 1);
-  return {{2, 2 * bytes}, {3, 3 * bytes}, whole};
-}
-
 }  // namespace
 
 int64_t KeyValueBytes(LayerKind kind, const ModelSpec& model,
@@ -59,8 +52,6 @@ LayerTraffic TokenTraffic(ExchangeMethod method, LayerKind kind,
       return RingTraffic(KeyValueBytes(kind, model, unit),
                          KeyValueBytes(kind, model, AccumulatorBytes(unit)),
                          shape);
-    case ExchangeMethod::kMegatronSp:
-      return MegatronTraffic(model.hidden_size, shape);
     default:
       LONGSPAN_CHECK(false) << "is the planner's";
       return {};

@@ -3,12 +3,10 @@
 // formula (common/model_spec/communication_plan.h).
 //
 //     B sequences, n tokens of the longest range, W ranks, e bytes of an
-//     activation, a of a sum; c = numbers of k and v of a token, d the model's
-//     width
+//     activation, a of a sum; c = numbers of k and v of a token
 //
 //     method        forward             backward                    calls
 //     ring          (W-1) B n c e       (W-1) B n c e + W B n c a   W-1, 2W-1
-//     megatron_sp   2 (W-1)/W B N d e   3 (W-1)/W B N d e           2, 3
 //
 // A linear layer's c has its gates besides, in the type of sums.
 //

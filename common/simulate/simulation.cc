@@ -10,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/head_exchange_plan.h"
+#include "common/model_spec/head_slices.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/memory_plan.h"
 #include "common/model_spec/parameter_layout.h"
@@ -63,8 +64,7 @@ class Coster {
   }
 
   // One of them is the busiest: those at and beside both ends and in the
-  // middle, or, as
-  // their shares of the heads differ, all.
+  // middle, or, as their shares of the heads differ, all.
   std::vector<int> Ranks() const {
     const int ranks = shape_.ranks;
     if (!TravelsByHeads()) return {0, 1, ranks / 2, ranks - 2, ranks - 1};
@@ -73,7 +73,18 @@ class Coster {
     return all;
   }
   bool HasLinear() const { return HasLayer(model_, LayerKind::kLinear); }
-  bool TravelsByHeads() const { return LinearByHeads() || SoftmaxByHeads(); }
+  bool TravelsByHeads() const {
+    return LinearByHeads() || SoftmaxByHeads() || HasCutLayers();
+  }
+  // Layers whose heads are cut (head_slices.h).
+  bool HasCutLayers() const {
+    return planned_ &&
+           (IsCut(LayerKind::kLinear) || IsCut(LayerKind::kSoftmax));
+  }
+  bool IsCut(LayerKind kind) const {
+    return HasLayer(model_, kind) &&
+           HeadsAreCut(*planned_, softmax(), kind, shape_.ranks);
+  }
   bool LinearByHeads() const {
     return planned_ && HeadsTravel(*planned_) && HasLinear() &&
            shape_.ranks > 1;
@@ -104,6 +115,9 @@ class Coster {
   }
 
   SoftmaxParallel softmax() const {
+    if (method_ == ExchangeMethod::kMegatronSp) {
+      return SoftmaxParallel::kMegatronSp;
+    }
     return IsRing(method_) ? SoftmaxParallel::kRing : shape_.softmax;
   }
   // Whether the planner knows what the method sends for it.
@@ -168,6 +182,12 @@ class Coster {
       cost_.buffer_bytes =
           std::max(cost_.buffer_bytes, HeadScratchBytes(shape, traffic, rank));
     };
+    if (HasCutLayers()) {
+      // The gathered rows, and in training those of the other direction.
+      cost_.buffer_bytes = (shape_.train ? 2 : 1) * shape_.batch *
+                           shape_.tokens * model_.hidden_size *
+                           shape_.element_bytes;
+    }
     if (LinearByHeads()) {
       add(linear.heads, linear.key_heads, HeadTrafficOf(FormOf(linear)));
     } else {
@@ -194,7 +214,7 @@ class Coster {
 
   // 0 where no layer has a state, or no rank to send it to.
   int64_t StateScratch(SequenceParallel method) const {
-    if (shape_.ranks == 1 || !HasLinear() || HeadsTravel(method)) return 0;
+    if (shape_.ranks == 1 || !HasLinear() || SharesHeads(method)) return 0;
     const StateExchangeShape state = StateShapeOf(model_.linear, shape_.batch);
     return AccumulatorBytes(shape_.element_bytes) *
            StateExchangeScratch(method, state, shape_.ranks, true);

@@ -86,6 +86,7 @@ class Stepper {
   void Halo(bool forward) {
     const int64_t kernel = model_.linear.short_convolution;
     if (kernel < 2 || shape_.ranks == 1) return;
+    if (method_ == ExchangeMethod::kMegatronSp) return;
     const double bytes =
         static_cast<double>((kernel - 1) * shape_.batch * shape_.element_bytes *
                             LinearProjectionWidths(model_.linear).convolved);
@@ -114,7 +115,10 @@ class Stepper {
     } else if (method_ == ExchangeMethod::kUlysses) {
       ByHeads(forward, summary + intra + output);
     } else {
-      Reshaped(forward, summary + intra + output);
+      Reshaped(forward,
+               (summary + intra + output) * static_cast<double>(shape_.tokens) /
+                   static_cast<double>(longest() * model_.linear.heads),
+               model_.linear.heads, model_.linear.key_heads);
     }
   }
 
@@ -238,11 +242,25 @@ class Stepper {
     if (!forward) clocks_.Ring(1, sums, 0);
   }
 
-  // megatron_sp: every rank has all tokens of its heads.
-  void Reshaped(bool forward, double work) {
-    // Backward gathers the saved input again, for the weights' gradients.
-    clocks_.Collective((forward ? 1 : 2) * HiddenGather(), 0);
-    clocks_.Compute(work);
+  // megatron_sp: every rank has all tokens of its heads. `head`: seconds of one
+  // over all tokens.
+  void Reshaped(bool forward, double head, int64_t heads, int64_t key_heads) {
+    const auto share = [&](int64_t rank) {
+      return head *
+             static_cast<double>(CutHeads(heads, key_heads,
+                                          static_cast<int>(rank), shape_.ranks)
+                                     .heads.size());
+    };
+    clocks_.Collective(HiddenGather(), 0);
+    if (forward) {
+      clocks_.Compute(share);
+    } else {
+      // Meanwhile the input comes again, for the weights' gradients.
+      const double least = share(shape_.ranks - 1);
+      clocks_.Collective(HiddenGather(), Window(least));
+      clocks_.Compute(
+          [&](int64_t rank) { return share(rank) - Window(least); });
+    }
     clocks_.Collective(HiddenGather(), 0);
   }
   double HiddenGather() const {
@@ -271,8 +289,10 @@ class Stepper {
   void Softmax(bool forward, double scale) {
     if (shape_.ranks == 1) {
       clocks_.Compute(PairSeconds(MeanPairs(), scale));
-    } else if (method_ == ExchangeMethod::kMegatronSp) {
-      Reshaped(forward, PairSeconds(MeanPairs(), scale));
+    } else if (method_ == ExchangeMethod::kMegatronSp ||
+               shape_.softmax == SoftmaxParallel::kMegatronSp) {
+      Reshaped(forward, HeadPairSeconds(scale), model_.softmax.heads,
+               model_.softmax.key_heads);
     } else if (IsRing(method_) || shape_.softmax == SoftmaxParallel::kRing) {
       SoftmaxRing(forward, scale);
     } else if (shape_.softmax == SoftmaxParallel::kUlysses) {
@@ -300,10 +320,13 @@ class Stepper {
 
   void SoftmaxByHeads(bool forward, double scale) {
     const SoftmaxAttentionSpec& softmax = model_.softmax;
-    const double head = PairSeconds(MeanPairs() * shape_.ranks, scale) /
-                        static_cast<double>(softmax.heads);
-    ByHeads(forward, head, softmax.heads, softmax.key_heads,
+    ByHeads(forward, HeadPairSeconds(scale), softmax.heads, softmax.key_heads,
             HeadTrafficOf(softmax));
+  }
+  // Of one head over all tokens.
+  double HeadPairSeconds(double scale) const {
+    return PairSeconds(MeanPairs() * shape_.ranks, scale) /
+           static_cast<double>(model_.softmax.heads);
   }
 
   // Keys and values of forward are kept, so backward has one ReduceScatter.

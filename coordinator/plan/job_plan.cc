@@ -131,6 +131,8 @@ const char* ReasonOf(SoftmaxParallel method) {
              "that travel";
     case SoftmaxParallel::kUlysses:
       return ": every rank keeps all tokens of its heads";
+    case SoftmaxParallel::kMegatronSp:
+      return ": every rank projects and keeps all tokens of its heads";
   }
   return "";
 }
@@ -150,7 +152,7 @@ std::string HeadShares(int64_t heads, int64_t key_heads,
 void ExplainHeads(const PlanRequest& request, JobPlan& plan) {
   const LinearAttentionSpec& linear = request.model->linear;
   plan.reasons.push_back(absl::StrCat(
-      "ulysses: the ranks take ",
+      std::string(SequenceParallelName(request.method)), ": the ranks take ",
       HeadShares(linear.heads, linear.key_heads, request, plan),
       "; bytes grow with the tokens, where those of states do not"));
 }
@@ -160,7 +162,7 @@ void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
     plan.reasons.push_back(absl::StrCat(
         "sequence_parallel ", std::string(SequenceParallelName(request.method)),
         ": of linear layers"));
-    if (HeadsTravel(request.method)) ExplainHeads(request, plan);
+    if (SharesHeads(request.method)) ExplainHeads(request, plan);
     if (RowsTravel(request.method)) {
       plan.reasons.push_back(
           "ring: every rank makes the states of the ranges before its own from "
@@ -172,10 +174,14 @@ void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
       absl::StrCat("softmax_sequence_parallel ",
                    std::string(SoftmaxParallelName(request.softmax_method)),
                    ReasonOf(request.softmax_method)));
-  if (!HeadsTravel(request.softmax_method, plan.ranges.size())) return;
+  if (request.softmax_method != SoftmaxParallel::kUlysses &&
+      request.softmax_method != SoftmaxParallel::kMegatronSp) {
+    return;
+  }
   const SoftmaxAttentionSpec& softmax = request.model->softmax;
   plan.reasons.push_back(
-      absl::StrCat("ulysses: the ranks take ",
+      absl::StrCat(std::string(SoftmaxParallelName(request.softmax_method)),
+                   ": the ranks take ",
                    HeadShares(softmax.heads, softmax.key_heads, request, plan),
                    " in softmax layers"));
 }

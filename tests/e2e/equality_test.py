@@ -35,7 +35,8 @@ class EqualityTest(unittest.TestCase):
                               (4, "all_scan"), (3, "scan"), (2, "ulysses"),
                               (2, "ring"), (4, "ring"),
                               (4, "lasp2 ring"), (3, "lasp1 ring"),
-                              (2, "scan ulysses")):
+                              (2, "scan ulysses"),
+                              (2, "megatron_sp megatron_sp")):
             linear, softmax = (method + " gather").split()[:2]
             other = self.losses(
                 ranks, more=f"  sequence_parallel: {linear}\n"
@@ -93,7 +94,8 @@ class EqualityTest(unittest.TestCase):
                 (64, "lasp2", 3), (103, "lasp2", 3), (512, "lasp2", 3),
                 (103, "all_scan", 3), (103, "lasp2 ring", 3),
                 (103, "ring", 3),
-                (103, "ulysses", 2), (103, "lasp1 ulysses", 2)):
+                (103, "ulysses", 2), (103, "lasp1 ulysses", 2),
+                (103, "megatron_sp megatron_sp", 2)):
             linear, softmax = (method + " gather").split()[:2]
             text = e2e.train_job(
                 ranks=ranks, steps=steps, length=length, pattern="LNL",
@@ -107,7 +109,7 @@ class EqualityTest(unittest.TestCase):
                 method, tokens = ((softmax, "kv_exchange")
                                   if layer["mixer"] == "softmax"
                                   else (linear, "state_exchange"))
-                op = ("head_exchange" if method == "ulysses"
+                op = ("head_exchange" if method in ("ulysses", "megatron_sp")
                       else "row_exchange" if linear == "ring" and
                       tokens == "state_exchange" else tokens)
                 for rank in range(ranks):

@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "common/model_spec/row_block.h"
 #include "kernels/cost/workspace.h"
+#include "worker/model/head_parallel_mixer.h"
 #include "worker/model/linear_attention_layer.h"
 #include "worker/model/softmax_attention_layer.h"
 
@@ -28,7 +29,11 @@ Norm MakeNorm(const ModelSpec& spec, const std::string& name,
 
 std::unique_ptr<Mixer> MakeMixer(const ModelSpec& spec, int layer,
                                  const Parameters& parameters) {
-  if (LayerKindAt(spec, layer) == LayerKind::kLinear) {
+  const LayerKind kind = LayerKindAt(spec, layer);
+  if (HeadParallelMixer::Serves(parameters.context(), kind)) {
+    return std::make_unique<HeadParallelMixer>(spec, layer, parameters);
+  }
+  if (kind == LayerKind::kLinear) {
     return std::make_unique<LinearAttentionLayer>(spec, layer, parameters);
   }
   return std::make_unique<SoftmaxAttentionLayer>(spec, layer, parameters);
@@ -91,7 +96,8 @@ absl::Status Block::Forward(const RankContext& context, const LayerPass& pass,
     RETURN_IF_ERROR(ProjectRows(
         context, pass, RowRange{row, std::min(row + block, count)}, x, tape));
   }
-  RETURN_IF_ERROR(mixer_->Mix(context, pass, state, tape.mixer));
+  RETURN_IF_ERROR(
+      mixer_->Mix(context, pass, tape.mixer_input, state, tape.mixer));
   for (int64_t row = 0; row < count; row += block) {
     RETURN_IF_ERROR(OutputRows(
         context, RowRange{row, std::min(row + block, count)}, x, tape, z));
@@ -137,7 +143,8 @@ absl::Status Block::Backward(const RankContext& context, const LayerPass& pass,
         OutputRowsBackward(context, RowRange{row, std::min(row + block, count)},
                            tape, gradients, d));
   }
-  RETURN_IF_ERROR(mixer_->MixBackward(context, pass, tape.mixer, gradients));
+  RETURN_IF_ERROR(mixer_->MixBackward(context, pass, tape.mixer_input, d,
+                                      tape.mixer, gradients));
   for (int64_t row = 0; row < count; row += block) {
     RETURN_IF_ERROR(ProjectRowsBackward(
         context, RowRange{row, std::min(row + block, count)}, x, tape,

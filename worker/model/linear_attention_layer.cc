@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -42,7 +43,8 @@ TensorView AsHeads(TensorView o) {
 }  // namespace
 
 LinearAttentionLayer::LinearAttentionLayer(const ModelSpec& spec, int layer,
-                                           const Parameters& parameters)
+                                           const Parameters& parameters,
+                                           std::vector<double> log_decays)
     : spec_(spec.linear),
       form_(FormOf(spec.linear)),
       widths_(LinearProjectionWidths(spec.linear)),
@@ -50,7 +52,7 @@ LinearAttentionLayer::LinearAttentionLayer(const ModelSpec& spec, int layer,
       qkv_(spec.linear, layer, Prefix(layer), parameters),
       gate_(spec.linear, Prefix(layer), parameters),
       strength_(spec.linear),
-      recurrence_(spec.linear, layer, parameters),
+      recurrence_(spec.linear, layer, parameters, std::move(log_decays)),
       heads_output_(spec, Prefix(layer), parameters),
       project_out_(OutputProjection(spec.linear, layer, parameters)) {}
 
@@ -83,6 +85,11 @@ MixerTape LinearAttentionLayer::AllocateTape(const RankContext& context,
   return tape;
 }
 
+LinearAttentionLayer::LinearAttentionLayer(const ModelSpec& spec, int layer,
+                                           const Parameters& parameters)
+    : LinearAttentionLayer(spec, layer, parameters,
+                           LogDecays(spec.linear.mixer, spec.linear.heads)) {}
+
 // ---- Forward ---------------------------------------------------------------
 
 absl::Status LinearAttentionLayer::Prepare(const RankContext&, const LayerPass&,
@@ -103,7 +110,8 @@ absl::Status LinearAttentionLayer::Project(const RankContext& context,
 }
 
 absl::Status LinearAttentionLayer::Mix(const RankContext& context,
-                                       const LayerPass& pass, LayerState* state,
+                                       const LayerPass& pass, ConstTensorView,
+                                       LayerState* state,
                                        MixerTape& mixer_tape) {
   const Tape& tape = std::get<Tape>(mixer_tape);
   const ArenaScope scratch(*context.arena);
@@ -166,8 +174,8 @@ absl::Status LinearAttentionLayer::OutputBackward(
 }
 
 absl::Status LinearAttentionLayer::MixBackward(
-    const RankContext& context, const LayerPass& pass, MixerTape& mixer_tape,
-    MixerGradients& mixer_gradients) {
+    const RankContext& context, const LayerPass& pass, ConstTensorView,
+    ConstTensorView, MixerTape& mixer_tape, MixerGradients& mixer_gradients) {
   const Tape& tape = std::get<Tape>(mixer_tape);
   const Gradients& d = std::get<Gradients>(mixer_gradients);
   const ArenaScope scratch(*context.arena);

@@ -13,6 +13,8 @@
 // State: S and the convolution's last K-1 inputs.
 #pragma once
 
+#include <vector>
+
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/model_spec.h"
 #include "common/model_spec/projection_widths.h"
@@ -31,6 +33,11 @@ class LinearAttentionLayer : public Mixer {
  public:
   LinearAttentionLayer(const ModelSpec& spec, int layer,
                        const Parameters& parameters);
+  // The same for heads whose constant decays are not those of `spec`: some of
+  // a layer's.
+  LinearAttentionLayer(const ModelSpec& spec, int layer,
+                       const Parameters& parameters,
+                       std::vector<double> log_decays);
 
   MixerTape AllocateTape(const RankContext& context,
                          const LayerPass& pass) const override;
@@ -43,7 +50,8 @@ class LinearAttentionLayer : public Mixer {
                        RowRange rows, kernels::ConstTensorView input,
                        MixerTape& tape) override;
   absl::Status Mix(const RankContext& context, const LayerPass& pass,
-                   LayerState* state, MixerTape& tape) override;
+                   kernels::ConstTensorView input, LayerState* state,
+                   MixerTape& tape) override;
   absl::Status Output(const RankContext& context, RowRange rows,
                       MixerTape& tape, kernels::TensorView residual) override;
 
@@ -52,7 +60,9 @@ class LinearAttentionLayer : public Mixer {
                               MixerTape& tape,
                               MixerGradients& gradients) override;
   absl::Status MixBackward(const RankContext& context, const LayerPass& pass,
-                           MixerTape& tape, MixerGradients& gradients) override;
+                           kernels::ConstTensorView input,
+                           kernels::ConstTensorView d_output, MixerTape& tape,
+                           MixerGradients& gradients) override;
   absl::Status ProjectBackward(const RankContext& context, RowRange rows,
                                kernels::ConstTensorView input, MixerTape& tape,
                                MixerGradients& gradients,

@@ -46,9 +46,10 @@ TensorView OutputOf(const LinearAttentionTape& tape) {
 }  // namespace
 
 MemoryRecurrence::MemoryRecurrence(const LinearAttentionSpec& spec, int layer,
-                                   const Parameters& parameters)
+                                   const Parameters& parameters,
+                                   std::vector<double> log_decays)
     : parts_({layer, spec.heads, spec.key_heads, FormOf(spec),
-              LogDecays(spec.mixer, spec.heads)}),
+              std::move(log_decays)}),
       by_tokens_(parts_),
       by_heads_(parts_),
       log_decay_operand_(DecayOperand(parts_.log_decays, parameters)) {}

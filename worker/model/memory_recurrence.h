@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/model_spec/linear_layer_form.h"
@@ -31,8 +32,10 @@ namespace longspan::worker {
 
 class MemoryRecurrence {
  public:
+  // `log_decays`: per head, of constant transitions.
   MemoryRecurrence(const LinearAttentionSpec& spec, int layer,
-                   const Parameters& parameters);
+                   const Parameters& parameters,
+                   std::vector<double> log_decays);
 
   // What several ranks exchange (GangRecurrence).
   void AllocateTape(const RankContext& context, const LayerPass& pass,

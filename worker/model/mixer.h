@@ -51,6 +51,7 @@ struct LinearAttentionTape {
   kernels::TensorView normed;         // [M, H Dv]
   kernels::TensorView gated;        // [M, H Dv] gated before or after the norm
   kernels::TensorView gate_values;  // [M, H Dv] a gate behind a low rank
+  kernels::TensorView summed;       // [M, d] the output, where heads are cut
 };
 
 // What a softmax attention layer keeps.
@@ -63,6 +64,7 @@ struct SoftmaxAttentionTape {
   kernels::TensorView o;          // [B, n, H, D]
   kernels::TensorView lse;        // [B, H, n]; null where heads travel
   SoftmaxHeads heads;             // all tokens of some heads
+  kernels::TensorView summed;     // [M, d] the output, where heads are cut
 };
 
 using MixerTape = std::variant<LinearAttentionTape, SoftmaxAttentionTape>;
@@ -77,6 +79,7 @@ struct LinearAttentionLayerGradients {
   kernels::TensorView d_sums;       // likewise
   kernels::TensorView d_log_gate;   // likewise
   kernels::TensorView d_beta;       // likewise
+  kernels::TensorView summed;       // [M, d] d_input, where heads are cut
 };
 
 struct SoftmaxAttentionLayerGradients {
@@ -84,6 +87,7 @@ struct SoftmaxAttentionLayerGradients {
   kernels::TensorView d_q;          // [B, n, H, D]
   kernels::TensorView d_key_value;  // [B, N, 2 Hkv D] of all rows; or null
   kernels::TensorView d_own;        // [B, n, 2 Hkv D] summed over ranks
+  kernels::TensorView summed;       // [M, d] d_input, where heads are cut
 };
 
 using MixerGradients =
@@ -119,8 +123,10 @@ class Mixer {
                                kernels::ConstTensorView input,
                                MixerTape& tape) = 0;
 
+  // `input` [M, d]: all rows that Project had.
   virtual absl::Status Mix(const RankContext& context, const LayerPass& pass,
-                           LayerState* state, MixerTape& tape) = 0;
+                           kernels::ConstTensorView input, LayerState* state,
+                           MixerTape& tape) = 0;
 
   // residual [rows, d] += output.
   virtual absl::Status Output(const RankContext& context, RowRange rows,
@@ -133,8 +139,12 @@ class Mixer {
                                       MixerTape& tape,
                                       MixerGradients& gradients) = 0;
 
+  // `input` and `d_output` [M, d]: all rows of both.
   virtual absl::Status MixBackward(const RankContext& context,
-                                   const LayerPass& pass, MixerTape& tape,
+                                   const LayerPass& pass,
+                                   kernels::ConstTensorView input,
+                                   kernels::ConstTensorView d_output,
+                                   MixerTape& tape,
                                    MixerGradients& gradients) = 0;
 
   // d_input [rows, d], overwritten.

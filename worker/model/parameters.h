@@ -43,6 +43,8 @@ class Parameters {
   // spec.
   absl::StatusOr<Tensor> Constant(absl::Span<const double> numbers) const;
   Transfer transfer() const { return context_.transfer(); }
+  // Of Create.
+  const RankContext& context() const { return context_; }
   // Of values and gradients: f32 or f64.
   kernels::DType dtype() const { return values_.dtype(); }
   bool has_gradients() const { return !gradients_.empty(); }

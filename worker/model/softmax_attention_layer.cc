@@ -179,7 +179,7 @@ absl::Status SoftmaxAttentionLayer::Project(const RankContext& context,
 }
 
 absl::Status SoftmaxAttentionLayer::Mix(const RankContext& context,
-                                        const LayerPass& pass,
+                                        const LayerPass& pass, ConstTensorView,
                                         LayerState* state,
                                         MixerTape& mixer_tape) {
   const Tape& tape = std::get<Tape>(mixer_tape);
@@ -248,8 +248,8 @@ absl::Status SoftmaxAttentionLayer::OutputBackward(
 }
 
 absl::Status SoftmaxAttentionLayer::MixBackward(
-    const RankContext& context, const LayerPass& pass, MixerTape& mixer_tape,
-    MixerGradients& mixer_gradients) {
+    const RankContext& context, const LayerPass& pass, ConstTensorView,
+    ConstTensorView, MixerTape& mixer_tape, MixerGradients& mixer_gradients) {
   const Tape& tape = std::get<Tape>(mixer_tape);
   const Gradients& d = std::get<Gradients>(mixer_gradients);
   const ArenaScope scratch(*context.arena);

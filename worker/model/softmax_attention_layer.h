@@ -37,7 +37,8 @@ class SoftmaxAttentionLayer : public Mixer {
                        RowRange rows, kernels::ConstTensorView input,
                        MixerTape& tape) override;
   absl::Status Mix(const RankContext& context, const LayerPass& pass,
-                   LayerState* state, MixerTape& tape) override;
+                   kernels::ConstTensorView input, LayerState* state,
+                   MixerTape& tape) override;
   absl::Status Output(const RankContext& context, RowRange rows,
                       MixerTape& tape, kernels::TensorView residual) override;
 
@@ -46,7 +47,9 @@ class SoftmaxAttentionLayer : public Mixer {
                               MixerTape& tape,
                               MixerGradients& gradients) override;
   absl::Status MixBackward(const RankContext& context, const LayerPass& pass,
-                           MixerTape& tape, MixerGradients& gradients) override;
+                           kernels::ConstTensorView input,
+                           kernels::ConstTensorView d_output, MixerTape& tape,
+                           MixerGradients& gradients) override;
   absl::Status ProjectBackward(const RankContext& context, RowRange rows,
                                kernels::ConstTensorView input, MixerTape& tape,
                                MixerGradients& gradients,

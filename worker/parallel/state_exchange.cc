@@ -56,6 +56,7 @@ std::unique_ptr<StateExchange> CreateStateExchange(
       return std::make_unique<StateRing>(context, layer, direction, shape,
                                          operands);
     case SequenceParallel::kUlysses:
+    case SequenceParallel::kMegatronSp:
       break;
   }
   LONGSPAN_CHECK(false) << "no states travel with "

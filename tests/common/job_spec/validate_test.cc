@@ -99,11 +99,23 @@ TEST(ValidateSpecTest, HeadsAndRowsTravelOnTheCpu) {
   }
 }
 
+TEST(ValidateSpecTest, CutHeadsServeTrainingOnTheCpu) {
+  const std::string line = "sequence_parallel: MEGATRON_SP";
+  EXPECT_THAT(Mistakes(Train("steps: 1 " + line)), IsEmpty());
+  EXPECT_THAT(
+      Mistakes(Train("steps: 1 " + line), R"(resources { backend: "cuda" })"),
+      ElementsAre("train.sequence_parallel"));
+  const std::string model = R"(model { uri: "outputs://a/b" } )";
+  EXPECT_THAT(Mistakes("evaluate { data { uri: \"corpus://a\" } " + model +
+                       line + " }"),
+              ElementsAre("evaluate.sequence_parallel"));
+}
+
 TEST(ValidateSpecTest, OnlyGatherServesMoreThanTrainingOnTheCpu) {
   EXPECT_THAT(Mistakes(Train("steps: 1 softmax_sequence_parallel: 99")),
               ElementsAre("train.softmax_sequence_parallel"));
   const std::string model = R"(model { uri: "outputs://a/b" } )";
-  for (const std::string method : {"RING", "ULYSSES"}) {
+  for (const std::string method : {"RING", "ULYSSES", "MEGATRON_SP"}) {
     SCOPED_TRACE(method);
     const std::string line = "softmax_sequence_parallel: " + method;
     EXPECT_THAT(Mistakes(Train("steps: 1 " + line)), IsEmpty());

@@ -100,11 +100,11 @@ absl::Status RunLayer(RankFixture& rank, const ModelSpec& spec, int index,
   worker::MixerTape tape = layer.AllocateTape(context, pass);
   RETURN_IF_ERROR(layer.Prepare(context, pass, nullptr, tape));
   RETURN_IF_ERROR(layer.Project(context, pass, rows, x, tape));
-  RETURN_IF_ERROR(layer.Mix(context, pass, nullptr, tape));
+  RETURN_IF_ERROR(layer.Mix(context, pass, x, nullptr, tape));
   RETURN_IF_ERROR(layer.Output(context, rows, tape, y));
   worker::MixerGradients d = layer.AllocateGradients(context, pass);
   RETURN_IF_ERROR(layer.OutputBackward(context, rows, d_y, tape, d));
-  RETURN_IF_ERROR(layer.MixBackward(context, pass, tape, d));
+  RETURN_IF_ERROR(layer.MixBackward(context, pass, x, d_y, tape, d));
   RETURN_IF_ERROR(layer.ProjectBackward(context, rows, x, tape, d, d_x));
   results["y"] = ToDoubles(y);
   results["d_x"] = ToDoubles(d_x);

@@ -6,6 +6,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/model_spec/communication_plan.h"
+#include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/memory_plan.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -29,14 +30,21 @@ struct Gang {
 
 constexpr SoftmaxParallel kRing = SoftmaxParallel::kRing;
 constexpr SoftmaxParallel kHeads = SoftmaxParallel::kUlysses;
+constexpr SequenceParallel kCut = SequenceParallel::kMegatronSp;
+constexpr SoftmaxParallel kCutHeads = SoftmaxParallel::kMegatronSp;
 
 class PlanTest : public ::testing::TestWithParam<NamedSpec> {
  protected:
   // With a head for every rank where they need one.
   static ModelSpec SpecOf(const Gang& gang) {
-    ModelSpec spec = HeadsTravel(gang.method) ? WithEightHeads(GetParam().spec)
+    ModelSpec spec = SharesHeads(gang.method) ? WithEightHeads(GetParam().spec)
                                               : GetParam().spec;
-    if (gang.softmax_method == kHeads) spec.softmax.heads = 8;
+    if (gang.method == kCut && spec.linear.mixer == LinearMixer::kMamba2) {
+      spec.linear.key_heads = 8;
+    }
+    if (gang.softmax_method == kHeads || gang.softmax_method == kCutHeads) {
+      spec.softmax.heads = 8;
+    }
     return spec;
   }
 };
@@ -52,6 +60,8 @@ TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
         Gang{71, 3, 2, SequenceParallel::kUlysses},
         Gang{71, 3, 2, SequenceParallel::kLasp2, kHeads},
         Gang{9, 8, 1, SequenceParallel::kUlysses, kHeads},
+        Gang{71, 3, 2, kCut, kCutHeads}, Gang{9, 8, 1, kCut},
+        Gang{9, 5, 2, SequenceParallel::kLasp2, kCutHeads},
         Gang{9, 5, 1, SequenceParallel::kUlysses},
         Gang{71, 5, 2, SequenceParallel::kRing},
         Gang{9, 8, 1, SequenceParallel::kRing}}) {
@@ -61,6 +71,7 @@ TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
     GangCase c = MakeGangCase(SpecOf(gang), gang.batch, gang.tokens);
     c.method = gang.method;
     c.softmax_method = gang.softmax_method;
+    if (!CheckHeadCut(c.spec, c.method, gang.ranks).ok()) continue;
     const GangResult result = TrainOnce(c, gang.ranks);
     for (int rank = 0; rank < gang.ranks; ++rank) {
       const auto plan =
@@ -90,6 +101,7 @@ std::multiset<std::string> NamesOf(const MemoryPlan& plan) {
                                 &layer.mix_backward, &layer.project_backward}) {
       add(*buffers);
     }
+    for (const auto& buffers : layer.mix_backward_steps) add(buffers);
   }
   return names;
 }
@@ -104,11 +116,13 @@ TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
         Gang{120, 3, 2, SequenceParallel::kUlysses},
         Gang{120, 3, 2, SequenceParallel::kLasp2, kHeads},
         Gang{120, 7, 1, SequenceParallel::kUlysses, kHeads},
+        Gang{120, 3, 2, kCut, kCutHeads}, Gang{120, 8, 1, kCut, kCutHeads},
         Gang{121, 3, 2, SequenceParallel::kRing}}) {
     // One block of rows, so that no buffer comes in two sizes.
     GangCase c = MakeGangCase(SpecOf(gang), gang.batch, gang.tokens);
     c.method = gang.method;
     c.softmax_method = gang.softmax_method;
+    if (!CheckHeadCut(c.spec, c.method, gang.ranks).ok()) continue;
     const GangResult result = TrainOnce(c, gang.ranks);
     for (const RankReport& rank : result.ranks) {
       EXPECT_EQ(rank.arena_high_water, rank.plan.arena_bytes);

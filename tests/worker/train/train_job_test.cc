@@ -218,6 +218,7 @@ TEST_F(TrainJobTest, ReplicasGiveTheSameLosses) {
            {4, 2, SequenceParallel::kUlysses},
            {4, 2, SequenceParallel::kScan, SoftmaxParallel::kRing},
            {4, 2, SequenceParallel::kLasp1, SoftmaxParallel::kUlysses},
+           {4, 2, SequenceParallel::kMegatronSp, SoftmaxParallel::kMegatronSp},
            {6, 2},
            {6, 3}}) {
     const auto [ranks, replicas, method, softmax_method] = c;
