@@ -100,6 +100,13 @@ absl::Status ReadFromJob(const std::string& file, const std::string& text,
         ", and simulate takes the ranks of one replica: set it to 1, and ranks "
         "and batch_size to those of a replica"));
   }
+  if (train.layout() == v1::TokenLayout::ZIGZAG) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        file,
+        ": layout is zigzag, and simulate counts the bytes of contiguous "
+        "ranges: set it to contiguous, and --zigzag for the balance of "
+        "attention"));
+  }
   request.model = ResolveDefaults(ModelSpecFromProto(train.model()));
   request.tokens = {train.sequence_length()};
   request.ranks = {job.resources().ranks()};

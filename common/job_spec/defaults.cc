@@ -46,6 +46,9 @@ void ResolveTrain(const std::string& backend, v1::TrainSpec* train) {
   ResolveModel(train->mutable_model());
   if (train->batch_size() == 0) train->set_batch_size(1);
   if (train->data_parallel() == 0) train->set_data_parallel(1);
+  if (train->layout() == v1::TokenLayout::LAYOUT_UNSPECIFIED) {
+    train->set_layout(v1::TokenLayout::AUTO);
+  }
   ResolveOptimizer(train->mutable_optimizer());
   ResolveSchedule(train->mutable_schedule());
   v1::CheckpointSpec* checkpoint = train->mutable_checkpoint();

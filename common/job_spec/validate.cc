@@ -10,8 +10,10 @@
 #include "common/base/units.h"
 #include "common/job_spec/check_ranges.h"
 #include "common/job_spec/check_uri.h"
+#include "common/job_spec/layout_from_proto.h"
 #include "common/job_spec/model_spec_from_proto.h"
 #include "common/job_spec/sequence_parallel_from_proto.h"
+#include "common/model_spec/layout_choice.h"
 #include "longspan/v1/job.pb.h"
 
 namespace longspan {
@@ -245,6 +247,19 @@ class Validator {
     }
   }
 
+  // An explicit zigzag runs or is refused; auto takes what runs.
+  void CheckLayout(const v1::TrainSpec& train, const std::string& backend) {
+    const char* const path = "train.layout";
+    const auto layout = LayoutFromProto(train.layout());
+    if (!layout.ok()) return Report(path, layout.status());
+    if (*layout != TokenLayout::kZigzag) return;
+    const auto method = SequenceParallelFromProto(train.sequence_parallel());
+    const auto softmax =
+        SoftmaxParallelFromProto(train.softmax_sequence_parallel());
+    if (!method.ok() || !softmax.ok()) return;  // reported there
+    Report(path, CheckZigzag(*method, *softmax, backend == "cuda"));
+  }
+
   void CheckTrain(const v1::TrainSpec& train,
                   const v1::ResourceSpec& resources) {
     CheckModel("train.model", train.model(), resources.backend());
@@ -257,6 +272,7 @@ class Validator {
     }
     CheckTrainLength(train);
     CheckReplicas(train, resources);
+    CheckLayout(train, resources.backend());
     CheckPieces("train.sequence_length", train.sequence_length(),
                 resources.ranks() / std::max(1, train.data_parallel()));
     const std::string& checkpoint = train.checkpoint().uri();

@@ -19,7 +19,7 @@ class Planner {
       : spec_(spec),
         shape_(shape),
         rank_(rank),
-        ranks_(static_cast<int>(shape.ranges.size())) {}
+        ranks_(RankCount(shape.layout, shape.ranges.size())) {}
 
   std::vector<PlannedTransfer> Plan() {
     if (ranks_ > 1) PlanLayers();
@@ -71,6 +71,11 @@ class Planner {
         {kind, direction, layer, launches, sent * unit, received * unit});
   }
 
+  int own_parts() const {
+    return static_cast<int>(
+        PartsOf(shape_.layout, shape_.ranges, rank_).size());
+  }
+
   // Bytes of an activation and of a sum.
   int64_t unit() const { return shape_.element_bytes; }
   int64_t wide() const { return AccumulatorBytes(shape_.element_bytes); }
@@ -83,9 +88,13 @@ class Planner {
 
   void AddStates(TransferDirection direction, int layer,
                  const StateExchangeShape& state) {
-    const StateMoves moves = PlanStateMoves(
-        shape_.method, state, rank_, ranks_,
-        direction == TransferDirection::kForward, shape_.carries_state);
+    const bool forward = direction == TransferDirection::kForward;
+    const StateMoves moves =
+        shape_.layout == TokenLayout::kZigzag
+            ? PlanPartMoves(state, own_parts(), FilledParts(shape_.ranges),
+                            ranks_, forward)
+            : PlanStateMoves(shape_.method, state, rank_, ranks_, forward,
+                             shape_.carries_state);
     Add(TransferKind::kStateExchange, direction, layer, moves.calls, moves.sent,
         moves.received, wide());
   }
@@ -155,9 +164,12 @@ class Planner {
   void AddKeyValues(TransferDirection direction, int layer) {
     const int64_t width =
         2 * spec_.softmax.key_heads * spec_.softmax.head_dim * shape_.batch;
+    const bool forward = direction == TransferDirection::kForward;
     const KvMoves moves =
-        PlanKvMoves(shape_.softmax_method, shape_.ranges, spec_.softmax.window,
-                    rank_, direction == TransferDirection::kForward);
+        shape_.layout == TokenLayout::kZigzag
+            ? PlanPartKvMoves(shape_.ranges, rank_, forward)
+            : PlanKvMoves(shape_.softmax_method, shape_.ranges,
+                          spec_.softmax.window, rank_, forward);
     if (moves.calls == 0) return;
     Add(TransferKind::kKeyValueExchange, direction, layer, moves.calls,
         moves.sent * unit() + moves.sums_sent * wide(),
@@ -171,9 +183,11 @@ class Planner {
         shape_.batch * LinearProjectionWidths(spec_.linear).convolved;
     int64_t sent = 0, received = 0, calls = 0;
     for (const HaloMove& move : PlanHalos(shape_.ranges, kernel)) {
-      if (move.from != rank_ && move.to != rank_) continue;
+      const int from = OwnerOf(move.from, ranks_);
+      const int to = OwnerOf(move.to, ranks_);
+      if (from == to || (from != rank_ && to != rank_)) continue;
       ++calls;
-      (move.from == rank_ ? sent : received) += move.tokens.size() * width;
+      (from == rank_ ? sent : received) += move.tokens.size() * width;
     }
     if (shape_.backward && calls > 0) {
       Add(TransferKind::kConvolutionHalo, TransferDirection::kBackward, layer,
@@ -245,9 +259,9 @@ std::vector<PlannedTransfer> PlanCommunication(const ModelSpec& spec,
 std::vector<HaloMove> PlanHalos(absl::Span<const TokenRange> ranges,
                                 int64_t kernel_size) {
   std::vector<HaloMove> moves;
-  const int ranks = static_cast<int>(ranges.size());
-  for (int distance = 1; distance < ranks; ++distance) {
-    for (int from = 0; from + distance < ranks; ++from) {
+  const int parts = FilledParts(ranges);
+  for (int distance = 1; distance < parts; ++distance) {
+    for (int from = 0; from + distance < parts; ++from) {
       const int to = from + distance;
       const int64_t halo_begin = ranges[to].begin - (kernel_size - 1);
       const TokenRange tokens = {std::max(ranges[from].begin, halo_begin),

@@ -31,6 +31,7 @@
 #include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/model_spec.h"
 #include "common/model_spec/state_exchange_plan.h"
+#include "common/model_spec/token_layout.h"
 #include "common/model_spec/token_range.h"
 
 namespace longspan {
@@ -58,7 +59,7 @@ struct PlannedTransfer {
 
 struct CommunicationShape {
   int64_t batch = 1;
-  std::vector<TokenRange> ranges;  // of every rank
+  std::vector<TokenRange> ranges;  // the parts of the sequence
   int64_t element_bytes = 4;
   bool backward = true;        // a training step; false: forward only
   bool carries_state = false;  // the leaving state is wanted on every rank
@@ -68,6 +69,8 @@ struct CommunicationShape {
   // and which of them this is: rank r of copy c is rank c * ranks + r of all.
   int replicas = 1;
   int replica = 0;
+  // Who holds which part; kZigzag with lasp2, gather and a training step.
+  TokenLayout layout = TokenLayout::kContiguous;
 };
 
 // The transfers of one step on `rank` of the replica; empty for a job of a
@@ -85,22 +88,23 @@ StateExchangeShape StateShapeOf(const LinearAttentionSpec& linear,
 inline constexpr int64_t kGradientTail = 16;
 
 // Border tokens of a short convolution: tokens [begin, end) of the sequence,
-// held by rank `from`, needed by rank `to`.
+// which lie in part `from` and which part `to` needs; parts as in
+// token_layout.h, whose owners may be the same rank.
 struct HaloMove {
   int from = 0;
   int to = 0;
   TokenRange tokens;
 };
 
-// Every move that gives each rank the kernel_size - 1 tokens before its range;
-// short ranges make a halo come from several ranks. Ordered by distance
+// Every move that gives each part that is not empty the kernel_size - 1 tokens
+// before it; short parts make a halo come from several. Ordered by distance
 // to - from, then by `from`.
 std::vector<HaloMove> PlanHalos(absl::Span<const TokenRange> ranges,
                                 int64_t kernel_size);
 
-// The most tokens that one rank sends and receives in PlanHalos, whatever the
-// ranges: its own halo, and the halos of the next kernel_size - 1 ranks when
-// those hold one token each.
+// The most tokens that go from and to one part in PlanHalos, whatever the
+// ranges: its own halo, and the halos of the next kernel_size - 1 parts when
+// those hold one token each. None for a single rank.
 int64_t HaloStagingTokens(int64_t kernel_size, int ranks);
 
 // Bytes that one rank sends (and receives) in an AllReduce; as

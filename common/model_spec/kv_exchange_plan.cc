@@ -2,16 +2,18 @@
 
 #include <algorithm>
 
+#include "common/model_spec/token_layout.h"
+
 namespace longspan {
 namespace {
 
-KvMoves GatherMoves(absl::Span<const TokenRange> ranges, int rank,
+// `own` of all `tokens` are this rank's.
+KvMoves GatherMoves(int64_t own, int64_t tokens, int64_t ranks, int64_t calls,
                     bool forward) {
-  const int64_t own = ranges[rank].size();
-  const int64_t sent = static_cast<int64_t>(ranges.size() - 1) * own;
-  const int64_t others = ranges.back().end - own;
+  const int64_t sent = (ranks - 1) * own;
+  const int64_t others = tokens - own;
   KvMoves moves;
-  moves.calls = 1;
+  moves.calls = calls;
   (forward ? moves.sent : moves.sums_received) = sent;
   (forward ? moves.received : moves.sums_sent) = others;
   return moves;
@@ -109,13 +111,22 @@ int64_t LastQueryEnd(TokenRange shard, TokenRange reader, int64_t window) {
 KvMoves PlanKvMoves(SoftmaxParallel method, absl::Span<const TokenRange> ranges,
                     int64_t window, int rank, bool forward) {
   if (method == SoftmaxParallel::kGather) {
-    return GatherMoves(ranges, rank, forward);
+    return GatherMoves(ranges[rank].size(), ranges.back().end,
+                       static_cast<int64_t>(ranges.size()), 1, forward);
   }
   const RingMoves ring(ranges, window, rank);
   KvMoves moves;
   ring.Travel(moves);
   if (!forward) ring.Follow(moves);
   return moves;
+}
+
+KvMoves PlanPartKvMoves(absl::Span<const TokenRange> ranges, int rank,
+                        bool forward) {
+  constexpr TokenLayout kLayout = TokenLayout::kZigzag;
+  const int ranks = RankCount(kLayout, static_cast<int64_t>(ranges.size()));
+  return GatherMoves(TokensOf(kLayout, ranges, rank), ranges.back().end, ranks,
+                     FilledParts(ranges) > ranks ? 2 : 1, forward);
 }
 
 int64_t LongestRange(absl::Span<const TokenRange> ranges) {

@@ -103,6 +103,11 @@ struct KvMoves {
 KvMoves PlanKvMoves(SoftmaxParallel method, absl::Span<const TokenRange> ranges,
                     int64_t window, int rank, bool forward);
 
+// gather under the layout zigzag, whose parts `ranges` are: the first parts of
+// all ranks travel, then the second ones.
+KvMoves PlanPartKvMoves(absl::Span<const TokenRange> ranges, int rank,
+                        bool forward);
+
 // Tokens of the longest range: what a travelling shard needs room for.
 int64_t LongestRange(absl::Span<const TokenRange> ranges);
 

@@ -34,8 +34,9 @@ class Planner {
         widths_(LinearProjectionWidths(spec.linear)),
         unit_(shape.element_bytes),
         wide_(AccumulatorBytes(shape.element_bytes)),
-        ranks_(static_cast<int64_t>(shape.ranges.size())),
-        tokens_(shape.ranges[shape.rank].size()),
+        ranks_(RankCount(shape.layout, shape.ranges.size())),
+        parts_(PartsOf(shape.layout, shape.ranges, shape.rank)),
+        tokens_(TokensOf(shape.layout, shape.ranges, shape.rank)),
         rows_(shape.batch * tokens_),
         block_rows_(std::min(block_tokens,
                              RowBlockSize(spec.hidden_size, shape.backend))),
@@ -235,13 +236,23 @@ class Planner {
   }
 
   // Linear attention.
+  int64_t part_count() const { return static_cast<int64_t>(parts_.size()); }
+  // The largest of what a call for each part of this rank's tokens needs.
+  template <typename BytesOf>
+  int64_t LargestPart(const BytesOf& bytes_of) const {
+    int64_t bytes = 0;
+    for (int part : parts_) {
+      bytes = std::max(bytes, bytes_of(shape_.ranges[part].size()));
+    }
+    return bytes;
+  }
   bool convolves() const { return spec_.linear.short_convolution > 0; }
   int64_t HaloCount() const {
-    return shape_.batch * (spec_.linear.short_convolution - 1) *
+    return part_count() * shape_.batch * (spec_.linear.short_convolution - 1) *
            widths_.convolved;
   }
   int64_t HaloStagingCount() const {
-    return shape_.batch * widths_.convolved *
+    return part_count() * shape_.batch * widths_.convolved *
            HaloStagingTokens(spec_.linear.short_convolution,
                              static_cast<int>(ranks_));
   }
@@ -269,8 +280,8 @@ class Planner {
     const StateExchangeShape shape = {shape_.batch * spec_.linear.heads,
                                       MemoryCount(), DecayCount(),
                                       RangeDecayTravels(form_)};
-    return StateExchangeScratch(shape_.method, shape, static_cast<int>(ranks_),
-                                forward);
+    return StateExchangeScratch(shape_.method, shape,
+                                FilledParts(shape_.ranges), forward);
   }
 
   // Heads that travel, over all tokens (head_exchange_plan.h).
@@ -327,8 +338,9 @@ class Planner {
       AddHeads(list, HeadNames{"head_q", "head_k", "head_v", "head_log_gate",
                                "head_beta"});
     } else if (ranks_ > 1) {
-      list.AddWide("entering", MemoryCount());
-      const int64_t known = KeepsAllDecays(shape_.method) ? ranks_ : 1;
+      list.AddWide("entering", part_count() * MemoryCount());
+      const int64_t known =
+          KeepsAllDecays(shape_.method) ? FilledParts(shape_.ranges) : 1;
       list.AddWide("decays", known * DecayCount());
     }
     list.Add("sums", rows_ * widths_.sums).Add("o", rows_ * widths_.value);
@@ -406,7 +418,7 @@ class Planner {
       AddHeads(list, HeadNames{"head_d_q", "head_d_k", "head_d_v",
                                "head_d_log_gate", "head_d_beta"});
     } else if (ranks_ > 1) {
-      list.AddWide("d_leaving", MemoryCount());
+      list.AddWide("d_leaving", part_count() * MemoryCount());
       list.AddWide("exchange", ExchangeCount(false))
           .AddBytes("parcels", RowBytes(false));
     }
@@ -427,10 +439,12 @@ class Planner {
           std::max(bytes, SummaryWorkspace(LinearAttentionStage::kSummarise));
     }
     if (convolves()) {
-      bytes = std::max(bytes, kernels::ShortConvolutionBackwardWorkspaceBytes(
-                                  shape_.batch, tokens_, widths_.convolved,
-                                  ConvolutionParameters(spec_.linear), unit_,
-                                  shape_.backend, shape_.threads));
+      bytes = std::max(bytes, LargestPart([&](int64_t tokens) {
+                         return kernels::ShortConvolutionBackwardWorkspaceBytes(
+                             shape_.batch, tokens, widths_.convolved,
+                             ConvolutionParameters(spec_.linear), unit_,
+                             shape_.backend, shape_.threads);
+                       }));
     }
     return std::max(bytes, MapBackwardWorkspace());
   }
@@ -448,11 +462,13 @@ class Planner {
 
   // A rank summarises its own range, or any whose rows come.
   int64_t SummaryWorkspace(LinearAttentionStage stage) const {
-    return AttentionWorkspace(
-        stage, rows_travel() ? LongestRange(shape_.ranges) : tokens_);
+    return rows_travel()
+               ? AttentionWorkspace(stage, LongestRange(shape_.ranges))
+               : AttentionWorkspace(stage);
   }
   int64_t AttentionWorkspace(LinearAttentionStage stage) const {
-    return AttentionWorkspace(stage, tokens_);
+    return LargestPart(
+        [&](int64_t tokens) { return AttentionWorkspace(stage, tokens); });
   }
   int64_t AttentionWorkspace(LinearAttentionStage stage, int64_t tokens) const {
     LinearAttentionShape attention = {
@@ -516,7 +532,8 @@ class Planner {
   const int64_t unit_;  // bytes of an activation
   const int64_t wide_;  // bytes of a sum
   const int64_t ranks_;
-  const int64_t tokens_;  // of this rank, per batch element
+  const std::vector<int> parts_;  // of this rank, one or two
+  const int64_t tokens_;          // of this rank, per batch element
   const int64_t rows_;
   const int64_t block_rows_;    // of one block of row-by-row work
   const int64_t piece_tokens_;  // of all ranks

@@ -15,6 +15,7 @@
 #include "common/model_spec/model_spec.h"
 #include "common/model_spec/model_state_spec.h"
 #include "common/model_spec/state_exchange_plan.h"
+#include "common/model_spec/token_layout.h"
 #include "common/model_spec/token_range.h"
 #include "kernels/cost/backend_kind.h"
 
@@ -29,7 +30,7 @@ enum class RunMode {
 struct RunShape {
   RunMode mode = RunMode::kTrain;
   int64_t batch = 1;
-  std::vector<TokenRange> ranges;  // of every rank, for the longest piece
+  std::vector<TokenRange> ranges;  // the parts of the longest piece
   int rank = 0;
   int64_t element_bytes = 4;
   kernels::BackendKind backend = kernels::BackendKind::kCpu;
@@ -43,6 +44,8 @@ struct RunShape {
   // Data-parallel copies, and which of them: as in communication_plan.h.
   int replicas = 1;
   int replica = 0;
+  // Who holds which part: as in communication_plan.h.
+  TokenLayout layout = TokenLayout::kContiguous;
 };
 
 // Every buffer is rounded up to this, as the arena does.

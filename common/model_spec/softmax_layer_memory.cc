@@ -13,9 +13,9 @@ SoftmaxLayerMemory::SoftmaxLayerMemory(const ModelSpec& spec,
                                        const RunShape& shape)
     : spec_(spec),
       shape_(shape),
-      ranks_(static_cast<int64_t>(shape.ranges.size())),
-      tokens_(shape.ranges[shape.rank].size()),
-      rows_(shape.batch * tokens_),
+      ranks_(RankCount(shape.layout, shape.ranges.size())),
+      parts_(PartsOf(shape.layout, shape.ranges, shape.rank)),
+      rows_(shape.batch * TokensOf(shape.layout, shape.ranges, shape.rank)),
       piece_tokens_(shape.ranges.back().end) {}
 
 void SoftmaxLayerMemory::AddTape(BufferList& list) const {
@@ -55,11 +55,16 @@ std::vector<Buffer> SoftmaxLayerMemory::MixBackward() const {
 }
 
 int64_t SoftmaxLayerMemory::Workspace(bool backward, int64_t keys) const {
-  return kernels::SoftmaxAttentionWorkspaceBytes(
-      backward,
-      {shape_.batch, tokens_, keys, softmax().heads, softmax().key_heads,
-       softmax().head_dim, shape_.element_bytes},
-      shape_.backend, shape_.threads);
+  int64_t bytes = 0;  // of the queries of one part at a time
+  for (int part : parts_) {
+    bytes = std::max(bytes, kernels::SoftmaxAttentionWorkspaceBytes(
+                                backward,
+                                {shape_.batch, shape_.ranges[part].size(), keys,
+                                 softmax().heads, softmax().key_heads,
+                                 softmax().head_dim, shape_.element_bytes},
+                                shape_.backend, shape_.threads));
+  }
+  return bytes;
 }
 
 // ---- gather ----------------------------------------------------------------
@@ -84,8 +89,16 @@ std::vector<Buffer> SoftmaxLayerMemory::GatherMix() const {
 std::vector<Buffer> SoftmaxLayerMemory::GatherMixBackward() const {
   BufferList list = List();
   list.AddBytes("workspace", Workspace(/*backward=*/true, GatheredKeys()));
+  const bool two_parts = parts_.size() > 1;
+  if (two_parts) {
+    list.Add("d_first_rows",
+             shape_.batch * shape_.ranges[parts_[0]].end * key_value_width());
+  }
   if (shape_.element_bytes == AccumulatorBytes(shape_.element_bytes)) {
     list.Add("kv_staging", StagingCount());
+    if (two_parts && shape_.batch > 1) {
+      list.AddWide("d_own_sum", rows_ * key_value_width());
+    }
   } else if (ranks_ > 1) {
     // Gradients are summed over ranks in the wide type.
     list.AddWide("kv_staging", all_rows() * key_value_width());

@@ -60,9 +60,9 @@ class SoftmaxLayerMemory {
   const ModelSpec& spec_;
   const RunShape& shape_;
   const int64_t ranks_;
-  const int64_t tokens_;        // of this rank, per batch element
-  const int64_t rows_;          // of this rank
-  const int64_t piece_tokens_;  // of all ranks
+  const std::vector<int> parts_;  // of this rank, one or two
+  const int64_t rows_;            // of this rank
+  const int64_t piece_tokens_;    // of all ranks
 };
 
 }  // namespace longspan

@@ -88,4 +88,10 @@ StateMoves PlanStateMoves(SequenceParallel method,
   return moves;
 }
 
+StateMoves PlanPartMoves(const StateExchangeShape& shape, int own, int parts,
+                         int ranks, bool forward) {
+  const int64_t row = shape.state + (forward ? shape.travelling() : 0);
+  return {parts > ranks ? 2 : 1, own * (ranks - 1) * row, (parts - own) * row};
+}
+
 }  // namespace longspan

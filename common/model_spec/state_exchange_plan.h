@@ -76,7 +76,8 @@ inline bool KeepsAllDecays(SequenceParallel method) {
 inline constexpr int64_t kAllScanBlocks = 8;
 int64_t StateBlocks(SequenceParallel method, int64_t heads);
 
-// Elements of scratch of a pass. Decays travel forward only.
+// Elements of scratch of a pass. Decays travel forward only. `ranks`: with the
+// layout zigzag, the parts that are not empty.
 int64_t StateExchangeScratch(SequenceParallel method,
                              const StateExchangeShape& shape, int ranks,
                              bool forward);
@@ -93,5 +94,11 @@ struct StateMoves {
 StateMoves PlanStateMoves(SequenceParallel method,
                           const StateExchangeShape& shape, int rank, int ranks,
                           bool forward, bool leaves);
+
+// lasp2 under the layout zigzag (token_layout.h): every rank gathers the
+// summaries of the first parts, then those of the second ones, in two calls.
+// `own` of all `parts` that are not empty are this rank's.
+StateMoves PlanPartMoves(const StateExchangeShape& shape, int own, int parts,
+                         int ranks, bool forward);
 
 }  // namespace longspan

@@ -154,6 +154,9 @@ absl::StatusOr<SpecPlan> Accept(Core& core, const std::string& id,
   if (!plan.violations.empty()) {
     return BadRequest("JOB_CANNOT_RUN", plan.violations);
   }
+  // What the planner chose goes into the journal, so that later attempts, and
+  // later programs that would choose otherwise, keep it.
+  if (spec.has_train()) spec.mutable_train()->set_layout(plan.layout);
   return plan;
 }
 

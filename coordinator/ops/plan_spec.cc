@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/job_spec/layout_from_proto.h"
 #include "common/job_spec/model_spec_from_proto.h"
 #include "common/job_spec/sequence_parallel_from_proto.h"
 #include "coordinator/ops/core.h"
@@ -127,6 +128,8 @@ void RequestTrain(const v1::TrainSpec& train, PlanRequest& request) {
   request.element_bytes = BytesOf(train.precision());
   request.method = MethodOf(train.sequence_parallel());
   request.softmax_method = MethodOf(train.softmax_sequence_parallel());
+  request.layout =
+      LayoutFromProto(train.layout()).value_or(TokenLayout::kContiguous);
   request.tokens_path = "train.sequence_length";
   request.method_path = "train.sequence_parallel";
   request.softmax_method_path = "train.softmax_sequence_parallel";
@@ -215,7 +218,7 @@ std::vector<std::string> RootsOf(const v1::JobSpec& spec) {
 JobDemand DemandOf(const v1::JobSpec& spec, const JobPlan& plan) {
   JobDemand demand;
   demand.ranks = spec.resources().ranks();
-  demand.replica_ranks = static_cast<int>(plan.ranges.size());
+  demand.replica_ranks = plan.group();
   demand.backend = spec.resources().backend();
   demand.threads = spec.resources().threads();
   demand.priority = spec.priority();
@@ -260,6 +263,7 @@ SpecPlan PlanSpec(Core& core, const v1::JobSpec& spec) {
   }
   plan.demand = DemandOf(spec, result.plan);
   plan.plan = PlanToWire(result.plan);
+  plan.layout = LayoutToProto(result.plan.layout);
   return plan;
 }
 

@@ -25,6 +25,7 @@ std::vector<FieldViolation> ResolveSources(Core& core,
 struct SpecPlan {
   v1::Plan plan;
   JobDemand demand;
+  v1::TokenLayout::Layout layout = v1::TokenLayout::CONTIGUOUS;  // chosen
   std::vector<FieldViolation> violations;  // empty: the job can run
 };
 

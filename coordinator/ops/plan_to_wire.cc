@@ -25,12 +25,14 @@ void WriteMemory(const MemoryPlan& from, v1::MemoryPlan* to) {
 
 void WriteRank(const JobPlan& plan, int rank, v1::RankPlan* to) {
   to->set_rank(rank);
-  const int group = static_cast<int>(plan.ranges.size());
+  const int group = plan.group();
   if (plan.replicas > 1) to->add_coordinates(rank / group);
   to->add_coordinates(rank % group);
-  v1::TokenRange& range = *to->add_token_ranges();
-  range.set_begin(plan.range(rank).begin);
-  range.set_end(plan.range(rank).end);
+  for (const TokenRange& from : plan.RangesOf(rank)) {
+    v1::TokenRange& range = *to->add_token_ranges();
+    range.set_begin(from.begin);
+    range.set_end(from.end);
+  }
   if (!plan.memory.empty())
     WriteMemory(plan.memory[rank], to->mutable_memory());
 }
@@ -54,8 +56,7 @@ void AddAxis(const char* name, int size, v1::Mesh* mesh) {
 v1::Plan PlanToWire(const JobPlan& plan) {
   v1::Plan wire;
   if (plan.replicas > 1) AddAxis("data", plan.replicas, wire.mutable_mesh());
-  AddAxis("sequence", static_cast<int>(plan.ranges.size()),
-          wire.mutable_mesh());
+  AddAxis("sequence", plan.group(), wire.mutable_mesh());
   for (int rank = 0; rank < plan.ranks(); ++rank) {
     WriteRank(plan, rank, wire.add_ranks());
   }

@@ -4,9 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/check.h"
 #include "common/base/units.h"
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/head_exchange_plan.h"
+#include "common/model_spec/layout_choice.h"
 #include "common/model_spec/model_cost.h"
 #include "common/model_spec/parameter_layout.h"
 
@@ -14,11 +16,11 @@ namespace longspan::coordinator {
 namespace {
 
 CommunicationShape CommunicationOf(const PlanRequest& request,
-                                   const std::vector<TokenRange>& ranges,
-                                   int replica) {
+                                   const JobPlan& plan, int replica) {
   CommunicationShape shape;
   shape.batch = request.batch / request.replicas;
-  shape.ranges = ranges;
+  shape.ranges = plan.ranges;
+  shape.layout = plan.layout;
   shape.element_bytes = request.element_bytes;
   shape.backward = request.mode == RunMode::kTrain;
   shape.carries_state = request.carries_state;
@@ -29,19 +31,22 @@ CommunicationShape CommunicationOf(const PlanRequest& request,
   return shape;
 }
 
-RunShape MemoryShapeOf(const PlanRequest& request,
-                       const std::vector<TokenRange>& ranges, int rank) {
-  const int group = static_cast<int>(ranges.size());
+bool OnCuda(const PlanRequest& request) { return request.backend == "cuda"; }
+
+RunShape MemoryShapeOf(const PlanRequest& request, const JobPlan& plan,
+                       int rank) {
+  const int group = plan.group();
   RunShape shape;
   shape.mode = request.mode;
   shape.batch = request.batch / request.replicas;
-  shape.ranges = ranges;
+  shape.ranges = plan.ranges;
+  shape.layout = plan.layout;
   shape.rank = rank % group;
   shape.replicas = request.replicas;
   shape.replica = rank / group;
   shape.element_bytes = request.element_bytes;
-  shape.backend = request.backend == "cuda" ? kernels::BackendKind::kCuda
-                                            : kernels::BackendKind::kCpu;
+  shape.backend = OnCuda(request) ? kernels::BackendKind::kCuda
+                                  : kernels::BackendKind::kCpu;
   shape.threads = std::max(request.threads, 1);
   shape.method = request.method;
   shape.softmax_method = request.softmax_method;
@@ -82,11 +87,11 @@ void AddTransfer(const PlannedTransfer& transfer, int rank, JobPlan& plan) {
 }
 
 void PlanTraffic(const PlanRequest& request, JobPlan& plan) {
-  const int group = static_cast<int>(plan.ranges.size());
+  const int group = plan.group();
   plan.layers = EmptyTraffic(*request.model, request.ranks);
   for (int rank = 0; rank < request.ranks; ++rank) {
     const CommunicationShape shape =
-        CommunicationOf(request, plan.ranges, rank / group);
+        CommunicationOf(request, plan, rank / group);
     for (const PlannedTransfer& transfer :
          PlanCommunication(*request.model, shape, rank % group)) {
       AddTransfer(transfer, rank, plan);
@@ -107,8 +112,8 @@ void PlanCosts(const PlanRequest& request, JobPlan& plan) {
 
 void PlanRankMemory(const PlanRequest& request, PlanResult& result) {
   for (int rank = 0; rank < request.ranks; ++rank) {
-    result.plan.memory.push_back(PlanMemory(
-        *request.model, MemoryShapeOf(request, result.plan.ranges, rank)));
+    result.plan.memory.push_back(
+        PlanMemory(*request.model, MemoryShapeOf(request, result.plan, rank)));
   }
   const int64_t needed = result.plan.LargestRankBytes();
   const int64_t available = request.device_memory_bytes;
@@ -117,8 +122,9 @@ void PlanRankMemory(const PlanRequest& request, PlanResult& result) {
       {request.tokens_path,
        absl::StrCat(
            "a rank needs ", FormatBytes(needed), " for ",
-           result.plan.ranges[0].size(), " tokens, and the largest ",
-           request.backend, " device has ", FormatBytes(available),
+           TokensOf(result.plan.layout, result.plan.ranges, 0),
+           " tokens, and the largest ", request.backend, " device has ",
+           FormatBytes(available),
            ": use more ranks, a shorter sequence or a smaller batch")});
 }
 
@@ -141,7 +147,7 @@ const char* ReasonOf(SoftmaxParallel method) {
 std::string HeadShares(int64_t heads, int64_t key_heads,
                        const PlanRequest& request, const JobPlan& plan) {
   std::vector<int64_t> sizes;
-  const int group = static_cast<int>(plan.ranges.size());
+  const int group = plan.group();
   for (int rank = 0; rank < group; ++rank) {
     sizes.push_back(CutHeads(heads, key_heads, rank, group).heads.size());
   }
@@ -186,12 +192,32 @@ void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
                    " in softmax layers"));
 }
 
+LayoutQuestion QuestionOf(const PlanRequest& request) {
+  return {.tokens = request.tokens,
+          .batch = request.batch / request.replicas,
+          .ranks = request.ranks / request.replicas,
+          .element_bytes = request.element_bytes,
+          .method = request.method,
+          .softmax_method = request.softmax_method,
+          .cuda = OnCuda(request)};
+}
+
+// For a sequence that has a token for every rank.
+TokenLayout LayoutOf(const PlanRequest& request) {
+  const int group = request.ranks / request.replicas;
+  if (request.layout) return LayoutOver(group, *request.layout);
+  if (!request.model) return TokenLayout::kContiguous;
+  return ChooseLayout(*request.model, QuestionOf(request)).layout;
+}
+
 void ExplainLayout(const PlanRequest& request, JobPlan& plan) {
-  const int64_t group = static_cast<int64_t>(plan.ranges.size());
-  plan.reasons.push_back(absl::StrCat(request.tokens, " tokens over ", group,
-                                      " ranks: contiguous ranges, the first ",
-                                      request.tokens % group,
-                                      " longer by one"));
+  const int64_t group = plan.group();
+  const int64_t parts = static_cast<int64_t>(plan.ranges.size());
+  plan.reasons.push_back(absl::StrCat(
+      request.tokens, " tokens over ", group, " ranks: ",
+      parts == group ? "contiguous ranges" : "zigzag, two parts each of all",
+      parts == group ? "" : absl::StrCat(" ", parts), ", the first ",
+      request.tokens % parts, " longer by one"));
   if (request.replicas > 1) {
     plan.reasons.push_back(absl::StrCat(
         "data_parallel ", request.replicas, ": groups of ", group,
@@ -200,6 +226,11 @@ void ExplainLayout(const PlanRequest& request, JobPlan& plan) {
         " sequences of a step; only gradients cross between groups"));
   }
   if (request.model && group > 1) ExplainMethods(request, plan);
+  if (request.model && group > 1 && request.mode == RunMode::kTrain) {
+    plan.reasons.push_back(
+        absl::StrCat("layout ", std::string(TokenLayoutName(plan.layout)), ": ",
+                     ChooseLayout(*request.model, QuestionOf(request)).why));
+  }
   if (!request.model) {
     plan.reasons.push_back(
         "memory and traffic are unknown: the model is given by URI, which "
@@ -228,12 +259,18 @@ int64_t JobPlan::LargestRankBytes() const {
   return largest;
 }
 
+std::vector<TokenRange> JobPlan::RangesOf(int rank) const {
+  std::vector<TokenRange> own;
+  for (int part : PartsOf(layout, ranges, rank % group())) {
+    own.push_back(ranges[part]);
+  }
+  return own;
+}
+
 PlanResult PlanJob(const PlanRequest& request) {
   PlanResult result;
   const int group = request.ranks / request.replicas;
-  absl::StatusOr<std::vector<TokenRange>> ranges =
-      SplitTokens(request.tokens, group);
-  if (!ranges.ok()) {
+  if (request.tokens < group) {
     result.problems.push_back(
         {request.tokens_path,
          absl::StrCat(request.tokens, " tokens cannot be cut into ", group,
@@ -241,6 +278,10 @@ PlanResult PlanJob(const PlanRequest& request) {
     return result;
   }
   result.plan.replicas = request.replicas;
+  result.plan.layout = LayoutOf(request);
+  absl::StatusOr<std::vector<TokenRange>> ranges =
+      CutTokens(result.plan.layout, request.tokens, group);
+  LONGSPAN_CHECK_OK(ranges);
   result.plan.ranges = *std::move(ranges);
   if (request.model) {
     CheckHeads(request, group, result);

@@ -12,6 +12,7 @@
 
 #include "common/model_spec/memory_plan.h"
 #include "common/model_spec/model_spec.h"
+#include "common/model_spec/token_layout.h"
 #include "common/model_spec/token_range.h"
 
 namespace longspan::coordinator {
@@ -31,6 +32,9 @@ struct PlanRequest {
   int threads = 1;
   SequenceParallel method = SequenceParallel::kLasp2;
   SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
+  // Absent: the planner chooses (common/model_spec/layout_choice.h). For train
+  // jobs.
+  std::optional<TokenLayout> layout = TokenLayout::kContiguous;
   bool carries_state = false;  // from piece to piece
   int64_t context_tokens = 0;  // the longest text, when the state is carried
   // Where mistakes are reported: the fields that give `tokens` and the methods.
@@ -51,8 +55,9 @@ struct LayerTraffic {
 
 struct JobPlan {
   int replicas = 1;
-  // By rank of a replica. Ranks of a replica are neighbours: rank r of all is
-  // rank r % ranges.size() of replica r / ranges.size().
+  TokenLayout layout = TokenLayout::kContiguous;
+  // The parts of the sequence, whose owners are the ranks of a replica. Those
+  // are neighbours: rank r of all is rank r % group() of replica r / group().
   std::vector<TokenRange> ranges;
   std::vector<MemoryPlan> memory;  // by rank; empty: model unknown
   std::vector<LayerTraffic> layers;
@@ -61,10 +66,10 @@ struct JobPlan {
   int64_t gradient_sync_bytes_per_rank = 0;  // sent by the busiest rank
   std::vector<std::string> reasons;
 
-  int ranks() const { return replicas * static_cast<int>(ranges.size()); }
-  const TokenRange& range(int rank) const {
-    return ranges[rank % static_cast<int>(ranges.size())];
-  }
+  int group() const { return RankCount(layout, ranges.size()); }
+  int ranks() const { return replicas * group(); }
+  // One or two, in the order of the rank's rows.
+  std::vector<TokenRange> RangesOf(int rank) const;
   // Of the largest rank; 0: model unknown.
   int64_t LargestRankBytes() const;
 };

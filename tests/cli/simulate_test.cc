@@ -78,6 +78,14 @@ TEST(SimulateTest, ReplicasAreRefused) {
   EXPECT_THAT(output.err, HasSubstr("data_parallel is 2, and simulate takes"));
 }
 
+TEST(SimulateTest, ZigzagIsRefused) {
+  const std::string path = testing::TempDir() + "simulate_zigzag.yaml";
+  std::ofstream(path) << kJob << "  layout: zigzag\n";
+  const CommandOutput output = Simulate({path});
+  EXPECT_EQ(output.code, 2);
+  EXPECT_THAT(output.err, HasSubstr("layout is zigzag, and simulate counts"));
+}
+
 TEST(SimulateTest, MistakesNameFlagValueAndFix) {
   const auto error = [](std::vector<std::string> words) {
     const CommandOutput output = SimulatePreset(words);

@@ -6,6 +6,16 @@ import urllib.request
 
 import e2e
 
+
+def settings(method):
+    """A job's lines for "linear [softmax [layout]]"."""
+    words = method.split()
+    linear, softmax, layout = words + ["lasp2", "gather", "auto"][len(words):]
+    return (f"  sequence_parallel: {linear}\n"
+            f"  softmax_sequence_parallel: {softmax}\n"
+            f"  layout: {layout}\n")
+
+
 STEP_LOSS = re.compile(r"step (\d+)\S* +loss ([\d.eE+-]+)")
 
 
@@ -31,16 +41,16 @@ class EqualityTest(unittest.TestCase):
         one = self.losses(1)
         self.assertEqual(sorted(one), list(range(1, 51)))
         for ranks, method in ((2, "lasp2"), (3, "lasp2"), (4, "lasp2"),
+                              (2, "lasp2 gather zigzag"),
+                              (3, "lasp2 gather zigzag"),
+                              (4, "lasp2 gather zigzag"),
                               (3, "lasp1"), (2, "lasp1_serial"),
                               (4, "all_scan"), (3, "scan"), (2, "ulysses"),
                               (2, "ring"), (4, "ring"),
                               (4, "lasp2 ring"), (3, "lasp1 ring"),
                               (2, "scan ulysses"),
                               (2, "megatron_sp megatron_sp")):
-            linear, softmax = (method + " gather").split()[:2]
-            other = self.losses(
-                ranks, more=f"  sequence_parallel: {linear}\n"
-                            f"  softmax_sequence_parallel: {softmax}\n")
+            other = self.losses(ranks, more=settings(method))
             for step, loss in one.items():
                 self.assertLess(abs(other[step] - loss) / loss, 1e-5,
                                 f"{ranks} ranks, {method}, step {step}")
@@ -95,12 +105,12 @@ class EqualityTest(unittest.TestCase):
                 (103, "all_scan", 3), (103, "lasp2 ring", 3),
                 (103, "ring", 3),
                 (103, "ulysses", 2), (103, "lasp1 ulysses", 2),
-                (103, "megatron_sp megatron_sp", 2)):
+                (103, "megatron_sp megatron_sp", 2),
+                (103, "lasp2 gather zigzag", 3)):
             linear, softmax = (method + " gather").split()[:2]
             text = e2e.train_job(
                 ranks=ranks, steps=steps, length=length, pattern="LNL",
-                more=f"  sequence_parallel: {linear}\n"
-                     f"  softmax_sequence_parallel: {softmax}\n")
+                more=settings(method))
             plan = self.cluster.plan(text)
             job = self.cluster.submit(text)
             self.cluster.wait(job)
@@ -122,10 +132,24 @@ class EqualityTest(unittest.TestCase):
                 self.assertEqual(measured.get(key, 0), steps * value,
                                  (length, key))
 
+    def test_long_hybrids_are_zigzag(self):
+        def ranges(more=""):
+            plan = self.cluster.plan(e2e.train_job(
+                ranks=4, length=65536, window=0, more=more))
+            self.assertIn("1.75 of the mean of attention contiguous, 1.00 "
+                          "zigzag", plan["reasons"][-1])
+            return [[int(r.get("begin", 0)) for r in rank["token_ranges"]]
+                    for rank in plan["ranks"]]
+        self.assertEqual(ranges(), [[0, 57344], [8192, 49152],
+                                    [16384, 40960], [24576, 32768]])
+        self.assertEqual(ranges("  layout: contiguous\n"),
+                         [[0], [16384], [32768], [49152]])
+
     def test_linear_layers_send_the_same_at_any_length(self):
         def layers(length):
-            plan = self.cluster.plan(e2e.train_job(ranks=4, length=length,
-                                                   window=0))
+            plan = self.cluster.plan(e2e.train_job(
+                ranks=4, length=length, window=0,
+                more="  layout: contiguous\n"))
             return {mixer: [layer["forward_bytes"] + layer["backward_bytes"]
                             for layer in plan["layers"]
                             if (layer["mixer"] == "softmax") ==

@@ -8,8 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/job_spec/layout_from_proto.h"
 #include "common/job_spec/sequence_parallel_from_proto.h"
-#include "common/model_spec/token_range.h"
+#include "common/model_spec/token_layout.h"
 #include "kernels/select/backend_registry.h"
 #include "longspan/internal/executor.pb.h"
 #include "worker/collective/gloo_group.h"
@@ -70,24 +71,35 @@ absl::StatusOr<kernels::BackendKind> KindOf(const std::string& name) {
       absl::StrCat("resources.backend '", name, "'; one of cpu, cuda"));
 }
 
+bool Equal(const TokenRange& range, const v1::TokenRange& planned) {
+  return planned.begin() == range.begin && planned.end() == range.end;
+}
+
+std::string TextOf(const TokenRange& range) {
+  return absl::StrCat("[", range.begin, ", ", range.end, ")");
+}
+
 // The planner's token ranges are what the worker will compute: both cut with
-// SplitTokens, and both must have cut the same sequence.
+// CutTokens, and both must have cut the same sequence in the same way.
 absl::Status CheckTokenRanges(const v1::Plan& plan, const Mesh& mesh,
-                              int64_t sequence_length) {
-  ASSIGN_OR_RETURN(const std::vector<TokenRange> ranges,
-                   SplitTokens(sequence_length, mesh.sequence_ranks()));
+                              TokenLayout layout, int64_t sequence_length) {
+  const int ranks = mesh.sequence_ranks();
+  layout = LayoutOver(ranks, layout);
+  ASSIGN_OR_RETURN(const std::vector<TokenRange> parts,
+                   CutTokens(layout, sequence_length, ranks));
   for (int rank = 0; rank < plan.ranks_size(); ++rank) {
-    const v1::RankPlan& planned = plan.ranks(rank);
-    const TokenRange& range = ranges[rank % mesh.sequence_ranks()];
-    if (planned.token_ranges_size() == 1 &&
-        planned.token_ranges(0).begin() == range.begin &&
-        planned.token_ranges(0).end() == range.end) {
-      continue;
+    const auto& planned = plan.ranks(rank).token_ranges();
+    const std::vector<int> own = PartsOf(layout, parts, rank % ranks);
+    bool equal = planned.size() == static_cast<int>(own.size());
+    std::string text;
+    for (int i = 0; i < static_cast<int>(own.size()); ++i) {
+      equal = equal && Equal(parts[own[i]], planned[i]);
+      absl::StrAppend(&text, i == 0 ? "" : " and ", TextOf(parts[own[i]]));
     }
-    return absl::InvalidArgumentError(
-        absl::StrCat("the plan gives rank ", rank, " other tokens than [",
-                     range.begin, ", ", range.end, ") of ", sequence_length,
-                     "; coordinator and worker are of different versions"));
+    if (equal) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the plan gives rank ", rank, " other tokens than ", text, " of ",
+        sequence_length, "; coordinator and worker are of different versions"));
   }
   return absl::OkStatus();
 }
@@ -108,8 +120,10 @@ absl::Status CheckPlan(const v1::Assignment& assignment, const Mesh& mesh) {
         absl::StrCat("the plan is of ", assignment.plan().ranks_size(),
                      " ranks, the job of ", mesh.ranks()));
   }
-  return CheckTokenRanges(assignment.plan(), mesh,
-                          assignment.spec().train().sequence_length());
+  const v1::TrainSpec& train = assignment.spec().train();
+  ASSIGN_OR_RETURN(const TokenLayout layout, PlannedLayout(train.layout()));
+  return CheckTokenRanges(assignment.plan(), mesh, layout,
+                          train.sequence_length());
 }
 
 std::string KeyPrefix(const v1::AttemptKey& key) {

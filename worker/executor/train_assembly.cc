@@ -2,6 +2,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
+#include "common/job_spec/layout_from_proto.h"
 #include "common/job_spec/model_spec_from_proto.h"
 #include "longspan/internal/executor.pb.h"
 #include "worker/executor/executor_job.h"
@@ -81,6 +82,7 @@ absl::StatusOr<TrainOptions> OptionsOf(const JobParts& parts) {
       .checkpoint_interval = spec.checkpoint().interval(),
       .report_interval = std::max<int64_t>(spec.report_interval(), 1),
       .seed = spec.seed()};
+  ASSIGN_OR_RETURN(options.layout, PlannedLayout(spec.layout()));
   ASSIGN_OR_RETURN(options.checkpoint, CheckpointOptionsOf(parts));
   if (spec.has_initial_model()) {
     const std::string& uri = assignment.model_uri().empty()

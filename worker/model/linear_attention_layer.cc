@@ -71,7 +71,8 @@ MixerTape LinearAttentionLayer::AllocateTape(const RankContext& context,
   if (qkv_.convolves() && (context.ranks() > 1 || pass.carries_state)) {
     tape.halo = context.arena->Allocate(
         "halo", context.dtype,
-        {batch, spec_.short_convolution - 1, widths_.convolved});
+        {pass.shard->part_count(), batch, spec_.short_convolution - 1,
+         widths_.convolved});
   }
   tape.convolved = take("convolved", widths_.convolved);
   tape.features = take("features", widths_.features);

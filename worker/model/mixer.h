@@ -29,7 +29,7 @@ namespace longspan::worker {
 // What a linear attention layer keeps. Null where the layer has no such part.
 struct LinearAttentionTape {
   kernels::TensorView packed;       // [B, n, stride] see projection_widths.h
-  kernels::TensorView halo;         // [B, K-1, C]
+  kernels::TensorView halo;         // [parts, B, K-1, C]
   kernels::TensorView convolved;    // [B, n, C] q k (v) after the convolution
   kernels::TensorView features;     // [B, n, 2 G F] q k after the feature map
   kernels::TensorView values;       // [B, n, H (Dv + 1)] v and ones, or
@@ -37,8 +37,9 @@ struct LinearAttentionTape {
   kernels::TensorView gate_logits;  // [B, n, H F] a gate per channel's
   kernels::TensorView log_gate;     // [B, n, H] or [B, n, H, F]
   kernels::TensorView beta;         // [B, n, H]
-  kernels::TensorView entering;     // [B, H, F, Dv (+ 1)] S_in of this rank
-  kernels::TensorView decays;       // [ranks, B, H (, F (, F))]
+  kernels::TensorView entering;     // [parts, B, H, F, Dv (+ 1)] S_in of each
+                                    // part of this rank
+  kernels::TensorView decays;       // [all parts or 1, B, H (, F (, F))]
   // Of all N tokens of the piece, for the heads that this rank takes.
   kernels::TensorView head_q;         // [B, N, G_r, F]
   kernels::TensorView head_k;         // [B, N, G_r, F]

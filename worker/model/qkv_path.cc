@@ -234,7 +234,8 @@ TensorView QkvPath::AllocateStaging(const RankContext& context,
   if (tokens == 0) return TensorView();
   return context.arena->Allocate(
       "halo_staging", context.dtype,
-      {pass.shard->batch() * tokens * widths_.convolved});
+      {pass.shard->part_count() * pass.shard->batch() * tokens *
+       widths_.convolved});
 }
 
 TensorView QkvPath::ConvolutionColumns(TensorView packed) const {
@@ -243,31 +244,35 @@ TensorView QkvPath::ConvolutionColumns(TensorView packed) const {
 }
 
 kernels::ShortConvolutionInputs QkvPath::ConvolutionInputs(
-    const LayerPass& pass, const LinearAttentionTape& tape) const {
-  return {.x = ConvolutionColumns(tape.packed),
+    const LayerPass& pass, const LinearAttentionTape& tape, int part) const {
+  return {.x = pass.shard->parts()[part].Of(ConvolutionColumns(tape.packed)),
           .weight = convolution_,
-          .halo = tape.halo,
+          .halo = tape.halo.is_null() ? tape.halo : tape.halo.Select(0, part),
           .silu = form_.convolution_silu,
-          .documents = pass.shard->documents(),
+          .documents = pass.shard->parts()[part].documents(),
           .bias = convolution_bias_};
 }
 
 absl::Status QkvPath::Convolve(const RankContext& context,
                                const LayerPass& pass, LayerState* state,
                                const LinearAttentionTape& tape) {
-  const auto inputs = ConvolutionInputs(pass, tape);
   if (!tape.halo.is_null()) {
+    const TensorView x = ConvolutionColumns(tape.packed);
     ConvolutionHalo halo(context, layer_, *pass.shard, spec_.short_convolution,
                          widths_.convolved, AllocateStaging(context, pass));
-    RETURN_IF_ERROR(halo.StartForward(inputs.x));
+    RETURN_IF_ERROR(halo.StartForward(x));
     RETURN_IF_ERROR(halo.FinishForward(
-        state == nullptr ? TensorView() : state->conv_tail, tape.halo));
+        x, state == nullptr ? TensorView() : state->conv_tail, tape.halo));
     if (state != nullptr) {
-      RETURN_IF_ERROR(halo.LeavingTail(inputs.x, tape.halo, state->conv_tail));
+      RETURN_IF_ERROR(halo.LeavingTail(x, tape.halo, state->conv_tail));
     }
   }
-  return context.backend->short_convolution().Forward(inputs, tape.convolved,
-                                                      *context.stream);
+  for (int i = 0; i < pass.shard->part_count(); ++i) {
+    RETURN_IF_ERROR(context.backend->short_convolution().Forward(
+        ConvolutionInputs(pass, tape, i),
+        pass.shard->parts()[i].Of(tape.convolved), *context.stream));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status QkvPath::ConvolveBackward(const RankContext& context,
@@ -275,36 +280,42 @@ absl::Status QkvPath::ConvolveBackward(const RankContext& context,
                                        const LinearAttentionTape& tape,
                                        const QkvBuffers& d,
                                        TensorView workspace) {
-  const auto inputs = ConvolutionInputs(pass, tape);
   const TensorView d_x = ConvolutionColumns(d.packed);
   TensorView d_halo;
   if (!tape.halo.is_null()) {
-    d_halo = context.arena->Allocate(
-        "d_halo", context.dtype,
-        {tape.halo.size(0), tape.halo.size(1), tape.halo.size(2)});
+    d_halo = context.arena->Allocate("d_halo", context.dtype,
+                                     {tape.halo.size(0), tape.halo.size(1),
+                                      tape.halo.size(2), tape.halo.size(3)});
   }
-  RETURN_IF_ERROR(context.backend->short_convolution().Backward(
-      inputs, d.convolved,
-      {d_x, convolution_gradient_, d_halo, convolution_bias_gradient_},
-      workspace, *context.stream));
+  for (int i = 0; i < pass.shard->part_count(); ++i) {
+    const ShardPart& part = pass.shard->parts()[i];
+    RETURN_IF_ERROR(context.backend->short_convolution().Backward(
+        ConvolutionInputs(pass, tape, i), part.Of(d.convolved),
+        {part.Of(d_x), convolution_gradient_,
+         d_halo.is_null() ? d_halo : d_halo.Select(0, i),
+         convolution_bias_gradient_},
+        workspace, *context.stream));
+  }
   if (d_halo.is_null()) return absl::OkStatus();
   ConvolutionHalo halo(context, layer_, *pass.shard, spec_.short_convolution,
                        widths_.convolved, AllocateStaging(context, pass));
   RETURN_IF_ERROR(halo.StartBackward(d_halo));
-  return halo.FinishBackward(d_x);
+  return halo.FinishBackward(d_halo, d_x);
 }
 
 int64_t QkvPath::BackwardWorkspaceBytes(const RankContext& context,
                                         const LayerPass& pass) const {
-  const int64_t batch = pass.shard->batch();
-  const int64_t tokens = pass.shard->tokens();
-  const int64_t map =
-      feature_map_.BackwardWorkspaceBytes(context, batch * tokens);
-  if (!convolves()) return map;
-  return std::max(
-      map, kernels::ShortConvolutionBackwardWorkspaceBytes(
-               batch, tokens, widths_.convolved, ConvolutionParameters(spec_),
-               context.element_bytes(), context.backend_kind, context.threads));
+  int64_t bytes =
+      feature_map_.BackwardWorkspaceBytes(context, pass.shard->rows());
+  if (!convolves()) return bytes;
+  for (const ShardPart& part : pass.shard->parts()) {
+    bytes = std::max(
+        bytes, kernels::ShortConvolutionBackwardWorkspaceBytes(
+                   pass.shard->batch(), part.range.size(), widths_.convolved,
+                   ConvolutionParameters(spec_), context.element_bytes(),
+                   context.backend_kind, context.threads));
+  }
+  return bytes;
 }
 
 }  // namespace longspan::worker

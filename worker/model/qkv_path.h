@@ -119,7 +119,7 @@ class QkvPath {
   // What the convolution takes of a packed buffer.
   kernels::TensorView ConvolutionColumns(kernels::TensorView packed) const;
   kernels::ShortConvolutionInputs ConvolutionInputs(
-      const LayerPass& pass, const LinearAttentionTape& tape) const;
+      const LayerPass& pass, const LinearAttentionTape& tape, int part) const;
 
   const LinearAttentionSpec spec_;
   const LinearLayerForm form_;

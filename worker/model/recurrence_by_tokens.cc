@@ -18,6 +18,36 @@ using kernels::LinearAttentionInputs;
 using kernels::LinearAttentionStage;
 using kernels::TensorView;
 
+namespace {
+
+LinearAttentionInputs PartOf(const LinearAttentionInputs& inputs,
+                             const ShardPart& part) {
+  LinearAttentionInputs of_part = inputs;
+  of_part.q = part.Of(inputs.q);
+  of_part.k = part.Of(inputs.k);
+  of_part.v = part.Of(inputs.v);
+  of_part.log_gate = part.Of(inputs.log_gate);
+  of_part.beta = part.Of(inputs.beta);
+  of_part.documents = part.documents();
+  return of_part;
+}
+
+LinearAttentionGradients PartOf(const LinearAttentionGradients& d_inputs,
+                                const ShardPart& part) {
+  return {.d_q = part.Of(d_inputs.d_q),
+          .d_k = part.Of(d_inputs.d_k),
+          .d_v = part.Of(d_inputs.d_v),
+          .d_log_gate = part.Of(d_inputs.d_log_gate),
+          .d_beta = part.Of(d_inputs.d_beta)};
+}
+
+bool IsFirst(const ShardPart& part) { return part.index == 0; }
+bool IsLast(const ShardPart& part, const LayerPass& pass) {
+  return part.index == pass.shard->filled_parts() - 1;
+}
+
+}  // namespace
+
 MemoryShape RecurrenceByTokens::Memory(const LayerPass& pass) const {
   return {pass.shard->batch(), parts_.heads, parts_.form.features,
           parts_.form.columns, DecayKind(parts_.form)};
@@ -31,10 +61,19 @@ TensorView RecurrenceByTokens::AllocateState(const char* name,
                                   parts_.form.features, parts_.form.columns});
 }
 
+TensorView RecurrenceByTokens::AllocateStates(const char* name,
+                                              const RankContext& context,
+                                              const LayerPass& pass) const {
+  return context.arena->Allocate(
+      name, context.accumulator(),
+      {pass.shard->part_count(), pass.shard->batch(), parts_.heads,
+       parts_.form.features, parts_.form.columns});
+}
+
 void RecurrenceByTokens::AllocateTape(const RankContext& context,
                                       const LayerPass& pass,
                                       LinearAttentionTape& tape) const {
-  tape.entering = AllocateState("entering", context, pass);
+  tape.entering = AllocateStates("entering", context, pass);
   tape.decays = AllocateDecays(context, pass);
 }
 
@@ -43,16 +82,17 @@ TensorView RecurrenceByTokens::AllocateDecays(const RankContext& context,
   const auto allocate = [&](std::initializer_list<int64_t> shape) {
     return context.arena->Allocate("decays", context.accumulator(), shape);
   };
-  const int64_t ranks = KeepsAllDecays(context.method) ? context.ranks() : 1;
+  const int64_t parts =
+      KeepsAllDecays(context.method) ? pass.shard->filled_parts() : 1;
   const int64_t batch = pass.shard->batch();
   const int64_t features = parts_.form.features;
   switch (DecayKind(parts_.form)) {
     case LinearAttentionDecay::kMatrix:
-      return allocate({ranks, batch, parts_.heads, features, features});
+      return allocate({parts, batch, parts_.heads, features, features});
     case LinearAttentionDecay::kChannel:
-      return allocate({ranks, batch, parts_.heads, features});
+      return allocate({parts, batch, parts_.heads, features});
     default:
-      return allocate({ranks, batch, parts_.heads});
+      return allocate({parts, batch, parts_.heads});
   }
 }
 
@@ -64,7 +104,7 @@ TensorView RecurrenceByTokens::AllocateExchange(const RankContext& context,
                                     m.decay_count(), travels()};
   return context.arena->Allocate(
       "exchange", context.accumulator(),
-      {StateExchangeScratch(context.method, shape, context.ranks(),
+      {StateExchangeScratch(context.method, shape, pass.shard->filled_parts(),
                             direction == Direction::kForward)});
 }
 
@@ -96,10 +136,10 @@ absl::Status RecurrenceByTokens::Forward(const RankContext& context,
   const TensorView entering = state == nullptr ? TensorView() : state->memory;
   const TensorView workspace = context.arena->AllocateWorkspace(
       "workspace",
-      std::max(WorkspaceBytes(context, pass, LinearAttentionStage::kOutputs,
-                              pass.shard->tokens()),
-               SummaryWorkspaceBytes(context, pass,
-                                     LinearAttentionStage::kSummarise)));
+      std::max(
+          PartWorkspaceBytes(context, pass, LinearAttentionStage::kOutputs),
+          SummaryWorkspaceBytes(context, pass,
+                                LinearAttentionStage::kSummarise)));
   const StateExchangeOperands operands = {
       .decays = tape.decays,
       .decays_travel = travels(),
@@ -110,38 +150,65 @@ absl::Status RecurrenceByTokens::Forward(const RankContext& context,
       .scratch = AllocateExchange(context, pass, Direction::kForward),
       .rows = RowsOf(context, pass, inputs, ConstTensorView(),
                      Direction::kForward, workspace)};
-  const bool first = context.rank() == 0;
 
-  // What this range does to an incoming state, on its way to the other ranks.
+  // What each part does to an incoming state, on its way to the other ranks.
   const std::unique_ptr<StateExchange> exchange = CreateStateExchange(
       context, parts_.layer, Direction::kForward, Memory(pass), operands);
   RETURN_IF_ERROR(exchange->ReceiveFirst());
-  kernels::LinearAttentionSummary summary = {.state = exchange->own_state()};
-  if (!summary.state.is_null()) {
+  for (int i = 0; i < pass.shard->part_count(); ++i) {
+    kernels::LinearAttentionSummary summary = {.state = exchange->own_state(i)};
+    if (summary.state.is_null()) continue;
     (parts_.form.delta ? summary.transition : summary.log_decay) =
-        exchange->own_decay();
-    RETURN_IF_ERROR(op.Summarise(inputs, summary, workspace, stream));
+        exchange->own_decay(i);
+    RETURN_IF_ERROR(op.Summarise(PartOf(inputs, pass.shard->parts()[i]),
+                                 summary, workspace, stream));
   }
   RETURN_IF_ERROR(exchange->Start());
 
-  // Meanwhile, everything that needs no other rank.
   RETURN_IF_ERROR(KnowDecays(context, pass, tape));
-  RETURN_IF_ERROR(op.Outputs(inputs, first ? entering : TensorView(),
-                             first ? ChunkTerms::kAll : ChunkTerms::kIntraChunk,
-                             {o, TensorView()}, workspace, stream));
+  RETURN_IF_ERROR(WorkAlone(context, pass, inputs, entering, o, workspace));
 
-  // The state that enters this rank, and what it adds.
   RETURN_IF_ERROR(exchange->Finish());
-  if (!first) {
-    RETURN_IF_ERROR(op.Outputs(inputs, tape.entering, ChunkTerms::kInterChunk,
-                               {o, TensorView()}, workspace, stream));
-  }
+  RETURN_IF_ERROR(AddStates(context, pass, inputs, tape, o, workspace));
   if (state == nullptr) return absl::OkStatus();
   return context.backend->elementwise().Copy(operands.leaving, state->memory,
                                              stream);
 }
 
-// The decays of all ranks, where they do not depend on the tokens.
+absl::Status RecurrenceByTokens::WorkAlone(const RankContext& context,
+                                           const LayerPass& pass,
+                                           const LinearAttentionInputs& inputs,
+                                           ConstTensorView entering,
+                                           TensorView o,
+                                           TensorView workspace) const {
+  for (const ShardPart& part : pass.shard->parts()) {
+    const bool first = IsFirst(part);
+    RETURN_IF_ERROR(context.backend->linear_attention().Outputs(
+        PartOf(inputs, part), first ? entering : ConstTensorView(),
+        first ? ChunkTerms::kAll : ChunkTerms::kIntraChunk,
+        {part.Of(o), TensorView()}, workspace, *context.stream));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RecurrenceByTokens::AddStates(const RankContext& context,
+                                           const LayerPass& pass,
+                                           const LinearAttentionInputs& inputs,
+                                           const LinearAttentionTape& tape,
+                                           TensorView o,
+                                           TensorView workspace) const {
+  for (int i = 0; i < pass.shard->part_count(); ++i) {
+    const ShardPart& part = pass.shard->parts()[i];
+    if (IsFirst(part)) continue;
+    RETURN_IF_ERROR(context.backend->linear_attention().Outputs(
+        PartOf(inputs, part), tape.entering.Select(0, i),
+        ChunkTerms::kInterChunk, {part.Of(o), TensorView()}, workspace,
+        *context.stream));
+  }
+  return absl::OkStatus();
+}
+
+// The decays of all parts, where they do not depend on the tokens.
 absl::Status RecurrenceByTokens::KnowDecays(
     const RankContext& context, const LayerPass& pass,
     const LinearAttentionTape& tape) const {
@@ -164,33 +231,44 @@ absl::Status RecurrenceByTokens::Backward(
   kernels::Stream& stream = *context.stream;
   const StateExchangeOperands operands = {
       .decays = tape.decays,
-      .state = AllocateState("d_leaving", context, pass),
+      .state = AllocateStates("d_leaving", context, pass),
       .scratch = AllocateExchange(context, pass, Direction::kBackward),
       .rows =
           RowsOf(context, pass, inputs, d_o, Direction::kBackward, workspace)};
-  const bool last = context.rank() == context.ranks() - 1;
+  const auto parts = pass.shard->parts();
 
-  // What this range's outputs want of the state that entered it.
+  // What each part's outputs want of the state that entered it.
   const std::unique_ptr<StateExchange> exchange = CreateStateExchange(
       context, parts_.layer, Direction::kBackward, Memory(pass), operands);
   RETURN_IF_ERROR(exchange->ReceiveFirst());
-  if (!exchange->own_state().is_null()) {
-    RETURN_IF_ERROR(op.SummariseBackward(inputs, d_o, exchange->own_state(),
-                                         workspace, stream));
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const TensorView own = exchange->own_state(static_cast<int>(i));
+    if (own.is_null()) continue;
+    RETURN_IF_ERROR(op.SummariseBackward(
+        PartOf(inputs, parts[i]), parts[i].Of(d_o), own, workspace, stream));
   }
   RETURN_IF_ERROR(exchange->Start());
 
   // Meanwhile, everything that needs no other rank.
-  RETURN_IF_ERROR(
-      op.Gradients(inputs, tape.entering, {d_o, ConstTensorView()},
-                   last ? ChunkTerms::kAll : ChunkTerms::kIntraChunk, d_inputs,
-                   workspace, stream));
+  for (size_t i = 0; i < parts.size(); ++i) {
+    RETURN_IF_ERROR(op.Gradients(
+        PartOf(inputs, parts[i]), tape.entering.Select(0, i),
+        {parts[i].Of(d_o), ConstTensorView()},
+        IsLast(parts[i], pass) ? ChunkTerms::kAll : ChunkTerms::kIntraChunk,
+        PartOf(d_inputs, parts[i]), workspace, stream));
+  }
 
-  // What later ranks want of the state that leaves this one.
+  // What later parts want of the state that leaves each.
   RETURN_IF_ERROR(exchange->Finish());
-  if (last) return absl::OkStatus();
-  return op.Gradients(inputs, tape.entering, {d_o, operands.state},
-                      ChunkTerms::kInterChunk, d_inputs, workspace, stream);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (IsLast(parts[i], pass)) continue;
+    RETURN_IF_ERROR(
+        op.Gradients(PartOf(inputs, parts[i]), tape.entering.Select(0, i),
+                     {parts[i].Of(d_o), operands.state.Select(0, i)},
+                     ChunkTerms::kInterChunk, PartOf(d_inputs, parts[i]),
+                     workspace, stream));
+  }
+  return absl::OkStatus();
 }
 
 // ---- Sizes -----------------------------------------------------------------
@@ -204,21 +282,32 @@ int64_t RecurrenceByTokens::WorkspaceBytes(const RankContext& context,
       {pass.shard->batch(), tokens, parts_.heads, parts_.key_heads});
 }
 
+int64_t RecurrenceByTokens::PartWorkspaceBytes(
+    const RankContext& context, const LayerPass& pass,
+    LinearAttentionStage stage) const {
+  int64_t bytes = 0;
+  for (const ShardPart& part : pass.shard->parts()) {
+    bytes = std::max(bytes,
+                     WorkspaceBytes(context, pass, stage, part.range.size()));
+  }
+  return bytes;
+}
+
 int64_t RecurrenceByTokens::SummaryWorkspaceBytes(
     const RankContext& context, const LayerPass& pass,
     LinearAttentionStage stage) const {
-  return WorkspaceBytes(context, pass, stage,
-                        RowsTravel(context.method)
-                            ? LongestRange(pass.shard->ranges())
-                            : pass.shard->tokens());
+  return RowsTravel(context.method)
+             ? WorkspaceBytes(context, pass, stage,
+                              LongestRange(pass.shard->ranges()))
+             : PartWorkspaceBytes(context, pass, stage);
 }
 
 int64_t RecurrenceByTokens::BackwardWorkspaceBytes(
     const RankContext& context, const LayerPass& pass) const {
   using Stage = LinearAttentionStage;
-  int64_t bytes = std::max(
-      WorkspaceBytes(context, pass, Stage::kGradients, pass.shard->tokens()),
-      SummaryWorkspaceBytes(context, pass, Stage::kSummariseBackward));
+  int64_t bytes =
+      std::max(PartWorkspaceBytes(context, pass, Stage::kGradients),
+               SummaryWorkspaceBytes(context, pass, Stage::kSummariseBackward));
   if (RowsTravel(context.method)) {
     bytes = std::max(bytes,
                      SummaryWorkspaceBytes(context, pass, Stage::kSummarise));

@@ -77,14 +77,6 @@ int64_t SoftmaxAttentionLayer::KeptTokens(const RankContext& context,
              : pass.shard->tokens();
 }
 
-TokenRange SoftmaxAttentionLayer::OwnRows(const RankContext& context,
-                                          const LayerPass& pass) {
-  if (GathersKeys(context.softmax_method, context.ranks())) {
-    return pass.shard->range();
-  }
-  return {0, pass.shard->tokens()};
-}
-
 // ---- Rows seen before ------------------------------------------------------
 
 absl::Status SoftmaxAttentionLayer::MakeRoom(const RankContext& context,
@@ -163,17 +155,20 @@ absl::Status SoftmaxAttentionLayer::Project(const RankContext& context,
       context, input, Write::kReplace, rows.Of(AsRows(tape.q, query_width_))));
   // Keys and values go straight to their places in the piece, which lie apart
   // for different batch elements.
-  const int64_t tokens = pass.shard->tokens();
-  const int64_t first = OwnRows(context, pass).begin;
-  for (int64_t row = rows.begin; row < rows.end;) {
-    const int64_t b = row / tokens;
-    const int64_t end = std::min(rows.end, (b + 1) * tokens);
-    const int64_t place = first + row - b * tokens;
-    RETURN_IF_ERROR(project_key_value_.Forward(
-        context, input.Slice(0, row - rows.begin, end - rows.begin),
-        Write::kReplace,
-        tape.key_value.Select(0, b).Slice(0, place, place + end - row)));
-    row = end;
+  const SequenceShard& shard = *pass.shard;
+  for (int64_t b = rows.begin / shard.tokens(); b < shard.batch(); ++b) {
+    for (const ShardPart& part : shard.parts()) {
+      const KeptRun run = RunOf(context, part);
+      const int64_t run_begin = b * shard.tokens() + run.rows.begin;
+      const int64_t begin = std::max(rows.begin, run_begin);
+      const int64_t end = std::min(rows.end, run_begin + run.rows.size());
+      if (begin >= end) continue;
+      const int64_t place = run.kept + begin - run_begin;
+      RETURN_IF_ERROR(project_key_value_.Forward(
+          context, input.Slice(0, begin - rows.begin, end - rows.begin),
+          Write::kReplace,
+          tape.key_value.Select(0, b).Slice(0, place, place + end - begin)));
+    }
   }
   return absl::OkStatus();
 }
@@ -184,9 +179,13 @@ absl::Status SoftmaxAttentionLayer::Mix(const RankContext& context,
                                         MixerTape& mixer_tape) {
   const Tape& tape = std::get<Tape>(mixer_tape);
   const ArenaScope scratch(*context.arena);
-  const TokenRange own = OwnRows(context, pass);
-  RETURN_IF_ERROR(Rotate(context, pass, /*inverse=*/false, tape.q,
-                         tape.key_value.Slice(1, own.begin, own.end)));
+  RETURN_IF_ERROR(RotateQueries(context, pass, /*inverse=*/false, tape.q));
+  for (const ShardPart& part : pass.shard->parts()) {
+    const KeptRun run = RunOf(context, part);
+    RETURN_IF_ERROR(RotateKeys(
+        context, run.rows.Of(pass.positions), /*inverse=*/false,
+        tape.key_value.Slice(1, run.kept, run.kept + run.rows.size())));
+  }
   const auto exchange =
       CreateSoftmaxExchange(context, layer_, *pass.shard, spec_);
   RETURN_IF_ERROR(exchange->Forward(TensorsOf(state, tape)));
@@ -194,15 +193,21 @@ absl::Status SoftmaxAttentionLayer::Mix(const RankContext& context,
   return absl::OkStatus();
 }
 
-absl::Status SoftmaxAttentionLayer::Rotate(const RankContext& context,
-                                           const LayerPass& pass, bool inverse,
-                                           TensorView q, TensorView own) const {
-  kernels::Elementwise& elementwise = context.backend->elementwise();
-  RETURN_IF_ERROR(elementwise.Rotary(q, pass.positions, spec_.rotary_base,
-                                     inverse, q, *context.stream));
-  const TensorView k = own.Slice(2, 0, width_ / 2).SplitLast(spec_.key_heads);
-  return elementwise.Rotary(k, pass.positions, spec_.rotary_base, inverse, k,
-                            *context.stream);
+absl::Status SoftmaxAttentionLayer::RotateQueries(const RankContext& context,
+                                                  const LayerPass& pass,
+                                                  bool inverse,
+                                                  TensorView q) const {
+  return context.backend->elementwise().Rotary(
+      q, pass.positions, spec_.rotary_base, inverse, q, *context.stream);
+}
+
+absl::Status SoftmaxAttentionLayer::RotateKeys(const RankContext& context,
+                                               ConstTensorView positions,
+                                               bool inverse,
+                                               TensorView rows) const {
+  const TensorView k = rows.Slice(2, 0, width_ / 2).SplitLast(spec_.key_heads);
+  return context.backend->elementwise().Rotary(k, positions, spec_.rotary_base,
+                                               inverse, k, *context.stream);
 }
 
 absl::Status SoftmaxAttentionLayer::Output(const RankContext& context,
@@ -257,7 +262,8 @@ absl::Status SoftmaxAttentionLayer::MixBackward(
       CreateSoftmaxExchange(context, layer_, *pass.shard, spec_);
   RETURN_IF_ERROR(exchange->Backward(TensorsOf(nullptr, tape), d.d_o,
                                      {d.d_q, d.d_key_value, d.d_own}));
-  return Rotate(context, pass, /*inverse=*/true, d.d_q, d.d_own);
+  RETURN_IF_ERROR(RotateQueries(context, pass, /*inverse=*/true, d.d_q));
+  return RotateKeys(context, pass.positions, /*inverse=*/true, d.d_own);
 }
 
 absl::Status SoftmaxAttentionLayer::ProjectBackward(

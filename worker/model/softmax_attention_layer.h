@@ -59,9 +59,19 @@ class SoftmaxAttentionLayer : public Mixer {
   using Tape = SoftmaxAttentionTape;
   using Gradients = SoftmaxAttentionLayerGradients;
 
-  // Tokens of the tape's keys and values, and this rank's among them.
+  // Tokens of the tape's keys and values.
   static int64_t KeptTokens(const RankContext& context, const LayerPass& pass);
-  static TokenRange OwnRows(const RankContext& context, const LayerPass& pass);
+  // This rank's rows of a batch element that are consecutive among those kept,
+  // and where the first lies there: one run for each part of its tokens.
+  struct KeptRun {
+    RowRange rows;
+    int64_t kept = 0;
+  };
+  static KeptRun RunOf(const RankContext& context, const ShardPart& part) {
+    const RowRange rows = {part.first_row, part.first_row + part.range.size()};
+    const bool all = GathersKeys(context.softmax_method, context.ranks());
+    return {rows, all ? part.range.begin : rows.begin};
+  }
   // With a state, keys and values are the rows seen before and the piece.
   SoftmaxExchangeTensors TensorsOf(const LayerState* state,
                                    const Tape& tape) const;
@@ -72,9 +82,12 @@ class SoftmaxAttentionLayer : public Mixer {
   // The state's rows as [B, rows, width].
   kernels::TensorView StateRows(const LayerState& state) const;
 
-  absl::Status Rotate(const RankContext& context, const LayerPass& pass,
-                      bool inverse, kernels::TensorView q,
-                      kernels::TensorView own) const;
+  // The keys of `rows` [B, T, width], which stand at `positions` [T].
+  absl::Status RotateKeys(const RankContext& context,
+                          kernels::ConstTensorView positions, bool inverse,
+                          kernels::TensorView rows) const;
+  absl::Status RotateQueries(const RankContext& context, const LayerPass& pass,
+                             bool inverse, kernels::TensorView q) const;
 
   const SoftmaxAttentionSpec spec_;
   const int layer_;

@@ -5,11 +5,14 @@
 // would cost as many bytes again).
 //
 // Rows interleave key and value per token, [tokens, 2, Hkv * D], so that one
-// transfer carries both. With batch 1 the transfer goes straight into place;
-// larger batches, and gradients in bf16, are staged and copied.
+// transfer carries both. Under the layout zigzag a rank's two parts travel in
+// two transfers, in flight at the same time. With batch 1 the transfer goes
+// straight into place; larger batches, and gradients in bf16, are staged and
+// copied.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "kernels/api/tensor_view.h"
@@ -28,8 +31,8 @@ class KvExchange {
   // single rank.
   static int64_t StagingCount(const SequenceShard& shard, int64_t width);
 
-  // `rows` [B, N, width] of the piece, strided in B; this rank's rows,
-  // [:, range, :], are already written.
+  // `rows` [B, N, width] of the piece, strided in B; the rows of this rank's
+  // tokens are already written.
   absl::Status Gather(kernels::TensorView rows, kernels::TensorView staging);
 
   // `d_rows` [B, N, width]: this rank's contribution to every row. `d_own`
@@ -40,12 +43,21 @@ class KvExchange {
                                 kernels::TensorView d_own);
 
  private:
-  // Rank r's rows, [B, n_r, width].
-  kernels::TensorView Rows(kernels::TensorView rows, int rank) const;
-  // Where rank r's rows lie for the transfer, flat: in place if there is no
-  // staging.
+  // The rows of a part of the piece, [B, n_p, width].
+  kernels::TensorView Rows(kernels::TensorView rows, int part) const;
+  // Where they lie for the transfer, flat: in place if there is no staging.
   kernels::TensorView Parcel(kernels::TensorView rows,
-                             kernels::TensorView staging, int rank) const;
+                             kernels::TensorView staging, int part) const;
+  // Those of the first or the second part of every rank; empty where a rank has
+  // no such part.
+  std::vector<kernels::TensorView> ParcelsOf(int half, kernels::TensorView rows,
+                                             kernels::TensorView staging) const;
+  // Transfers of a pass.
+  int halves() const { return shard_.filled_parts() > shard_.ranks() ? 2 : 1; }
+  // Where the sum of the rows of one of this rank's parts goes, flat; `sum`
+  // [B, n, width], or all parts one behind the other where `apart`.
+  kernels::TensorView SumOf(int half, kernels::TensorView sum,
+                            bool apart) const;
   absl::Status CopyRows(kernels::ConstTensorView from,
                         kernels::TensorView to) const;
 

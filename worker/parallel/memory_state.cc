@@ -33,12 +33,12 @@ MemorySummary Compose(const MemorySummary& later,
   return both;
 }
 
-TensorView SummaryBuffer::Row(int rank) const {
-  return buffer_.Slice(0, rank, rank + 1).Reshape({buffer_.size(1)});
+TensorView SummaryBuffer::Row(int part) const {
+  return buffer_.Slice(0, part, part + 1).Reshape({buffer_.size(1)});
 }
 
-TensorView SummaryBuffer::State(int rank) const {
-  return Row(rank)
+TensorView SummaryBuffer::State(int part) const {
+  return Row(part)
       .Slice(0, 0, shape_.state_count())
       .Reshape({shape_.batch, shape_.heads, shape_.key_dim, shape_.value_dim});
 }
@@ -55,8 +55,8 @@ TensorView DecayShaped(TensorView decays, const MemoryShape& shape) {
 
 }  // namespace
 
-TensorView SummaryBuffer::Decay(int rank) const {
-  return DecayShaped(Row(rank)
+TensorView SummaryBuffer::Decay(int part) const {
+  return DecayShaped(Row(part)
                          .Slice(0, shape_.state_count(), buffer_.size(1))
                          .SplitLast(shape_.batch),
                      shape_);
@@ -80,10 +80,10 @@ void FillConstantDecays(const SequenceShard& shard,
                         TensorView log_decays) {
   const int64_t heads = static_cast<int64_t>(log_decay_per_token.size());
   int64_t index = 0;
-  for (int rank = 0; rank < shard.ranks(); ++rank) {
-    const double tokens = static_cast<double>(shard.ranges()[rank].size());
+  for (int part = 0; part < shard.filled_parts(); ++part) {
+    const double tokens = static_cast<double>(shard.ranges()[part].size());
     for (int64_t i = 0; i < shard.batch() * heads; ++i) {
-      const double decay = shard.document_starts_in(rank)
+      const double decay = shard.document_starts_in(part)
                                ? -std::numeric_limits<double>::infinity()
                                : tokens * log_decay_per_token[i % heads];
       Store(log_decays, index++, decay);

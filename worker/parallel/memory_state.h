@@ -48,7 +48,7 @@ struct MemorySummary {
 // `later` after `earlier`.
 MemorySummary Compose(const MemorySummary& later, const MemorySummary& earlier);
 
-// Where the gathered summaries of all ranks lie: one row per rank, the states
+// Where the gathered summaries lie: one row per part of the piece, the states
 // followed by the decays where those travel.
 class SummaryBuffer {
  public:
@@ -57,16 +57,16 @@ class SummaryBuffer {
     return shape.state_count() + (with_decay ? shape.decay_count() : 0);
   }
 
-  // `buffer` [ranks, RowCount] contiguous.
+  // `buffer` [parts, RowCount] contiguous.
   SummaryBuffer(kernels::TensorView buffer, const MemoryShape& shape)
       : buffer_(buffer), shape_(shape) {}
 
-  kernels::TensorView Row(int rank) const;    // [RowCount]
-  kernels::TensorView State(int rank) const;  // [B, H, Dk, Dv]
+  kernels::TensorView Row(int part) const;    // [RowCount]
+  kernels::TensorView State(int part) const;  // [B, H, Dk, Dv]
   // [B, H], [B, H, Dk] or [B, H, Dk, Dk].
-  kernels::TensorView Decay(int rank) const;
-  kernels::TensorView States() const;  // [ranks, B, H, Dk, Dv], strided
-  // [ranks, B, H (, Dk (, Dk))], strided.
+  kernels::TensorView Decay(int part) const;
+  kernels::TensorView States() const;  // [parts, B, H, Dk, Dv], strided
+  // [parts, B, H (, Dk (, Dk))], strided.
   kernels::TensorView Decays() const;
 
  private:
@@ -74,9 +74,9 @@ class SummaryBuffer {
   MemoryShape shape_;
 };
 
-// Fills log_decays [ranks, B, H] for transitions that do not depend on the
-// tokens: tokens of rank r times log_decay_per_token[h], or -infinity where a
-// document begins in the range.
+// Fills log_decays [parts, B, H] of the parts of the piece that are not empty,
+// for transitions that do not depend on the tokens: the part's tokens times
+// log_decay_per_token[h], or -infinity where a document begins in it.
 void FillConstantDecays(const SequenceShard& shard,
                         absl::Span<const double> log_decay_per_token,
                         kernels::TensorView log_decays);

@@ -32,42 +32,63 @@ absl::Status CheckDocuments(const SequencePiece& piece) {
 }  // namespace
 
 absl::StatusOr<SequenceShard> SequenceShard::Create(
-    SequencePiece piece, std::vector<TokenRange> ranges, int rank) {
-  if (rank < 0 || rank >= static_cast<int>(ranges.size())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("rank ", rank, " of ", ranges.size(), " token ranges"));
+    SequencePiece piece, std::vector<TokenRange> ranges, int rank,
+    TokenLayout layout) {
+  const int ranks = RankCount(layout, static_cast<int64_t>(ranges.size()));
+  if (rank < 0 || rank >= ranks) {
+    return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " of ", ranks,
+                                                   ", who have ", ranges.size(),
+                                                   " token ranges"));
   }
   if (piece.batch < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("batch is ", piece.batch, "; must be at least 1"));
   }
-  RETURN_IF_ERROR(CheckTiling(ranges, piece.tokens));
+  RETURN_IF_ERROR(CheckParts(layout, ranges, piece.tokens));
   RETURN_IF_ERROR(CheckDocuments(piece));
-  return SequenceShard(std::move(piece), std::move(ranges), rank);
+  return SequenceShard(std::move(piece), std::move(ranges), rank, layout);
 }
 
 absl::StatusOr<SequenceShard> SequenceShard::Split(SequencePiece piece,
-                                                   int ranks, int rank) {
+                                                   int ranks, int rank,
+                                                   TokenLayout layout) {
+  layout = LayoutOver(ranks, layout);
   ASSIGN_OR_RETURN(std::vector<TokenRange> ranges,
-                   SplitTokens(piece.tokens, ranks));
-  return Create(std::move(piece), std::move(ranges), rank);
+                   CutTokens(layout, piece.tokens, ranks));
+  return Create(std::move(piece), std::move(ranges), rank, layout);
 }
 
 SequenceShard::SequenceShard(SequencePiece piece,
-                             std::vector<TokenRange> ranges, int rank)
+                             std::vector<TokenRange> ranges, int rank,
+                             TokenLayout layout)
     : piece_(std::move(piece)),
       ranges_(std::move(ranges)),
       rank_(rank),
+      layout_(layout),
       starts_in_(ranges_.size(), false) {
+  for (int index : PartsOf(layout_, ranges_, rank_)) {
+    parts_.push_back(
+        {.index = index, .range = ranges_[index], .first_row = tokens_});
+    tokens_ += ranges_[index].size();
+  }
+  const auto lies_in = [](int64_t start, const TokenRange& range) {
+    return range.begin <= start && start < range.end;
+  };
   for (int64_t start : piece_.document_starts) {
-    for (size_t r = 0; r < ranges_.size(); ++r) {
-      if (start < ranges_[r].begin || start >= ranges_[r].end) continue;
-      starts_in_[r] = true;
-      if (static_cast<int>(r) == rank_) {
-        local_starts_.push_back(start - ranges_[r].begin);
+    for (size_t i = 0; i < ranges_.size(); ++i) {
+      if (lies_in(start, ranges_[i])) starts_in_[i] = true;
+    }
+    for (ShardPart& part : parts_) {
+      if (lies_in(start, part.range)) {
+        part.starts.push_back(start - part.range.begin);
       }
     }
   }
+}
+
+TokenRange SequenceShard::range() const {
+  LONGSPAN_CHECK_EQ(parts_.size(), 1u);
+  return parts_.front().range;
 }
 
 int64_t SequenceShard::DocumentBegin(int64_t position) const {
@@ -79,8 +100,10 @@ int64_t SequenceShard::DocumentBegin(int64_t position) const {
 void SequenceShard::FillPositions(kernels::TensorView positions) const {
   LONGSPAN_CHECK_EQ(positions.element_count(), tokens());
   int64_t* out = positions.data_as<int64_t>();
-  const int64_t first = piece_.first_position + range().begin;
-  for (int64_t i = 0; i < tokens(); ++i) out[i] = first + i;
+  for (const ShardPart& part : parts_) {
+    const int64_t first = piece_.first_position + part.range.begin;
+    for (int64_t i = 0; i < part.range.size(); ++i) *out++ = first + i;
+  }
 }
 
 }  // namespace longspan::worker

@@ -1,5 +1,6 @@
 #include "worker/parallel/softmax_exchange.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/cost/workspace.h"
@@ -39,13 +40,16 @@ kernels::SoftmaxAttentionInputs SoftmaxExchange::Operands(
 
 TensorView SoftmaxExchange::AllocateWorkspace(bool backward,
                                               int64_t key_tokens) const {
-  return context_.arena->AllocateWorkspace(
-      "workspace",
-      kernels::SoftmaxAttentionWorkspaceBytes(
-          backward,
-          {shard_.batch(), shard_.tokens(), key_tokens, spec_.heads,
-           spec_.key_heads, spec_.head_dim, context_.element_bytes()},
-          context_.backend_kind, context_.threads));
+  int64_t bytes = 0;
+  for (const ShardPart& part : shard_.parts()) {
+    bytes = std::max(
+        bytes, kernels::SoftmaxAttentionWorkspaceBytes(
+                   backward,
+                   {shard_.batch(), part.range.size(), key_tokens, spec_.heads,
+                    spec_.key_heads, spec_.head_dim, context_.element_bytes()},
+                   context_.backend_kind, context_.threads));
+  }
+  return context_.arena->AllocateWorkspace("workspace", bytes);
 }
 
 std::unique_ptr<SoftmaxExchange> CreateSoftmaxExchange(

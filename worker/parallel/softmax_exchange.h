@@ -77,6 +77,7 @@ class SoftmaxExchange {
   kernels::SoftmaxAttentionInputs Operands(
       kernels::TensorView q, kernels::TensorView rows, int64_t query_offset,
       const std::vector<int64_t>& document_starts) const;
+  // For the queries of one part at a time.
   kernels::TensorView AllocateWorkspace(bool backward,
                                         int64_t key_tokens) const;
 

@@ -13,12 +13,12 @@ StateChain::StateChain(const RankContext& context, int layer,
     : StateExchange(context, layer, direction, shape, operands),
       blocks_(StateBlocks(context.method, shape.batch * shape.heads)) {}
 
-TensorView StateChain::own_state() const {
+TensorView StateChain::own_state(int) const {
   return operands_.scratch.Slice(0, 0, shape_.state_count())
       .Reshape({shape_.batch, shape_.heads, shape_.key_dim, shape_.value_dim});
 }
 
-TensorView StateChain::own_decay() const {
+TensorView StateChain::own_decay(int) const {
   return operands_.decays.Select(0, 0);
 }
 
@@ -76,7 +76,7 @@ absl::Status StateChain::Finish() {
 // ---- The steps -------------------------------------------------------------
 
 void StateChain::Begin() {
-  if (has_previous()) Call(TensorView(), Heads(operands_.state, 0));
+  if (has_previous()) Call(TensorView(), Heads(state(), 0));
 }
 
 absl::Status StateChain::PassBlocks() {
@@ -89,16 +89,16 @@ absl::Status StateChain::PassBlocks() {
     const bool more = has_previous() && block + 1 < blocks_;
     if (!has_next() && !more) continue;
     Call(has_next() ? Heads(outgoing(), block) : TensorView(),
-         more ? Heads(operands_.state, block + 1) : TensorView());
+         more ? Heads(state(), block + 1) : TensorView());
   }
   return absl::OkStatus();
 }
 
 absl::Status StateChain::Advance(int64_t block) {
-  const TensorView own = Heads(own_state(), block);
+  const TensorView own = Heads(own_state(0), block);
   return context_.backend->linear_attention().FoldSummaries(
       own.Reshape({1, 1, own.size(1), own.size(2), own.size(3)}),
-      HeadDecays(block), Heads(operands_.state, block), !forward(),
+      HeadDecays(block), Heads(state(), block), !forward(),
       Heads(outgoing(), block), *context_.stream);
 }
 

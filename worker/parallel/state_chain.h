@@ -20,8 +20,8 @@ class StateChain : public StateExchange {
   StateChain(const RankContext& context, int layer, Direction direction,
              const MemoryShape& shape, const StateExchangeOperands& operands);
 
-  kernels::TensorView own_state() const override;
-  kernels::TensorView own_decay() const override;
+  kernels::TensorView own_state(int part) const override;
+  kernels::TensorView own_decay(int part) const override;
 
   absl::Status ReceiveFirst() override;
   absl::Status Start() override;

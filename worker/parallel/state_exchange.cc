@@ -21,9 +21,9 @@ int StateExchange::RankAfter(int distance) const {
 absl::Status StateExchange::TakeInitial() {
   kernels::Elementwise& elementwise = context_.backend->elementwise();
   if (operands_.initial.is_null()) {
-    return elementwise.SetZero(operands_.state, *context_.stream);
+    return elementwise.SetZero(state(), *context_.stream);
   }
-  return elementwise.Copy(operands_.initial, operands_.state, *context_.stream);
+  return elementwise.Copy(operands_.initial, state(), *context_.stream);
 }
 
 absl::Status StateExchange::ShareLeaving(ConstTensorView state) {

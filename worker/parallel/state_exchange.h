@@ -12,6 +12,10 @@
 // has the table). The decays A of the forward pass are kept for backward, where
 // only states travel. Start and Finish are apart so that work that needs no
 // other rank runs while bytes move.
+//
+// "Range" above is a part of the piece (sequence_shard.h), of which a rank has
+// one, or two under the layout zigzag, which lasp2 knows: each part then has a
+// summary, an entering state and a leaving gradient of its own.
 #pragma once
 
 #include <memory>
@@ -36,14 +40,15 @@ struct RangeRows {
 };
 
 struct StateExchangeOperands {
-  // [ranks, B, H (, Dk (, Dk))] with KeepsAllDecays, else of this rank alone,
-  // [1, ...]. Forward writes those that travel (`decays_travel`); the others
-  // must be there when Finish is called.
+  // Of all parts of the piece that are not empty, [parts, B, H (, Dk (, Dk))],
+  // with KeepsAllDecays, else of this rank alone, [1, ...]. Forward writes
+  // those that travel (`decays_travel`); the others must be there when Finish
+  // is called.
   kernels::TensorView decays;
   bool decays_travel = false;
   // Forward: the state that enters the piece, contiguous; null: zero.
   kernels::ConstTensorView initial;
-  // The result, [B, H, Dk, Dv]: S_in,r or dS_r.
+  // The result, [1 or 2, B, H, Dk, Dv]: S_in or dS of each part of this rank.
   kernels::TensorView state;
   // Forward: the state that leaves the piece, on every rank; may be null.
   kernels::TensorView leaving;
@@ -57,10 +62,10 @@ class StateExchange {
  public:
   virtual ~StateExchange() = default;
 
-  // Where the caller writes this rank's summary before Start; the decay in
-  // forward only. Null where nobody takes it.
-  virtual kernels::TensorView own_state() const = 0;
-  virtual kernels::TensorView own_decay() const = 0;
+  // Where the caller writes the summary of this rank's first or second part
+  // before Start; the decay in forward only. Null where nobody takes it.
+  virtual kernels::TensorView own_state(int part) const = 0;
+  virtual kernels::TensorView own_decay(int part) const = 0;
 
   // Called before any work of the pass: where a method that receives before it
   // computes waits.
@@ -78,6 +83,10 @@ class StateExchange {
         operands_(operands) {}
 
   bool forward() const { return tag_.direction == Direction::kForward; }
+  // The result of one of this rank's parts, [B, H, Dk, Dv].
+  kernels::TensorView state(int part = 0) const {
+    return operands_.state.Select(0, part);
+  }
   // The rank so many places further in the direction of the pass (negative:
   // before); -1 where there is none.
   int RankAfter(int distance) const;

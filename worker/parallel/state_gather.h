@@ -1,8 +1,11 @@
 // LASP-2 (arXiv 2502.07563, with the corrections of docs/math.md): one
 // AllGather of all ranks' summaries, which every rank then folds for itself.
+// Under zigzag there is a second AllGather, of the second parts, in flight at
+// the same time.
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "worker/parallel/state_exchange.h"
 
@@ -13,20 +16,29 @@ class StateGather : public StateExchange {
   StateGather(const RankContext& context, int layer, Direction direction,
               const MemoryShape& shape, const StateExchangeOperands& operands);
 
-  kernels::TensorView own_state() const override;
-  kernels::TensorView own_decay() const override;
+  kernels::TensorView own_state(int part) const override;
+  kernels::TensorView own_decay(int part) const override;
 
   absl::Status Start() override;
   absl::Status Finish() override;
 
  private:
+  int part_count() const;  // of the piece, without empty ones
+  // The part of the piece that is a rank's first or second; -1: it has none.
+  int PartOf(int half, int rank) const;
+  int own_part(int half) const { return PartOf(half, context_.rank()); }
+  bool has_second() const { return own_part(1) >= 0; }
+  // Sends and receives the first or the second part of every rank.
+  std::unique_ptr<Work> Gather(int half);
+
   absl::Status FinishForward();
-  // The summaries of ranks [begin, end), starting from `initial`.
+  absl::Status FinishBackward();
+  // The summaries of parts [begin, end), starting from `initial`.
   absl::Status Fold(int begin, int end, kernels::ConstTensorView initial,
                     kernels::TensorView state);
 
   const SummaryBuffer summaries_;
-  std::unique_ptr<Work> work_;
+  std::vector<std::unique_ptr<Work>> works_;
 };
 
 }  // namespace longspan::worker

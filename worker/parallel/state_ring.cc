@@ -77,8 +77,8 @@ absl::Status StateRing::Finish() {
     hidden = operands_.rows.shard->document_starts_in(rank);
   }
   RETURN_IF_ERROR(ring_.Finish());
-  if (!forward()) return Fold(own + 1, furthest + 1, operands_.state);
-  RETURN_IF_ERROR(Fold(furthest, own, operands_.state));
+  if (!forward()) return Fold(own + 1, furthest + 1, state());
+  RETURN_IF_ERROR(Fold(furthest, own, state()));
   return operands_.leaving.is_null() ? absl::OkStatus() : Leave(furthest);
 }
 

@@ -26,8 +26,8 @@ class StateRing : public StateExchange {
             const MemoryShape& shape, const StateExchangeOperands& operands);
 
   // Null: nobody takes this rank's summary.
-  kernels::TensorView own_state() const override { return {}; }
-  kernels::TensorView own_decay() const override { return {}; }
+  kernels::TensorView own_state(int) const override { return {}; }
+  kernels::TensorView own_decay(int) const override { return {}; }
 
   absl::Status Start() override { return ring_.Start(); }
   absl::Status Finish() override;

@@ -42,16 +42,16 @@ StateScan::Pair StateScan::PairAt(int slot) const {
   return {summaries.Row(slot), summaries.State(slot), summaries.Decay(slot)};
 }
 
-TensorView StateScan::own_state() const { return own_.state; }
+TensorView StateScan::own_state(int) const { return own_.state; }
 
-TensorView StateScan::own_decay() const {
+TensorView StateScan::own_decay(int) const {
   return operands_.decays.Select(0, 0);
 }
 
 // ---- The rounds ------------------------------------------------------------
 
 absl::Status StateScan::Start() {
-  RETURN_IF_ERROR(context_.backend->elementwise().Copy(own_decay(), own_.decay,
+  RETURN_IF_ERROR(context_.backend->elementwise().Copy(own_decay(0), own_.decay,
                                                        *context_.stream));
   return Launch(1);
 }
@@ -62,13 +62,13 @@ absl::Status StateScan::Finish() {
     RETURN_IF_ERROR(Land(distance));
   }
   if (has_before_) {
-    RETURN_IF_ERROR(Apply(before_, operands_.initial, operands_.state));
+    RETURN_IF_ERROR(Apply(before_, operands_.initial, state()));
   } else {
     RETURN_IF_ERROR(TakeInitial());
   }
   if (operands_.leaving.is_null()) return absl::OkStatus();
   if (RankAfter(1) < 0) {
-    RETURN_IF_ERROR(Apply(own_, operands_.state, operands_.leaving));
+    RETURN_IF_ERROR(Apply(own_, state(), operands_.leaving));
   }
   return ShareLeaving(operands_.leaving);
 }

@@ -23,8 +23,8 @@ class StateScan : public StateExchange {
   StateScan(const RankContext& context, int layer, Direction direction,
             const MemoryShape& shape, const StateExchangeOperands& operands);
 
-  kernels::TensorView own_state() const override;
-  kernels::TensorView own_decay() const override;
+  kernels::TensorView own_state(int part) const override;
+  kernels::TensorView own_decay(int part) const override;
 
   // Sends this rank's own summary.
   absl::Status Start() override;

@@ -11,7 +11,8 @@ BatchReader::BatchReader(const SequenceShard& shard, int replica, int replicas)
       replica_(replica),
       replicas_(replicas),
       sequence_length_(shard.piece().tokens),
-      range_(shard.range()),
+      parts_(shard.parts().begin(), shard.parts().end()),
+      tokens_(shard.tokens()),
       ids_(shard.rows()),
       targets_(shard.rows()) {}
 
@@ -19,23 +20,28 @@ absl::Status BatchReader::ReadStep(const SequenceSampler& sampler,
                                    int64_t step) {
   const int64_t first = step * sequences() + replica_ * batch_;
   for (int64_t b = 0; b < batch_; ++b) {
-    RETURN_IF_ERROR(sampler.Read(first + b, {range_.begin, range_.end},
-                                 Row(ids_, b), Row(targets_, b)));
+    for (const ShardPart& part : parts_) {
+      RETURN_IF_ERROR(sampler.Read(first + b,
+                                   {part.range.begin, part.range.end},
+                                   Row(ids_, b, part), Row(targets_, b, part)));
+    }
   }
   return absl::OkStatus();
 }
 
 absl::Status BatchReader::ReadWindows(const TokenSource& text, int64_t first) {
   for (int64_t b = 0; b < batch_; ++b) {
-    const absl::Span<int32_t> ids = Row(ids_, b);
-    const absl::Span<int32_t> targets = Row(targets_, b);
     const int64_t begin = first + (replica_ * batch_ + b) * sequence_length_;
-    if (begin + sequence_length_ > text.size()) {
-      std::fill(ids.begin(), ids.end(), 0);
-      std::fill(targets.begin(), targets.end(), TokenSource::kNoTarget);
-      continue;
+    for (const ShardPart& part : parts_) {
+      const absl::Span<int32_t> ids = Row(ids_, b, part);
+      const absl::Span<int32_t> targets = Row(targets_, b, part);
+      if (begin + sequence_length_ > text.size()) {
+        std::fill(ids.begin(), ids.end(), 0);
+        std::fill(targets.begin(), targets.end(), TokenSource::kNoTarget);
+        continue;
+      }
+      RETURN_IF_ERROR(text.Read(begin + part.range.begin, ids, targets));
     }
-    RETURN_IF_ERROR(text.Read(begin + range_.begin, ids, targets));
   }
   return absl::OkStatus();
 }

@@ -41,15 +41,19 @@ class BatchReader {
     return kernels::ConstTensorView(tokens.data(), kernels::DType::kI32,
                                     {static_cast<int64_t>(tokens.size())});
   }
-  absl::Span<int32_t> Row(std::vector<int32_t>& tokens, int64_t row) const {
-    return absl::MakeSpan(tokens).subspan(row * range_.size(), range_.size());
+  // A part of this rank's tokens of sequence `b`.
+  absl::Span<int32_t> Row(std::vector<int32_t>& tokens, int64_t b,
+                          const ShardPart& part) const {
+    return absl::MakeSpan(tokens).subspan(b * tokens_ + part.first_row,
+                                          part.range.size());
   }
 
   const int64_t batch_;
   const int64_t replica_;
   const int64_t replicas_;
   const int64_t sequence_length_;
-  const TokenRange range_;
+  const std::vector<ShardPart> parts_;
+  const int64_t tokens_;  // of this rank, per sequence
   std::vector<int32_t> ids_;
   std::vector<int32_t> targets_;
 };

@@ -23,11 +23,11 @@ absl::StatusOr<std::unique_ptr<TrainJob>> TrainJob::Create(
         absl::StrCat("train: ", options.batch_size, " sequences over ",
                      replicas, " replicas; each must have as many"));
   }
-  ASSIGN_OR_RETURN(
-      SequenceShard shard,
-      SequenceShard::Split({.batch = options.batch_size / replicas,
-                            .tokens = options.sequence_length},
-                           env.context.ranks(), env.context.rank()));
+  ASSIGN_OR_RETURN(SequenceShard shard,
+                   SequenceShard::Split({.batch = options.batch_size / replicas,
+                                         .tokens = options.sequence_length},
+                                        env.context.ranks(), env.context.rank(),
+                                        options.layout));
   ASSIGN_OR_RETURN(SequenceSampler sampler,
                    SequenceSampler::Create(*env.text, options.sequence_length,
                                            options.seed));
@@ -63,7 +63,8 @@ int64_t TrainJob::ArenaBytes() const {
                     .method = context_.method,
                     .softmax_method = context_.softmax_method,
                     .replicas = context_.replica_count(),
-                    .replica = context_.replica()};
+                    .replica = context_.replica(),
+                    .layout = shard_.layout()};
   const int64_t train = PlanMemory(env_.model, shape).arena_bytes;
   if (env_.validation == nullptr) return train;
   shape.mode = RunMode::kEvaluate;

@@ -48,6 +48,8 @@ struct TrainOptions {
   int64_t checkpoint_interval = 0;  // steps; 0: only at the end
   int64_t report_interval = 10;     // steps
   uint64_t seed = 0;
+  // Which rank holds which tokens of a sequence.
+  TokenLayout layout = TokenLayout::kContiguous;
   TrainCheckpointOptions checkpoint;
   // A checkpoint whose parameters a new run begins with; empty: random.
   std::string initial_model;

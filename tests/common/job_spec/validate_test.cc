@@ -131,6 +131,28 @@ TEST(ValidateSpecTest, OnlyGatherServesMoreThanTrainingOnTheCpu) {
   }
 }
 
+TEST(ValidateSpecTest, ZigzagRunsOrIsRefusedByName) {
+  const std::string zigzag = "steps: 1 layout: ZIGZAG ";
+  const std::string cuda = R"(resources { backend: "cuda" })";
+  EXPECT_THAT(Mistakes(Train(zigzag)), IsEmpty());
+  EXPECT_THAT(Mistakes(Train(zigzag), cuda), ElementsAre("train.layout"));
+  for (const char* const other :
+       {"sequence_parallel: LASP1", "sequence_parallel: SCAN",
+        "sequence_parallel: ALL_SCAN", "sequence_parallel: LASP1_SERIAL",
+        "sequence_parallel: ULYSSES", "softmax_sequence_parallel: RING"}) {
+    SCOPED_TRACE(other);
+    EXPECT_THAT(Mistakes(Train(zigzag + other)), ElementsAre("train.layout"));
+    EXPECT_THAT(Mistakes(Train(std::string("steps: 1 layout: AUTO ") + other)),
+                IsEmpty());
+    EXPECT_THAT(
+        Mistakes(Train(std::string("steps: 1 layout: CONTIGUOUS ") + other)),
+        IsEmpty());
+  }
+  EXPECT_THAT(Mistakes(Train("steps: 1 layout: AUTO"), cuda), IsEmpty());
+  EXPECT_THAT(Mistakes(Train("steps: 1 layout: 99")),
+              ElementsAre("train.layout"));
+}
+
 TEST(ValidateSpecTest, WarmupFitsTheSteps) {
   EXPECT_THAT(Mistakes(Train("steps: 5 schedule { warmup_steps: 6 }")),
               ElementsAre("train.schedule.warmup_steps"));

@@ -57,6 +57,25 @@ TEST(CreateJobTest, AcceptedJobIsPlannedNamedAndJournaled) {
   EXPECT_EQ(cluster.journal().Contents().entries.size(), 1u);
 }
 
+// What the planner chose is journaled: a later program keeps it.
+TEST(CreateJobTest, TheChosenLayoutIsWrittenIntoTheJob) {
+  InProcessCluster cluster;
+  v1::JobSpec spec = TrainSpec(4);
+  spec.mutable_train()->set_sequence_length(32768);
+  const auto layout_of = [&](const v1::JobSpec& asked) {
+    const auto response = CreateJob(cluster.core(), Request(asked));
+    EXPECT_TRUE(response.ok()) << response.status();
+    return response->job().spec().train().layout();
+  };
+  spec.mutable_train()->mutable_model()->set_layer_pattern("LN");
+  EXPECT_EQ(layout_of(spec), v1::TokenLayout::ZIGZAG);
+  spec.mutable_train()->set_layout(v1::TokenLayout::CONTIGUOUS);
+  EXPECT_EQ(layout_of(spec), v1::TokenLayout::CONTIGUOUS);
+  spec.mutable_train()->set_layout(v1::TokenLayout::AUTO);
+  spec.mutable_train()->mutable_model()->set_layer_pattern("L");
+  EXPECT_EQ(layout_of(spec), v1::TokenLayout::CONTIGUOUS);
+}
+
 TEST(CreateJobTest, ValidateOnlyChangesNothing) {
   InProcessCluster cluster;
   v1::CreateJobRequest request = Request(TrainSpec(2));

@@ -8,6 +8,9 @@
 namespace longspan::coordinator {
 namespace {
 
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
 PlanRequest Request(int ranks, int64_t tokens = 512) {
   ModelSpec model;
   model.hidden_size = 64;
@@ -143,7 +146,7 @@ TEST(JobPlanTest, ReplicasShareTheBatchAndSumGradients) {
   const JobPlan two = PlanJob(request).plan;
   EXPECT_EQ(two.ranks(), 4);
   EXPECT_EQ(two.ranges.size(), 2u);
-  EXPECT_EQ(two.range(3).begin, 500);
+  EXPECT_EQ(two.RangesOf(3)[0].begin, 500);
   ASSERT_EQ(two.memory.size(), 4u);
   EXPECT_EQ(two.memory[3].arena_bytes, one.memory[1].arena_bytes);
   EXPECT_EQ(two.flops_per_step, 2 * one.flops_per_step);
@@ -173,7 +176,7 @@ TEST(JobPlanTest, EachKindOfLayerHasItsMethod) {
   const JobPlan gather = PlanJob(request).plan;
   request.softmax_method = SoftmaxParallel::kRing;
   const JobPlan ring = PlanJob(request).plan;
-  ASSERT_EQ(ring.reasons.size(), 3u);
+  ASSERT_EQ(ring.reasons.size(), 4u);
   EXPECT_EQ(ring.reasons[1], "sequence_parallel lasp2: of linear layers");
   EXPECT_EQ(ring.reasons[2].find("softmax_sequence_parallel ring: "), 0u);
   EXPECT_EQ(gather.reasons[2].find("softmax_sequence_parallel gather: "), 0u);
@@ -182,6 +185,62 @@ TEST(JobPlanTest, EachKindOfLayerHasItsMethod) {
   EXPECT_GT(ring.layers[1].backward_bytes[0],
             gather.layers[1].backward_bytes[0]);
   EXPECT_LT(ring.LargestRankBytes(), gather.LargestRankBytes());
+}
+
+TEST(JobPlanTest, ZigzagGivesRanksTwoRangesAndAsMuchAttention) {
+  PlanRequest request = Request(4, 8192);
+  request.layout = TokenLayout::kZigzag;
+  const JobPlan zigzag = PlanJob(request).plan;
+  EXPECT_EQ(zigzag.group(), 4);
+  EXPECT_THAT(zigzag.RangesOf(1),
+              ElementsAre(TokenRange{1024, 2048}, TokenRange{6144, 7168}));
+  EXPECT_EQ(zigzag.reasons[0],
+            "8192 tokens over 4 ranks: zigzag, two parts each of all 8, the "
+            "first 0 longer by one");
+  EXPECT_THAT(zigzag.reasons.back(),
+              HasSubstr("layout zigzag: the busiest rank has 1.75 of the mean "
+                        "of attention contiguous, 1.00 zigzag"));
+  request.layout = TokenLayout::kContiguous;
+  const JobPlan contiguous = PlanJob(request).plan;
+  EXPECT_THAT(contiguous.reasons.back(),
+              HasSubstr("layout contiguous: the busiest rank has 1.75"));
+  // Two states instead of one, and the same keys.
+  EXPECT_EQ(zigzag.layers[0].forward_bytes[2],
+            2 * contiguous.layers[0].forward_bytes[2]);
+  EXPECT_EQ(zigzag.layers[1].forward_bytes[2],
+            contiguous.layers[1].forward_bytes[2]);
+}
+
+TEST(JobPlanTest, ThePlannerChoosesTheLayout) {
+  const auto choice = [](PlanRequest request) {
+    request.layout = std::nullopt;
+    const PlanResult result = PlanJob(request);
+    EXPECT_TRUE(result.problems.empty());
+    return result.plan;
+  };
+  EXPECT_EQ(choice(Request(4, 65536)).layout, TokenLayout::kZigzag);
+  // What it saves is less than the states that it adds.
+  EXPECT_EQ(choice(Request(4, 64)).layout, TokenLayout::kContiguous);
+  EXPECT_EQ(choice(Request(1, 65536)).layout, TokenLayout::kContiguous);
+  PlanRequest other = Request(4, 65536);
+  other.model->softmax.window = 128;
+  EXPECT_THAT(choice(other).reasons.back(),
+              HasSubstr("layout contiguous: queries see 128 tokens"));
+  other = Request(4, 65536);
+  other.model->layer_pattern = "LL";
+  EXPECT_THAT(choice(other).reasons.back(),
+              HasSubstr("layout contiguous: linear layers"));
+  other = Request(4, 65536);
+  other.method = SequenceParallel::kAllScan;
+  EXPECT_THAT(choice(other).reasons.back(),
+              HasSubstr("layout contiguous: zigzag goes with "
+                        "sequence_parallel lasp2, not with all_scan"));
+  other = Request(4, 65536);
+  other.softmax_method = SoftmaxParallel::kRing;
+  EXPECT_EQ(choice(other).layout, TokenLayout::kContiguous);
+  other = Request(4, 65536);
+  other.backend = "cuda";
+  EXPECT_EQ(choice(other).layout, TokenLayout::kContiguous);
 }
 
 TEST(JobPlanTest, UnknownModelIsSaid) {

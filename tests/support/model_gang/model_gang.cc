@@ -24,19 +24,20 @@ T ValueOrDie(absl::StatusOr<T> value) {
 
 // Puts local rows [B, n, width] into their places among [B, N, width].
 void Place(const std::vector<double>& local, const GangCase& c,
-           TokenRange range, std::vector<double>& all) {
-  const int64_t width =
-      static_cast<int64_t>(local.size()) / (c.batch * range.size());
+           const worker::SequenceShard& shard, std::vector<double>& all) {
+  const int64_t width = static_cast<int64_t>(local.size()) / shard.rows();
   for (int64_t b = 0; b < c.batch; ++b) {
-    std::copy_n(local.begin() + b * range.size() * width, range.size() * width,
-                all.begin() + (b * c.tokens + range.begin) * width);
+    for (const worker::ShardPart& part : shard.parts()) {
+      const int64_t row = b * shard.tokens() + part.first_row;
+      std::copy_n(local.begin() + row * width, part.range.size() * width,
+                  all.begin() + (b * c.tokens + part.range.begin) * width);
+    }
   }
 }
 
 absl::Status RunRank(const GangCase& c, worker::ProcessGroup& group,
                      GangResult& result) {
   const std::vector<TokenRange> ranges = RangesOf(c, group.size());
-  const TokenRange range = ranges[group.rank()];
   RankReport& report = result.ranks[group.rank()];
   report.plan =
       PlanMemory(c.spec, ShapeOf(c, RunMode::kTrain, ranges, group.rank()));
@@ -48,9 +49,10 @@ absl::Status RunRank(const GangCase& c, worker::ProcessGroup& group,
       worker::SequenceShard::Create({.batch = c.batch,
                                      .tokens = c.tokens,
                                      .document_starts = c.document_starts},
-                                    ranges, group.rank()));
-  std::vector<int32_t> ids = LocalRows(c.ids, c.batch, c.tokens, range);
-  std::vector<int32_t> targets = LocalRows(c.targets, c.batch, c.tokens, range);
+                                    ranges, group.rank(),
+                                    LayoutOver(group.size(), c.layout)));
+  std::vector<int32_t> ids = LocalRows(c.ids, shard);
+  std::vector<int32_t> targets = LocalRows(c.targets, shard);
   const worker::ModelInput input = {
       TensorView(ids.data(), DType::kI32, {shard.rows()}), &shard};
   worker::ModelTape tape;
@@ -66,8 +68,8 @@ absl::Status RunRank(const GangCase& c, worker::ProcessGroup& group,
       tape.d_hidden));
   ASSIGN_OR_RETURN(const TensorView d_embedding,
                    rank.model().Backward(rank.context(), input, tape));
-  Place(hidden, c, range, result.hidden);
-  Place(ToDoubles(d_embedding), c, range, result.d_embedding);
+  Place(hidden, c, shard, result.hidden);
+  Place(ToDoubles(d_embedding), c, shard, result.d_embedding);
   RETURN_IF_ERROR(worker::SyncGradients(
       rank.context(), rank.parameters().gradients_and_tail()));
   report.counters = group.counters();
@@ -102,7 +104,7 @@ GangCase MakeGangCase(const ModelSpec& spec, int64_t batch, int64_t tokens) {
 
 std::vector<TokenRange> RangesOf(const GangCase& c, int ranks) {
   if (!c.ranges.empty()) return c.ranges;
-  return ValueOrDie(SplitTokens(c.tokens, ranks));
+  return ValueOrDie(CutTokens(LayoutOver(ranks, c.layout), c.tokens, ranks));
 }
 
 RunShape ShapeOf(const GangCase& c, RunMode mode,
@@ -117,6 +119,7 @@ RunShape ShapeOf(const GangCase& c, RunMode mode,
   shape.threads = 1;
   shape.method = c.method;
   shape.softmax_method = c.softmax_method;
+  shape.layout = ranges.size() == 1 ? TokenLayout::kContiguous : c.layout;
   return shape;
 }
 
@@ -157,12 +160,13 @@ std::vector<double> ToDoubles(kernels::ConstTensorView view,
 }
 
 std::vector<int32_t> LocalRows(const std::vector<int32_t>& values,
-                               int64_t batch, int64_t tokens,
-                               TokenRange range) {
+                               const worker::SequenceShard& shard) {
   std::vector<int32_t> local;
-  for (int64_t b = 0; b < batch; ++b) {
-    const auto row = values.begin() + b * tokens;
-    local.insert(local.end(), row + range.begin, row + range.end);
+  for (int64_t b = 0; b < shard.batch(); ++b) {
+    const auto row = values.begin() + b * shard.piece().tokens;
+    for (const worker::ShardPart& part : shard.parts()) {
+      local.insert(local.end(), row + part.range.begin, row + part.range.end);
+    }
   }
   return local;
 }

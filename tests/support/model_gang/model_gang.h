@@ -18,6 +18,7 @@
 #include "worker/model/model.h"
 #include "worker/model/parameters.h"
 #include "worker/parallel/rank_context.h"
+#include "worker/parallel/sequence_shard.h"
 #include "worker/tensor/arena.h"
 
 namespace longspan::testing {
@@ -31,7 +32,8 @@ struct GangCase {
   kernels::BackendKind backend = kernels::BackendKind::kCpu;
   SequenceParallel method = SequenceParallel::kLasp2;
   SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
-  // Empty: SplitTokens.
+  TokenLayout layout = TokenLayout::kContiguous;
+  // The parts of the sequence; empty: CutTokens.
   std::vector<TokenRange> ranges;
   std::vector<int32_t> ids;      // [batch * tokens], batch-major
   std::vector<int32_t> targets;  // the same; negative: not scored
@@ -92,8 +94,8 @@ std::vector<double> ToDoubles(
     kernels::ConstTensorView contiguous,
     const worker::Transfer& transfer = worker::Transfer());
 
-// Rows of `rank` out of [B, N] values, batch-major.
+// This rank's rows out of [B, N] values, batch-major.
 std::vector<int32_t> LocalRows(const std::vector<int32_t>& values,
-                               int64_t batch, int64_t tokens, TokenRange range);
+                               const worker::SequenceShard& shard);
 
 }  // namespace longspan::testing

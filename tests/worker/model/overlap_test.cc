@@ -73,12 +73,11 @@ absl::Status RunRank(const GangCase& c, absl::Duration latency,
   context.group = group.get();
   context.backend = &backend;
 
-  const TokenRange range = ranges[threads.rank()];
   ASSIGN_OR_RETURN(
       const worker::SequenceShard shard,
       worker::SequenceShard::Create({.batch = c.batch, .tokens = c.tokens},
                                     ranges, threads.rank()));
-  std::vector<int32_t> ids = LocalRows(c.ids, c.batch, c.tokens, range);
+  std::vector<int32_t> ids = LocalRows(c.ids, shard);
   const worker::ModelInput input = {
       TensorView(ids.data(), DType::kI32, {shard.rows()}), &shard};
   worker::ModelTape tape;

@@ -26,12 +26,22 @@ struct Gang {
   int64_t batch;
   SequenceParallel method = SequenceParallel::kLasp2;
   SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
+  TokenLayout layout = TokenLayout::kContiguous;
 };
 
 constexpr SoftmaxParallel kRing = SoftmaxParallel::kRing;
 constexpr SoftmaxParallel kHeads = SoftmaxParallel::kUlysses;
 constexpr SequenceParallel kCut = SequenceParallel::kMegatronSp;
 constexpr SoftmaxParallel kCutHeads = SoftmaxParallel::kMegatronSp;
+
+Gang Zigzag(int64_t tokens, int ranks, int64_t batch) {
+  return {tokens,
+          ranks,
+          batch,
+          SequenceParallel::kLasp2,
+          SoftmaxParallel::kGather,
+          TokenLayout::kZigzag};
+}
 
 class PlanTest : public ::testing::TestWithParam<NamedSpec> {
  protected:
@@ -50,35 +60,43 @@ class PlanTest : public ::testing::TestWithParam<NamedSpec> {
 };
 
 TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
-  for (const Gang& gang :
-       {Gang{9, 3, 2}, Gang{9, 5, 1}, Gang{71, 2, 2}, Gang{71, 5, 1},
-        Gang{71, 3, 2, SequenceParallel::kLasp1},
-        Gang{71, 3, 2, SequenceParallel::kAllScan},
-        Gang{71, 5, 1, SequenceParallel::kScan},
-        Gang{71, 5, 2, SequenceParallel::kLasp2, kRing},
-        Gang{9, 8, 1, SequenceParallel::kLasp1, kRing},
-        Gang{71, 3, 2, SequenceParallel::kUlysses},
-        Gang{71, 3, 2, SequenceParallel::kLasp2, kHeads},
-        Gang{9, 8, 1, SequenceParallel::kUlysses, kHeads},
-        Gang{71, 3, 2, kCut, kCutHeads}, Gang{9, 8, 1, kCut},
-        Gang{9, 5, 2, SequenceParallel::kLasp2, kCutHeads},
-        Gang{9, 5, 1, SequenceParallel::kUlysses},
-        Gang{71, 5, 2, SequenceParallel::kRing},
-        Gang{9, 8, 1, SequenceParallel::kRing}}) {
+  for (const Gang& gang : {Gang{9, 3, 2},
+                           Gang{9, 5, 1},
+                           Gang{71, 2, 2},
+                           Gang{71, 5, 1},
+                           Gang{71, 3, 2, SequenceParallel::kLasp1},
+                           Gang{71, 3, 2, SequenceParallel::kAllScan},
+                           Gang{71, 5, 1, SequenceParallel::kScan},
+                           Gang{71, 5, 2, SequenceParallel::kLasp2, kRing},
+                           Gang{9, 8, 1, SequenceParallel::kLasp1, kRing},
+                           Gang{71, 3, 2, SequenceParallel::kUlysses},
+                           Gang{71, 3, 2, SequenceParallel::kLasp2, kHeads},
+                           Gang{9, 8, 1, SequenceParallel::kUlysses, kHeads},
+                           Gang{71, 3, 2, kCut, kCutHeads},
+                           Gang{9, 8, 1, kCut},
+                           Gang{9, 5, 2, SequenceParallel::kLasp2, kCutHeads},
+                           Gang{9, 5, 1, SequenceParallel::kUlysses},
+                           Gang{71, 5, 2, SequenceParallel::kRing},
+                           Gang{9, 8, 1, SequenceParallel::kRing},
+                           Zigzag(71, 2, 2),
+                           Zigzag(71, 5, 1),
+                           Zigzag(9, 5, 2),
+                           Zigzag(5, 5, 1)}) {
     SCOPED_TRACE(::testing::Message()
                  << gang.tokens << " tokens, " << gang.ranks << " ranks, batch "
                  << gang.batch);
     GangCase c = MakeGangCase(SpecOf(gang), gang.batch, gang.tokens);
     c.method = gang.method;
     c.softmax_method = gang.softmax_method;
+    c.layout = gang.layout;
     if (!CheckHeadCut(c.spec, c.method, gang.ranks).ok()) continue;
     const GangResult result = TrainOnce(c, gang.ranks);
     for (int rank = 0; rank < gang.ranks; ++rank) {
-      const auto plan =
-          PlanCommunication(c.spec,
-                            {gang.batch, RangesOf(c, gang.ranks), 8, true,
-                             false, gang.method, gang.softmax_method},
-                            rank);
+      CommunicationShape shape = {
+          gang.batch,  RangesOf(c, gang.ranks), 8, true, false,
+          gang.method, gang.softmax_method};
+      shape.layout = gang.layout;
+      const auto plan = PlanCommunication(c.spec, shape, rank);
       EXPECT_THAT(Counted(result.ranks[rank].counters),
                   ::testing::UnorderedElementsAreArray(Planned(plan)));
     }
@@ -117,11 +135,13 @@ TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
         Gang{120, 3, 2, SequenceParallel::kLasp2, kHeads},
         Gang{120, 7, 1, SequenceParallel::kUlysses, kHeads},
         Gang{120, 3, 2, kCut, kCutHeads}, Gang{120, 8, 1, kCut, kCutHeads},
-        Gang{121, 3, 2, SequenceParallel::kRing}}) {
+        Gang{121, 3, 2, SequenceParallel::kRing}, Zigzag(120, 3, 1),
+        Zigzag(120, 3, 2), Zigzag(9, 5, 2)}) {
     // One block of rows, so that no buffer comes in two sizes.
     GangCase c = MakeGangCase(SpecOf(gang), gang.batch, gang.tokens);
     c.method = gang.method;
     c.softmax_method = gang.softmax_method;
+    c.layout = gang.layout;
     if (!CheckHeadCut(c.spec, c.method, gang.ranks).ok()) continue;
     const GangResult result = TrainOnce(c, gang.ranks);
     for (const RankReport& rank : result.ranks) {
@@ -177,8 +197,7 @@ TEST_P(PlanTest, AForwardPassTakesItsPlannedPeak) {
           ASSIGN_OR_RETURN(const auto shard,
                            worker::SequenceShard::Create({.tokens = c.tokens},
                                                          ranges, group.rank()));
-          std::vector<int32_t> ids =
-              LocalRows(c.ids, 1, c.tokens, shard.range());
+          std::vector<int32_t> ids = LocalRows(c.ids, shard);
           RETURN_IF_ERROR(rank.model()
                               .Forward(rank.context(),
                                        {kernels::TensorView(

@@ -280,7 +280,7 @@ absl::Status ForwardWithAState(SoftmaxParallel method) {
     ASSIGN_OR_RETURN(const auto shard,
                      worker::SequenceShard::Create({.tokens = c.tokens}, ranges,
                                                    group.rank()));
-    std::vector<int32_t> ids = LocalRows(c.ids, 1, c.tokens, shard.range());
+    std::vector<int32_t> ids = LocalRows(c.ids, shard);
     const kernels::TensorView rows(ids.data(), kernels::DType::kI32,
                                    {shard.rows()});
     return rank.model()

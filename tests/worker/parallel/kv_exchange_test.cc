@@ -21,16 +21,23 @@ double ValueAt(int64_t b, int64_t token, int64_t column) {
   return 1000.0 * b + 10.0 * token + column;
 }
 
-absl::Status Exchange(worker::ProcessGroup& group, int64_t batch) {
+absl::Status Exchange(worker::ProcessGroup& group, int64_t batch,
+                      TokenLayout layout) {
   const ParallelRank rank(&group);
   ASSIGN_OR_RETURN(const SequenceShard shard,
                    SequenceShard::Split({.batch = batch, .tokens = kTokens},
-                                        group.size(), group.rank()));
-  const TokenRange own = shard.range();
+                                        group.size(), group.rank(), layout));
+  std::vector<int64_t> own;
+  for (const worker::ShardPart& part : shard.parts()) {
+    for (int64_t t = part.range.begin; t < part.range.end; ++t) {
+      own.push_back(t);
+    }
+  }
+  const int64_t count_own = shard.tokens();
   std::vector<double> rows(batch * kTokens * kWidth, -1);
   const TensorView view(rows.data(), DType::kF64, {batch, kTokens, kWidth});
   for (int64_t b = 0; b < batch; ++b) {
-    for (int64_t t = own.begin; t < own.end; ++t) {
+    for (int64_t t : own) {
       for (int64_t c = 0; c < kWidth; ++c) {
         rows[(b * kTokens + t) * kWidth + c] = ValueAt(b, t, c);
       }
@@ -55,26 +62,30 @@ absl::Status Exchange(worker::ProcessGroup& group, int64_t batch) {
 
   // Every rank contributes the same rows times its number plus one.
   for (double& row : rows) row *= group.rank() + 1;
-  std::vector<double> d_own(batch * own.size() * kWidth);
+  std::vector<double> d_own(batch * count_own * kWidth);
   RETURN_IF_ERROR(exchange.ScatterGradients(
-      view,
-      TensorView(d_own.data(), DType::kF64, {batch, own.size(), kWidth})));
+      view, TensorView(d_own.data(), DType::kF64, {batch, count_own, kWidth})));
   const double sum = group.size() * (group.size() + 1) / 2;
   for (int64_t i = 0; i < static_cast<int64_t>(d_own.size()); ++i) {
-    EXPECT_EQ(d_own[i],
-              sum * ValueAt(i / (own.size() * kWidth),
-                            own.begin + i / kWidth % own.size(), i % kWidth));
+    EXPECT_EQ(d_own[i], sum * ValueAt(i / (count_own * kWidth),
+                                      own[i / kWidth % count_own], i % kWidth));
   }
   return absl::OkStatus();
 }
 
 TEST(KvExchangeTest, RowsGoEverywhereAndGradientsComeHome) {
-  for (int ranks : {2, 3, 4}) {
+  for (int ranks : {2, 3, 4, 7, 11}) {
     for (int64_t batch : {1, 3}) {
-      const absl::Status status = RunThreadWorld(
-          ranks,
-          [&](worker::ProcessGroup& group) { return Exchange(group, batch); });
-      EXPECT_TRUE(status.ok()) << status;
+      for (TokenLayout layout :
+           {TokenLayout::kContiguous, TokenLayout::kZigzag}) {
+        SCOPED_TRACE(::testing::Message() << ranks << " ranks, batch " << batch
+                                          << ", " << TokenLayoutName(layout));
+        const absl::Status status =
+            RunThreadWorld(ranks, [&](worker::ProcessGroup& group) {
+              return Exchange(group, batch, layout);
+            });
+        EXPECT_TRUE(status.ok()) << status;
+      }
     }
   }
 }

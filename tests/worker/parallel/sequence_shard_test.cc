@@ -41,6 +41,50 @@ TEST(SequenceShardTest, PositionsAreThoseOfTheText) {
   EXPECT_THAT(positions, ::testing::ElementsAre(103, 104));
 }
 
+TEST(SequenceShardTest, ZigzagGivesARankAnEarlyAndALatePart) {
+  const auto shard = SequenceShard::Split(
+      {.tokens = 14, .first_position = 100, .document_starts = {4, 10, 12}}, 3,
+      1, TokenLayout::kZigzag);
+  ASSERT_TRUE(shard.ok());
+  EXPECT_EQ(shard->ranks(), 3);
+  EXPECT_EQ(shard->tokens(), 5);
+  ASSERT_EQ(shard->part_count(), 2);
+  EXPECT_EQ(shard->parts()[0].index, 1);
+  EXPECT_EQ(shard->parts()[0].range, (TokenRange{3, 6}));
+  EXPECT_EQ(shard->parts()[1].index, 4);
+  EXPECT_EQ(shard->parts()[1].range, (TokenRange{10, 12}));
+  EXPECT_EQ(shard->parts()[1].first_row, 3);
+  EXPECT_THAT(shard->parts()[0].starts, ::testing::ElementsAre(1));
+  EXPECT_THAT(shard->parts()[1].starts, ::testing::ElementsAre(0));
+  EXPECT_FALSE(shard->document_starts_in(3));
+  EXPECT_TRUE(shard->document_starts_in(5));
+  std::vector<int64_t> positions(shard->tokens());
+  shard->FillPositions(kernels::TensorView(
+      positions.data(), kernels::DType::kI64, {shard->tokens()}));
+  EXPECT_THAT(positions, ::testing::ElementsAre(103, 104, 105, 110, 111));
+}
+
+TEST(SequenceShardTest, ZigzagOfFewTokensLeavesSecondPartsOut) {
+  for (int rank = 0; rank < 3; ++rank) {
+    const auto shard =
+        SequenceShard::Split({.tokens = 4}, 3, rank, TokenLayout::kZigzag);
+    ASSERT_TRUE(shard.ok());
+    EXPECT_EQ(shard->filled_parts(), 4);
+    EXPECT_EQ(shard->part_count(), rank == 2 ? 2 : 1);
+    EXPECT_EQ(shard->tokens(), rank == 2 ? 2 : 1);
+  }
+  EXPECT_FALSE(
+      SequenceShard::Split({.tokens = 2}, 3, 0, TokenLayout::kZigzag).ok());
+}
+
+TEST(SequenceShardTest, ZigzagOfOneRankIsTheSequence) {
+  const auto shard =
+      SequenceShard::Split({.tokens = 4}, 1, 0, TokenLayout::kZigzag);
+  ASSERT_TRUE(shard.ok());
+  EXPECT_EQ(shard->range(), (TokenRange{0, 4}));
+  EXPECT_EQ(shard->layout(), TokenLayout::kContiguous);
+}
+
 TEST(SequenceShardTest, RefusesWhatDoesNotTile) {
   const auto refuse = [](SequencePiece piece, std::vector<TokenRange> ranges) {
     return SequenceShard::Create(std::move(piece), std::move(ranges), 0)

@@ -124,7 +124,7 @@ class Exchanged {
     EXPECT_LE(scratch, static_cast<int64_t>(scratch_.size()));
     return {.decays = TensorView(decays_.data(), DType::kF64, {rows, 1, 3}),
             .decays_travel = forward,
-            .state = State(state_),
+            .state = State(state_).Reshape({1, 1, 3, 2, 3}),
             .scratch = TensorView(scratch_.data(), DType::kF64, {scratch})};
   }
 
@@ -136,9 +136,9 @@ class Exchanged {
     for (int64_t h = 0; h < 3; ++h) {
       const MemorySummary own = SummaryOf(group_.rank(), h);
       std::copy(own.state.begin(), own.state.end(),
-                exchange->own_state().data_as<double>() + h * kHead);
+                exchange->own_state(0).data_as<double>() + h * kHead);
       if (direction == Direction::kForward) {
-        exchange->own_decay().data_as<double>()[h] = own.log_decay;
+        exchange->own_decay(0).data_as<double>()[h] = own.log_decay;
       }
     }
     RETURN_IF_ERROR(exchange->Start());
@@ -190,7 +190,7 @@ TEST(StateExchangeTest, WorkRunsWhileTheExchangeIsOpen) {
           const auto exchange = worker::CreateStateExchange(
               rank.context(), 0, Direction::kForward, kShape,
               {.decays = TensorView(decays.data(), DType::kF64, {rows, 1, 3}),
-               .state = State(state),
+               .state = State(state).Reshape({1, 1, 3, 2, 3}),
                .scratch =
                    TensorView(scratch.data(), DType::kF64, {2 * kState})});
           RETURN_IF_ERROR(exchange->ReceiveFirst());

@@ -199,6 +199,43 @@ TEST_F(TrainJobTest, RanksGiveTheSameLosses) {
   }
 }
 
+TEST_F(TrainJobTest, LayoutsGiveTheSameLosses) {
+  const AttemptResult one = Train(Options(6), 1);
+  ASSERT_TRUE(one.status.ok()) << one.status;
+  TrainOptions options = Options(6);
+  options.layout = TokenLayout::kZigzag;
+  for (int ranks : {1, 2, 3, 4}) {
+    SCOPED_TRACE(ranks);
+    std::filesystem::remove_all(directory_);
+    const AttemptResult run = Train(options, ranks);
+    ASSERT_TRUE(run.status.ok()) << run.status;
+    for (size_t i = 0; i < 6; ++i) {
+      EXPECT_NEAR(run.reporter.progress[i].loss, one.reporter.progress[i].loss,
+                  1e-9);
+    }
+    EXPECT_NEAR(run.outcome.validation_loss, one.outcome.validation_loss, 1e-9);
+  }
+}
+
+// A checkpoint knows no layout: a run goes on from the other's.
+TEST_F(TrainJobTest, GoesOnInTheOtherLayout) {
+  TrainOptions options = Options(6);
+  const AttemptResult whole = Train(options, 2);
+  ASSERT_TRUE(whole.status.ok()) << whole.status;
+  std::filesystem::remove_all(directory_);
+  options.layout = TokenLayout::kZigzag;
+  const AttemptResult stopped =
+      Train(options, 2, [](const JobProgress& progress, StopRequest& stop) {
+        StopAt(3, progress, stop);
+      });
+  EXPECT_TRUE(absl::IsCancelled(stopped.status)) << stopped.status;
+  options.layout = TokenLayout::kContiguous;
+  const AttemptResult rest = Train(options, 2);
+  ASSERT_TRUE(rest.status.ok()) << rest.status;
+  EXPECT_GE(rest.resumed_step, 3);
+  EXPECT_NEAR(rest.outcome.position.loss, whole.outcome.position.loss, 1e-9);
+}
+
 // The same sequences, however they are shared between replicas and ranks.
 TEST_F(TrainJobTest, ReplicasGiveTheSameLosses) {
   TrainOptions options = Options(6);
