@@ -29,6 +29,7 @@ namespace longspan::testing {
 namespace {
 
 constexpr double kBound = 1e-10;
+constexpr int64_t kHidden = 12;
 constexpr int64_t kHeads = 8;
 constexpr int64_t kKeyDim = 4;
 constexpr int64_t kValueDim = 6;
@@ -49,7 +50,7 @@ std::vector<Method> LinearMethods() {
        {SequenceParallel::kLasp2, SequenceParallel::kLasp1,
         SequenceParallel::kLasp1Serial, SequenceParallel::kAllScan,
         SequenceParallel::kScan, SequenceParallel::kUlysses,
-        SequenceParallel::kRing}) {
+        SequenceParallel::kRing, SequenceParallel::kMegatronSp}) {
     methods.push_back({"L", std::string(SequenceParallelName(method)), method});
   }
   return methods;
@@ -59,7 +60,7 @@ std::vector<Method> SoftmaxMethods() {
   std::vector<Method> methods;
   for (SoftmaxParallel method :
        {SoftmaxParallel::kGather, SoftmaxParallel::kRing,
-        SoftmaxParallel::kUlysses}) {
+        SoftmaxParallel::kUlysses, SoftmaxParallel::kMegatronSp}) {
     methods.push_back({"N", std::string(SoftmaxParallelName(method)),
                        SequenceParallel::kLasp2, method});
   }
@@ -69,7 +70,7 @@ std::vector<Method> SoftmaxMethods() {
 ModelSpec SpecOf(LinearMixer mixer, const std::string& layers, bool bare) {
   ModelSpec spec;
   spec.vocabulary_size = 19;
-  spec.hidden_size = 12;
+  spec.hidden_size = kHidden;
   spec.layer_count = static_cast<int64_t>(layers.size());
   spec.layer_pattern = layers;
   spec.linear.mixer = mixer;
@@ -258,6 +259,19 @@ Sent ByHeads(int64_t tokens, int ranks, int64_t in, int64_t out) {
   return most;
 }
 
+// Each rank's rows of the layer's input to all others and the others' rows of
+// its output to them; backward the gradients of both, and the input again.
+Sent ByLayers(int64_t tokens, int ranks) {
+  Sent most;
+  for (int r = 0; r < ranks; ++r) {
+    const int64_t n = Part(tokens, r, ranks);
+    const int64_t gather = n * (ranks - 1), scatter = tokens - n;
+    most = Most(most, {kBytes * kHidden * (gather + scatter),
+                       kBytes * kHidden * (2 * gather + scatter), 2, 3});
+  }
+  return most;
+}
+
 // Section 3 of the reference, of scalar gates: S numbers of a state and x of
 // its decay, N tokens.
 Sent FormulaOf(SequenceParallel method, int64_t tokens, int ranks) {
@@ -281,9 +295,10 @@ Sent FormulaOf(SequenceParallel method, int64_t tokens, int ranks) {
     case SequenceParallel::kRing:  // all rows but the last range's, the first's
       return {(tokens - Part(tokens, ranks - 1, ranks)) * row,
               (tokens - Part(tokens, 0, ranks)) * row, hops, hops};
-    default:
-      return {};
+    case SequenceParallel::kMegatronSp:
+      return ByLayers(tokens, ranks);
   }
+  return {};
 }
 
 std::string CellsOf(const Sent& sent) {
