@@ -50,10 +50,12 @@ TEST(SimulateTest, OnePointIsATable) {
   const CommandOutput output =
       SimulatePreset({"--tokens", "1Mi", "--ranks", "64"});
   EXPECT_EQ(output.code, 0) << output.err;
-  EXPECT_THAT(output.out,
-              AllOf(HasSubstr("1Mi tokens over 64 ranks"),
-                    HasSubstr("lasp2           1056964608    1056964608"),
-                    HasSubstr("64 ranks share the 16 heads")));
+  EXPECT_THAT(
+      output.out,
+      AllOf(HasSubstr("1Mi tokens over 64 ranks"),
+            HasSubstr("lasp2           1056964608    1056964608"),
+            HasSubstr("megatron_sp gives every rank whole heads, and 64 "
+                      "ranks are more than the 16 heads")));
 }
 
 TEST(SimulateTest, AGridSaysWhoWinsWhere) {

@@ -181,9 +181,12 @@ TEST(JobPlanTest, EachKindOfLayerHasItsMethod) {
   EXPECT_EQ(ring.reasons[2].find("softmax_sequence_parallel ring: "), 0u);
   EXPECT_EQ(gather.reasons[2].find("softmax_sequence_parallel gather: "), 0u);
   EXPECT_EQ(ring.layers[0].backward_bytes, gather.layers[0].backward_bytes);
-  EXPECT_EQ(ring.layers[1].forward_bytes, gather.layers[1].forward_bytes);
-  EXPECT_GT(ring.layers[1].backward_bytes[0],
-            gather.layers[1].backward_bytes[0]);
+  // A shard goes to the ranks after its own, by way of each other; backward the
+  // sums of its gradients begin their way behind it.
+  const int64_t shard = gather.layers[1].forward_bytes[0] / 3;
+  EXPECT_EQ(ring.layers[1].forward_bytes,
+            (std::vector<int64_t>{shard, 2 * shard, 3 * shard, 0}));
+  EXPECT_EQ(ring.layers[1].backward_bytes[0], 2 * shard);
   EXPECT_LT(ring.LargestRankBytes(), gather.LargestRankBytes());
 }
 
