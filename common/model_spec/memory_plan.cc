@@ -554,8 +554,8 @@ int64_t TotalBytes(const std::vector<Buffer>& buffers) {
 }
 
 MemoryPlan PlanMemory(const ModelSpec& spec, const RunShape& shape) {
-  return Planner(spec, shape, shape.batch * shape.ranges[shape.rank].size())
-      .Plan();
+  const int64_t tokens = TokensOf(shape.layout, shape.ranges, shape.rank);
+  return Planner(spec, shape, shape.batch * tokens).Plan();
 }
 
 }  // namespace longspan
