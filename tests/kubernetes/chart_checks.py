@@ -89,20 +89,21 @@ REFUSED = {
 }
 
 
-def render(values, check=True):
+def render(values, check=True, release="test"):
     """The finished `helm template` with these values."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(values, file)
         file.flush()
-        return run("helm", "template", "test", CHART, "--kube-version",
+        return run("helm", "template", release, CHART, "--kube-version",
                    KUBERNETES, "--values", file.name, check=check)
 
 
-def objects(values):
+def objects(values, release="test"):
     """What is rendered, as values."""
     with tempfile.TemporaryDirectory() as folder:
         files = []
-        for i, text in enumerate(re.split(r"(?m)^---\n", render(values).stdout)):
+        text = render(values, release=release).stdout
+        for i, text in enumerate(re.split(r"(?m)^---\n", text)):
             if re.search(r"(?m)^kind:", text):
                 files.append(pathlib.Path(folder) / f"{i:03}.yaml")
                 files[-1].write_text(text)

@@ -63,9 +63,9 @@ class Containerd:
         self.ctr("tasks", "kill", "--signal", "KILL", name)
 
     def end_containers(self):
-        """Whatever runs or is left."""
+        """Whatever runs or is left; returns their names."""
         if not self.socket.exists():
-            return
+            return []
         tasks = self.ctr("tasks", "ls", "-q", check=False).stdout.split()
         for task in tasks:
             self.ctr("tasks", "kill", "--signal", "KILL", task, check=False)
@@ -74,3 +74,4 @@ class Containerd:
         left = self.ctr("containers", "ls", "-q", check=False).stdout.split()
         for container in left:
             self.ctr("containers", "delete", container, check=False)
+        return left
