@@ -22,7 +22,7 @@ NAMESPACE = "longspan-test"
 USER = 10001  # of the images
 WAIT = ("--wait", "--timeout", "5m")
 RELEASE = "ls"
-JOB_SECONDS = 12  # undisturbed: what is done to a job must hit it in time
+JOB_SECONDS = 15  # undisturbed: what is done to a job must hit it in time
 TOKEN = "a-token-of-the-test"
 
 
@@ -58,6 +58,7 @@ class Release:
         self.binaries = pathlib.Path(binaries)
         self.steps = 0
         self.undisturbed = None
+        self.first = None
         self.environment = dict(cluster.environment,
                                 LONGSPAN_TOKEN_FILE=str(self.folder / "token"))
 
@@ -181,7 +182,8 @@ class Release:
         expect_equal("exit code", done.returncode, 7)
 
     def train(self):
-        self.finish_undisturbed(self.submit())
+        self.first = self.submit()
+        self.finish_undisturbed(self.first)
 
     def worker_pod_deleted(self):
         name = self.submit_and_start()
@@ -295,6 +297,11 @@ class Release:
         except ProgramFailed:
             expect_equal("what is left", left(), expected)
 
+    def install_again(self):
+        """On the claim that is left: the journal knows the jobs."""
+        self.install()
+        self.finish_undisturbed(self.first)
+
 
 def expect_equal(what, is_, should_be):
     if is_ != should_be:
@@ -319,6 +326,7 @@ STEPS_IN_ORDER = (
     ("a gang that does not fit says why", Release.gang_that_does_not_fit),
     ("a CUDA pool goes to GPU nodes (kwok)", Release.gpu_pool),
     ("helm uninstall leaves nothing but the claim", Release.uninstall),
+    ("helm install on that claim finds the old jobs", Release.install_again),
 )
 
 
