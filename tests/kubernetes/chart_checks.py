@@ -29,10 +29,12 @@ ACCEPTED = {
                    "subPath": "books", "readOnly": True},
         "models": {"volume": {"nfs": {"server": "filer", "path": "/m"}}}}},
     "gpus": {**OPEN, "pools": {"cpu": None, "h100": GPU_POOL}},
-    "rdma": {**OPEN, "pools": {"h100": {
-        **GPU_POOL, "ipcLock": True, "hostNetwork": True,
-        "extendedResources": {"rdma/hca": 8},
-        "env": {"NCCL_SOCKET_IFNAME": "eth0", "NCCL_IB_TIMEOUT": 22}}}},
+    "rdma": {**OPEN,
+             "networkPolicy": {"clients": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]},
+             "pools": {"h100": {
+                 **GPU_POOL, "ipcLock": True, "hostNetwork": True,
+                 "extendedResources": {"rdma/hca": 8},
+                 "env": {"NCCL_SOCKET_IFNAME": "eth0", "NCCL_IB_TIMEOUT": 22}}}},
     "monitoring": {**OPEN, "monitoring": {
         "monitors": True, "rules": True, "dashboards": True,
         "labels": {"release": "prometheus"}}},
@@ -84,6 +86,9 @@ REFUSED = {
         {**OPEN, "roots": {"outputs": {
             "volume": {"emptyDir": {}, "hostPath": {"path": "/x"}}}}},
         "roots.outputs.volume"),
+    "pods that a policy would lock out": (
+        {**OPEN, "pools": {"x": {"hostNetwork": True}}},
+        "pools.x.hostNetwork: "),
     "an unknown pull policy": (
         {**OPEN, "image": {"pullPolicy": "Sometimes"}}, "image.pullPolicy"),
 }
@@ -198,6 +203,19 @@ def gpus_and_rdma():
     expect(env["NCCL_IB_TIMEOUT"] == "22", f"env: {env}")
 
 
+def only_scrapers_may_scrape():
+    """A rule without peers would admit everyone."""
+    for scrapers, ports in (([{"podSelector": {}}], {7601, 7602}), ([], set())):
+        rules = [rule for one in objects(
+                     {**OPEN, "networkPolicy": {"scrapers": scrapers}})
+                 if one["kind"] == "NetworkPolicy"
+                 for rule in one["spec"]["ingress"]]
+        expect(all(rule["from"] for rule in rules), f"{rules}")
+        open_ports = {port["port"] for rule in rules
+                      for port in rule.get("ports", [])}
+        expect(open_ports - {7600} == ports, f"{scrapers}: {open_ports}")
+
+
 def only_what_changes_restarts():
     """A value of the coordinator leaves the workers' pods as they are."""
     before = objects(OPEN)
@@ -230,5 +248,5 @@ def check_all(report, cache):
     report.step(f"{len(REFUSED)} mistakes are refused with a reason", refusals)
     for check in (pods_are_restricted, a_token_is_by_reference, gpus_and_rdma,
                   rules_and_dashboards_are_those_of_the_files,
-                  only_what_changes_restarts):
+                  only_scrapers_may_scrape, only_what_changes_restarts):
         report.step(check.__name__.replace("_", " "), check)

@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import pathlib
+import secrets
 import signal
 
 from containerd import Containerd
@@ -33,7 +34,7 @@ LOG_LINKS = pathlib.Path("/var/log/containers")
 NETWORK_RESULTS = pathlib.Path("/var/lib/cni/results")
 PACKET_TABLES = {f"table {family} {name}" for family in ("ip", "ip6")
                  for name in ("kube-proxy", "mangle", "filter", "nat")}
-ADMIN_TOKEN = "test-admin"
+FORWARDING = pathlib.Path("/proc/sys/net/ipv4/ip_forward")
 
 
 class Kubernetes(Processes):
@@ -44,6 +45,7 @@ class Kubernetes(Processes):
         self.environment["KUBECONFIG"] = str(self.kubeconfig)
         self.containerd = Containerd(self)
         self.tables = packet_tables()
+        self.forwarding = FORWARDING.read_text()
 
     # ---- for the tests
 
@@ -97,11 +99,12 @@ class Kubernetes(Processes):
         self.await_that("a ready node", ready, 120)
 
     def make_bridge(self):
-        """The pods' network; its address is the node's and the DNS server's."""
+        """The pods' network; its address is the node's, which everything that
+        pods call listens on, and nothing on another network."""
         run("ip", "link", "add", BRIDGE, "type", "bridge")
         run("ip", "address", "add", NODE_ADDRESS + "/24", "dev", BRIDGE)
         run("ip", "link", "set", BRIDGE, "up")
-        run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        FORWARDING.write_text("1")
 
     def start_etcd(self):
         url = f"http://127.0.0.1:{self.etcd_port}"
@@ -115,14 +118,14 @@ class Kubernetes(Processes):
     def start_api_server(self):
         key = self.folder / "sa.key"
         run("openssl", "genrsa", "-out", key, "2048")
-        tokens = self.write("tokens.csv",
-                            f"{ADMIN_TOKEN},admin,1,system:masters\n")
+        token = secrets.token_hex(16)
+        tokens = self.write("tokens.csv", f"{token},admin,1,system:masters\n")
         self.write("kubeconfig", {
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
             "clusters": [{"name": "test", "cluster": {
-                "server": f"https://127.0.0.1:{self.api_port}",
+                "server": f"https://{NODE_ADDRESS}:{self.api_port}",
                 "insecure-skip-tls-verify": True}}],
-            "users": [{"name": "admin", "user": {"token": ADMIN_TOKEN}}],
+            "users": [{"name": "admin", "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {
                 "cluster": "test", "user": "admin"}}]})
         self.spawn(
@@ -135,6 +138,7 @@ class Kubernetes(Processes):
             "--authorization-mode=RBAC", f"--secure-port={self.api_port}",
             f"--service-cluster-ip-range={SERVICE_NETWORK}",
             f"--advertise-address={NODE_ADDRESS}",
+            f"--bind-address={NODE_ADDRESS}",
             "--kubelet-preferred-address-types=InternalIP")
         self.await_that("the API server", lambda: self.kubectl(
             "get", "--raw", "/readyz", check=False).stdout == "ok", 240)
@@ -174,7 +178,7 @@ class Kubernetes(Processes):
             "imageGCLowThresholdPercent": 99,
             "clusterDNS": [NODE_ADDRESS], "clusterDomain": "cluster.local",
             "resolvConf": str(self.write("resolv.conf", "")),
-            "port": free_port(), "healthzPort": 0,
+            "address": NODE_ADDRESS, "port": free_port(), "healthzPort": 0,
             "volumePluginDir": str(self.folder / "volume-plugins"),
             "containerRuntimeEndpoint": f"unix://{self.containerd.socket}",
             "authentication": {"anonymous": {"enabled": True},
@@ -219,6 +223,7 @@ class Kubernetes(Processes):
                 self.end(self.processes[-1][0])
             self.unmount()
             run("ip", "link", "delete", BRIDGE, check=False)
+            FORWARDING.write_text(self.forwarding)
             for table in packet_tables() - self.tables:
                 run("nft", "delete", *table.split(), check=False)
             self.remove_files(containers)

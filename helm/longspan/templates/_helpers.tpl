@@ -107,6 +107,15 @@ priorityClassName: {{ . }}
 {{- if not (or .Values.auth.existingSecret .Values.auth.insecure) -}}
 {{- fail "auth: name a Secret with the key \"token\" in auth.existingSecret, or set auth.insecure=true to let anyone who reaches the port submit jobs" -}}
 {{- end -}}
+{{- $policy := .Values.networkPolicy -}}
+{{- $addresses := false -}}
+{{- range $policy.clients }}{{ if .ipBlock }}{{ $addresses = true }}{{ end }}{{ end -}}
+{{- range $name, $own := .Values.pools -}}
+{{- $pool := mustMergeOverwrite (deepCopy $.Values.poolDefaults) (default dict $own) -}}
+{{- if and $pool.hostNetwork $policy.enabled (not $addresses) -}}
+{{- fail (printf "pools.%s.hostNetwork: its pods call the coordinator from their nodes' addresses, which a NetworkPolicy does not count to this namespace: name them as {ipBlock: {cidr: ...}} in networkPolicy.clients, or set networkPolicy.enabled=false" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $root := .Values.roots -}}
 {{- if eq (empty $root.volume) (empty $root.claim) -}}
 {{- fail (printf "roots.%s: give one of volume and claim" $name) -}}
