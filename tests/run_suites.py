@@ -123,9 +123,10 @@ def count_cases(suite, name, ctest_passed, count):
 def run_tests(suite, pattern):
     """Runs ctest and counts."""
     count = Count()
-    for stale in glob.glob(os.path.join(suite.folder, "test-results", "*")):
-        os.remove(stale)
     junit = os.path.abspath(os.path.join(suite.folder, "ctest.xml"))
+    results = os.path.join(suite.folder, "test-results", "*")
+    for stale in glob.glob(results) + glob.glob(junit):
+        os.remove(stale)
     command = ["ctest", "--test-dir", suite.folder, "--output-on-failure",
                "--output-junit", junit, *suite.ctest_arguments]
     run(command + (["-R", pattern] if pattern else []))

@@ -8,6 +8,7 @@ import unittest
 
 import longspan
 from longspan.progress_line import ProgressLine
+from longspan.token_file import read_token_file
 
 TEXT = f"""name: client
 resources: {{ranks: 1, threads: 1}}
@@ -138,6 +139,22 @@ class Cases(unittest.TestCase):
         with longspan.Client("127.0.0.1:1", timeout=2) as nowhere:
             with self.assertRaises((longspan.Unavailable, longspan.TimedOut)):
                 nowhere.workers()
+
+    def test_token_files_are_private_and_whole(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "token"
+            for content, mode, words in (
+                    (16 * "a", 0o644, "every user"), ("", 0o600, "of 0 char"),
+                    (15 * "a", 0o600, "of 15 char"),
+                    (16 * "a" + " b", 0o600, "not printable")):
+                path.write_text(content, encoding="utf-8")
+                path.chmod(mode)
+                with self.assertRaisesRegex(longspan.Error, words):
+                    read_token_file(str(path))
+            path.write_text(16 * "a" + " \nrest\n", encoding="utf-8")
+            self.assertEqual(read_token_file(str(path)), 16 * "a")
+        with self.assertRaisesRegex(longspan.Error, "cannot be read"):
+            read_token_file(str(path))
 
     def test_progress_lines_are_few_where_they_stay(self):
         out = io.StringIO()

@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from . import errors
 from .generation import Generation
 from .job import Job, State
+from .token_file import read_token_file
 from .v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 
 _TENANT = "tenants/default"
@@ -159,7 +160,7 @@ class Client:
 def _authorization(token: str | None) -> list[tuple[str, str]]:
     file = os.environ.get("LONGSPAN_TOKEN_FILE")
     if token is None and file:
-        token = pathlib.Path(file).read_text(encoding="utf-8").strip()
+        token = read_token_file(file)
     return [("authorization", f"Bearer {token}")] if token else []
 
 

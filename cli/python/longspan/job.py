@@ -220,7 +220,8 @@ class Job:
                 yield chunk.data
 
     def history(self) -> list[StepRow]:
-        """Every step that a train job reported, from its log.
+        """The steps that a train job reported, as far as its log has them:
+        lines may be missing after the coordinator was away, and beyond 64 MiB.
 
         A step that was repeated after a restart is there once, as it came
         out last.
