@@ -76,6 +76,7 @@ class BundleTest(unittest.TestCase):
     def test_every_library_has_a_package_and_a_licence(self):
         named = {entry["name"] for entry in self.manifest["libraries"]}
         self.assertEqual(named, {p.name for p in (self.tree / "lib").iterdir()})
+        self.assertRegex(self.manifest["distribution"], r"^[a-z]+-[\w.]+$")
         for entry in self.manifest["libraries"]:
             text = self.tree / "licenses" / (entry["package"] + ".txt")
             self.assertGreater(text.stat().st_size, 100, text)

@@ -4,6 +4,7 @@ A base is bootstrapped from Debian's mirror once (and cached), deploy/docker/bui
 runs on it through buildah, and the pause image is a program that sleeps.
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -107,10 +108,12 @@ class Images:
                      f"docker-archive:{path}:{image}")
         return path
 
-    def run_in(self, image, *command, check=True):
-        """Runs a command in a fresh container, as the image's user."""
+    @contextlib.contextmanager
+    def container(self, image):
+        """run(*command, check=True) in a fresh container, as the image's user."""
         name = self.buildah("from", "--pull-never", image).stdout.strip()
         try:
-            return self.buildah("run", name, "--", *command, check=check)
+            yield lambda *command, check=True: self.buildah(
+                "run", name, "--", *command, check=check)
         finally:
             self.buildah("rm", name)
