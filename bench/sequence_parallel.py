@@ -6,14 +6,21 @@ Times are those of ranks with a processor each: their clocks run while they
 work and jump over what they wait for (bench/sequence_parallel/turn_clock.h), so
 that a machine with two cores does not slow the methods that compute in
 parallel. What the real transport costs the processor is not in them.
+
+As ranks take turns, a run takes the work of all four one after the other, and
+no network's delays: 5 to 8 minutes, a minute with --quick. Who ends it ends
+its ranks.
 """
 
 import argparse
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 JOB = ROOT / "bench/sequence_parallel.yaml"
@@ -21,6 +28,9 @@ JOB = ROOT / "bench/sequence_parallel.yaml"
 # and places far apart.
 NETWORKS = "2e-5:1e10,2e-4:1e9,1e-3:1.25e8,2e-2:1.25e8"
 TOKENS = "1024,4096,16384"
+# Differences below this are none: rounds differ by as much.
+LEVEL = 0.03
+SECONDS_PER_LINE = 15  # of progress, where no terminal shows it
 QUICK = {"networks": "2e-4:1e9,1e-3:1.25e8", "tokens": "1024,4096",
          "rounds": 3}
 
@@ -54,6 +64,47 @@ def settings(arguments):
     return chosen
 
 
+class Progress:
+    """How far it is and how long it will take, to stderr."""
+
+    def __init__(self):
+        self.begin = time.monotonic()
+        self.printed = self.begin - SECONDS_PER_LINE
+        self.terminal = sys.stderr.isatty()
+
+    def show(self, done):
+        now = time.monotonic()
+        if not self.terminal and now - self.printed < SECONDS_PER_LINE:
+            return
+        self.printed = now
+        left = (now - self.begin) * (1 - done) / done
+        self.write(f"{100 * done:3.0f} %, about {left:.0f} s left",
+                   "" if self.terminal else "\n")
+
+    def clear(self):
+        if self.terminal:
+            self.write(" " * 32, "")
+
+    def write(self, text, end):
+        start = "\r" if self.terminal else ""
+        print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
+
+
+def lines_of(command):
+    """What the command prints, in a folder of its own for its files; it does
+    not outlive the reader."""
+    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "TMPDIR": folder}) as process:
+        try:
+            yield from process.stdout
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        sys.exit("bench/run: sequence_parallel failed")
+
+
 def measure(arguments):
     chosen = settings(arguments)
     command = [arguments.bin_dir / "longspan-bench-sequence_parallel",
@@ -61,12 +112,14 @@ def measure(arguments):
                *(f"--{name}={value}" for name, value in chosen.items())]
     if arguments.methods:
         command.append(f"--methods={arguments.methods}")
-    with subprocess.Popen(command, stdout=subprocess.PIPE,
-                          text=True) as process:
-        for line in process.stdout:
-            yield json.loads(line)
-    if process.returncode != 0:
-        sys.exit("bench/run: sequence_parallel failed")
+    progress = Progress()
+    for line in lines_of(command):
+        point = json.loads(line)
+        if "done" in point:
+            progress.show(point["done"])
+        else:
+            progress.clear()
+            yield point
 
 
 def network_name(point):
@@ -98,6 +151,26 @@ def table(points):
     return "\n".join(lines)
 
 
+def winners(points):
+    """The fastest method by network and length, and those level with it."""
+    lines = ["", "fastest, and those within "
+             f"{100 * LEVEL:g} % of it"]
+    wins = dict.fromkeys((point["method"] for point in points), 0)
+    for group in dict.fromkeys(map(group_of, points)):
+        rows = sorted((point for point in points if group_of(point) == group),
+                      key=lambda row: row["seconds"])
+        limit = (1 + LEVEL) * rows[0]["seconds"]
+        first, *level = [row["method"] for row in rows
+                         if row["seconds"] <= limit]
+        wins[first] += 1
+        lines.append(f"  {rows[0]['tokens']:>7} tokens, "
+                     f"{network_name(rows[0]):<32} {first:<13}"
+                     + ", ".join(level))
+    lines.append("  fastest of all: " + ", ".join(
+        f"{method} {count} times" for method, count in wins.items() if count))
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def predict(longspan, file, points):
     """The simulator beside the measurements, fitted to two of LASP-2."""
     lengths = {point["tokens"] for point in points
@@ -111,6 +184,7 @@ def predict(longspan, file, points):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = parser().parse_args()
     points, printed = [], 0
     for point in measure(arguments):
@@ -119,6 +193,7 @@ def main():
             printed = len(points)
         points.append(point)
     print(table(points[printed:]))
+    print(winners(points), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = arguments.json or pathlib.Path(folder) / "points.json"
         file.write_text(json.dumps({"points": points}, indent=1) + "\n",

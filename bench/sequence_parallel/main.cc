@@ -2,14 +2,19 @@
 // networks: ranks are processes on loopback, each with the clock of a processor
 // of its own (turn_clock.h, worker/collective/emulated_network_group.h).
 //
-// Prints one line of JSON per method, length and network:
+// Prints lines of JSON: after every step {"done": share of the work}, after
+// every length for each of its networks and methods
 //   {"method", "ranks", "tokens", "latency_s", "bandwidth_bytes_per_s",
 //    "seconds" (median), "worst_seconds", "exposed_seconds" and
 //    "exposed_layers_seconds" (medians of the longest of a rank), "rounds"}
-// bench/sequence_parallel.py drives it.
+// bench/sequence_parallel.py drives it. Ranks end with rank 0, and that one
+// when nobody reads its lines.
 #include <sched.h>
+#include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -52,6 +57,7 @@ struct Options {
   // Of a child.
   int rank = 0;
   std::string directory;
+  pid_t parent = 0;
 };
 
 absl::StatusOr<ModelSpec> ReadModel(const std::string& file) {
@@ -149,11 +155,61 @@ void Print(const Options& options, const std::string& method, int64_t tokens,
   std::fflush(stdout);
 }
 
+// How far the bench is: a step counts as its tokens.
+class Progress {
+ public:
+  explicit Progress(const Options& options) {
+    for (const int64_t tokens : options.tokens) {
+      all_ +=
+          tokens * RankBench::StepCount(options.networks.size(),
+                                        options.methods.size(), options.rounds);
+    }
+  }
+
+  void Step(int64_t tokens) {
+    done_ += tokens;
+    std::printf("{\"done\": %g}\n", static_cast<double>(done_) / all_);
+    std::fflush(stdout);
+  }
+
+ private:
+  int64_t all_ = 0;
+  int64_t done_ = 0;
+};
+
+absl::Status MeasureAll(const Options& options, RankBench& bench,
+                        const std::vector<SequenceParallel>& methods,
+                        const std::vector<NamedNetwork>& networks) {
+  std::vector<worker::EmulatedNetwork> emulated;
+  for (const NamedNetwork& network : networks) {
+    emulated.push_back(network.network);
+  }
+  const bool prints = options.rank == 0;
+  Progress progress(options);
+  for (const int64_t tokens : options.tokens) {
+    ASSIGN_OR_RETURN(
+        const auto samples,
+        bench.Measure(tokens, emulated, methods, options.rounds, [&] {
+          if (prints) progress.Step(tokens);
+        }));
+    for (size_t n = 0; prints && n < networks.size(); ++n) {
+      for (size_t m = 0; m < methods.size(); ++m) {
+        Print(options, options.methods[m], tokens, networks[n], samples[n][m]);
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status RunRank(const Options& options) {
   ASSIGN_OR_RETURN(const ModelSpec spec, ReadModel(options.job));
   std::vector<SequenceParallel> methods;
   for (const std::string& name : options.methods) {
     ASSIGN_OR_RETURN(methods.emplace_back(), ReadMethod(name));
+  }
+  std::vector<NamedNetwork> networks;
+  for (const std::string& name : options.networks) {
+    ASSIGN_OR_RETURN(networks.emplace_back(), ReadNetwork(name));
   }
   testing::DirectoryRendezvousStore store(options.directory);
   worker::GlooGroupOptions gloo;
@@ -168,27 +224,23 @@ absl::Status RunRank(const Options& options) {
   clock.GoOn(absl::ZeroDuration());
   ASSIGN_OR_RETURN(const std::unique_ptr<RankBench> bench,
                    RankBench::Create(spec, group.get(), &clock));
-  for (const int64_t tokens : options.tokens) {
-    for (const std::string& name : options.networks) {
-      ASSIGN_OR_RETURN(const NamedNetwork network, ReadNetwork(name));
-      ASSIGN_OR_RETURN(
-          const std::vector<std::vector<StepSample>> samples,
-          bench->Measure(tokens, network.network, methods, options.rounds));
-      for (size_t m = 0; options.rank == 0 && m < samples.size(); ++m) {
-        Print(options, options.methods[m], tokens, network, samples[m]);
-      }
-    }
-  }
+  RETURN_IF_ERROR(MeasureAll(options, *bench, methods, networks));
   clock.Stop();
   return absl::OkStatus();
 }
 
 // ---- All of them -----------------------------------------------------------
 
+// A rank that outlives rank 0 would hold its turn for ever.
+void EndWith(pid_t rank_zero) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != rank_zero) raise(SIGKILL);  // it was gone before
+}
+
 pid_t SpawnRank(int argc, char** argv, int rank, const std::string& directory) {
   std::vector<std::string> words(argv, argv + argc);
-  words.insert(words.end(),
-               {"--rank", absl::StrCat(rank), "--directory", directory});
+  words.insert(words.end(), {"--rank", absl::StrCat(rank), "--directory",
+                             directory, "--parent", absl::StrCat(getpid())});
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -225,11 +277,13 @@ int Main(int argc, char** argv) {
   app.add_option("--rounds", options.rounds)->check(CLI::PositiveNumber);
   app.add_option("--rank", options.rank)->group("");
   app.add_option("--directory", options.directory)->group("");
+  app.add_option("--parent", options.parent)->group("");
   CLI11_PARSE(app, argc, argv);
   if (options.methods.empty()) options.methods = AllMethods();
-  const absl::Status status = options.directory.empty()
-                                  ? RunAll(options, argc, argv)
-                                  : RunRank(options);
+  const bool alone = options.directory.empty();
+  if (!alone) EndWith(options.parent);
+  const absl::Status status =
+      alone ? RunAll(options, argc, argv) : RunRank(options);
   if (status.ok()) return 0;
   std::fprintf(stderr, "longspan-bench-sequence_parallel: %s\n",
                std::string(status.message()).c_str());

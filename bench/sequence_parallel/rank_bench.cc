@@ -1,6 +1,7 @@
 #include "bench/sequence_parallel/rank_bench.h"
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -79,21 +80,25 @@ absl::StatusOr<StepSample> Combine(ProcessGroup& group, RankTimes own) {
   return sample;
 }
 
-// One step of every method, over one network.
-class Steps {
+// A step of every method over one network.
+class NetworkSteps {
  public:
-  Steps(ProcessGroup* group, worker::RankClock* clock)
-      : group_(group), clock_(clock) {}
+  NetworkSteps(const worker::EmulatedNetwork& network, ProcessGroup* inner,
+               worker::RankClock* clock)
+      : group_(worker::CreateEmulatedNetworkGroup(network, inner, clock)),
+        clock_(clock) {}
 
-  absl::Status Add(const worker::RankContext& context, worker::Model* model,
+  absl::Status Add(worker::RankContext context, worker::Model* model,
                    worker::Parameters* parameters) {
+    context.group = group_.get();
     ASSIGN_OR_RETURN(std::unique_ptr<worker::TrainStep> step,
                      worker::TrainStep::Create(context, model, parameters, {}));
     steps_.push_back(std::move(step));
     return absl::OkStatus();
   }
 
-  absl::StatusOr<StepSample> Run(int method, const worker::TrainBatch& batch) {
+  absl::StatusOr<StepSample> Run(size_t method,
+                                 const worker::TrainBatch& batch) {
     RETURN_IF_ERROR(group_->Barrier());
     const RankTimes before = ExposedSoFar(*group_);
     const double begin = Now();
@@ -109,7 +114,7 @@ class Steps {
  private:
   double Now() { return absl::ToDoubleSeconds(clock_->GoOn(clock_->Stop())); }
 
-  ProcessGroup* const group_;
+  const std::unique_ptr<ProcessGroup> group_;
   worker::RankClock* const clock_;
   std::vector<std::unique_ptr<worker::TrainStep>> steps_;
 };
@@ -161,27 +166,29 @@ absl::StatusOr<worker::Arena> RankBench::MakeArena(
   return worker::Arena::Create(backend_->memory(), bytes);
 }
 
-absl::StatusOr<std::vector<std::vector<StepSample>>> RankBench::Measure(
-    int64_t tokens, const worker::EmulatedNetwork& network,
-    const std::vector<SequenceParallel>& methods, int rounds) {
+absl::StatusOr<std::vector<std::vector<std::vector<StepSample>>>>
+RankBench::Measure(int64_t tokens,
+                   const std::vector<worker::EmulatedNetwork>& networks,
+                   const std::vector<SequenceParallel>& methods, int rounds,
+                   const std::function<void()>& after_step) {
   ASSIGN_OR_RETURN(const worker::SequenceShard shard,
                    worker::SequenceShard::Split(
                        {.tokens = tokens}, group_->size(), group_->rank()));
   ASSIGN_OR_RETURN(worker::Arena arena, MakeArena(shard, methods));
-  const auto group =
-      worker::CreateEmulatedNetworkGroup(network, group_, clock_);
   worker::RankContext context;
   context.backend = backend_.get();
   context.stream = stream_.get();
   context.arena = &arena;
-  context.group = group.get();
-  Steps steps(group.get(), clock_);
-  for (const SequenceParallel method : methods) {
-    context.method = method;
-    const Built& built =
-        method == SequenceParallel::kMegatronSp ? cut_ : whole_;
-    RETURN_IF_ERROR(
-        steps.Add(context, built.model.get(), built.parameters.get()));
+  std::deque<NetworkSteps> steps;
+  for (const worker::EmulatedNetwork& network : networks) {
+    steps.emplace_back(network, group_, clock_);
+    for (const SequenceParallel method : methods) {
+      context.method = method;
+      const Built& built =
+          method == SequenceParallel::kMegatronSp ? cut_ : whole_;
+      RETURN_IF_ERROR(
+          steps.back().Add(context, built.model.get(), built.parameters.get()));
+    }
   }
 
   const std::vector<int32_t> text =
@@ -190,12 +197,18 @@ absl::StatusOr<std::vector<std::vector<StepSample>>> RankBench::Measure(
   const worker::TrainBatch batch = {
       &shard, ConstTensorView(own, DType::kI32, {shard.tokens()}),
       ConstTensorView(own + 1, DType::kI32, {shard.tokens()}), tokens};
-  std::vector<std::vector<StepSample>> samples(methods.size());
-  for (int round = 0; round <= rounds; ++round) {
-    for (size_t m = 0; m < methods.size(); ++m) {
-      ASSIGN_OR_RETURN(const StepSample sample,
-                       steps.Run(static_cast<int>(m), batch));
-      if (round > 0) samples[m].push_back(sample);
+  std::vector<std::vector<std::vector<StepSample>>> samples(
+      networks.size(), std::vector<std::vector<StepSample>>(methods.size()));
+  for (size_t m = 0; m < methods.size(); ++m) {
+    RETURN_IF_ERROR(steps[0].Run(m, batch).status());
+    after_step();
+  }
+  for (int round = 0; round < rounds; ++round) {
+    for (size_t n = 0; n < networks.size(); ++n) {
+      for (size_t m = 0; m < methods.size(); ++m) {
+        ASSIGN_OR_RETURN(samples[n][m].emplace_back(), steps[n].Run(m, batch));
+        after_step();
+      }
     }
   }
   return samples;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -34,12 +35,18 @@ class RankBench {
       const ModelSpec& spec, worker::ProcessGroup* group,
       worker::RankClock* clock);
 
-  // Samples by method, `rounds` each, the same on every rank. Rounds go through
-  // all methods in turn, so that a machine that changes its speed does so for
-  // all; a first round is not counted.
-  absl::StatusOr<std::vector<std::vector<StepSample>>> Measure(
-      int64_t tokens, const worker::EmulatedNetwork& network,
-      const std::vector<SequenceParallel>& methods, int rounds);
+  // `rounds` samples by network and method, the same on every rank. A round
+  // goes through all methods over all networks in turn, so that a machine that
+  // changes its speed does so for all; before them every method makes one step
+  // that is not counted. Calls `after_step` behind each of them.
+  absl::StatusOr<std::vector<std::vector<std::vector<StepSample>>>> Measure(
+      int64_t tokens, const std::vector<worker::EmulatedNetwork>& networks,
+      const std::vector<SequenceParallel>& methods, int rounds,
+      const std::function<void()>& after_step);
+  // The steps of such a call.
+  static int64_t StepCount(size_t networks, size_t methods, int rounds) {
+    return static_cast<int64_t>(methods * (networks * rounds + 1));
+  }
 
  private:
   RankBench(const ModelSpec& spec, worker::ProcessGroup* group,

@@ -2,7 +2,9 @@
 messages that wait for each other, whatever this machine's speed."""
 
 import json
+import os
 import pathlib
+import select
 import subprocess
 import sys
 import tempfile
@@ -11,17 +13,33 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LATENCY = 10
 
+LONGEST_END_MS = 60_000
+
 BENCH = sys.argv.pop()
+COMMAND = [sys.executable, str(ROOT / "bench/run"), "sequence_parallel",
+           f"--bin-dir={pathlib.Path(BENCH).parent}"]
 
 
 def run(*flags):
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "points.json"
         done = subprocess.run(
-            [sys.executable, ROOT / "bench/sequence_parallel.py",
-             f"--bin-dir={pathlib.Path(BENCH).parent}", f"--json={file}",
-             *flags], capture_output=True, text=True, check=True)
+            [*COMMAND, f"--json={file}", *flags],
+            capture_output=True, text=True, check=True)
         return done.stdout, json.loads(file.read_text("utf-8"))["points"]
+
+
+def children(parent):
+    """Processes begun by one, and by those."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text("utf-8").rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(stat.parent.name))
+    return found + [pid for child in found for pid in children(child)]
 
 
 class SequenceParallelBenchTest(unittest.TestCase):
@@ -49,6 +67,25 @@ class SequenceParallelBenchTest(unittest.TestCase):
         lines = [line for line in table.splitlines() if line.endswith("*")]
         self.assertEqual(len(lines), 1)
         self.assertIn("lasp2", lines[0])
+        self.assertIn("fastest of all: lasp2 1 times", table)
+
+    def test_its_ranks_end_with_it(self):
+        with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
+                [*COMMAND, "--tokens=64", "--networks=1e-3:1e9",
+                 "--methods=lasp2", "--rounds=1000000"],
+                stderr=subprocess.PIPE, text=True,
+                env={**os.environ, "TMPDIR": folder}) as bench:
+            self.assertIn(" s left", bench.stderr.readline())
+            ranks = [os.pidfd_open(pid) for pid in children(bench.pid)]
+            self.assertEqual(len(ranks), 4)
+            bench.terminate()
+            self.assertEqual(bench.wait(), 143)
+            self.assertEqual(os.listdir(folder), [])
+            for rank in ranks:
+                ended = select.poll()
+                ended.register(rank, select.POLLIN)
+                self.assertTrue(ended.poll(LONGEST_END_MS))
+                os.close(rank)
 
     def test_what_it_does_not_know_is_refused(self):
         with self.assertRaises(subprocess.CalledProcessError):
