@@ -1,9 +1,6 @@
 // Gangs of every size compute what one rank computes: loss, hidden states,
 // every parameter's gradient, and the gradient of the embedding token by
 // token, borders included.
-#include <cmath>
-
-#include "common/model_spec/linear_layer_form.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/model_gang/model_gang.h"
@@ -138,14 +135,6 @@ TEST_P(GangEqualityTest, TinyRanges) {
     c.ranges = ranges;
     ExpectSame(TrainOnce(c, static_cast<int>(ranges.size())), one, 1e-10);
   }
-}
-
-// The gradient of a gate per channel is a difference of two sums over the
-// tokens that follow, q dq and k dk, which cancel: a layer may lose as many
-// roundings of 2^-24 as there are tokens.
-double SingleTolerance(const GangCase& c) {
-  if (FormOf(c.spec.linear).decay != StateDecay::kPerChannel) return 1e-5;
-  return std::ldexp(static_cast<double>(c.spec.layer_count * c.tokens), -24);
 }
 
 TEST_P(GangEqualityTest, SinglePrecision) {
