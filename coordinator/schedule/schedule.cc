@@ -64,7 +64,11 @@ std::vector<ScheduleDecision> Schedule(const std::vector<JobSnapshot>& queue,
         CapacityFor(demand, workers).largest_group >= demand.ranks;
     auto head = heads.find(demand.backend);
     if (ComesBack(*job)) {
-      if (possible) heads.emplace(demand.backend, job);
+      if (auto room = PlaceGang(demand, workers)) {
+        Occupy(*room, *job, workers);  // kept for it
+      } else if (possible) {
+        heads.emplace(demand.backend, job);
+      }
       continue;
     }
     if (!possible) {

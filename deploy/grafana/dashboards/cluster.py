@@ -42,7 +42,8 @@ THROUGHPUT = Row("Throughput", (
 QUEUE = Row("Queue", (
     panel("Why jobs wait", """no_capacity: more than all workers have, add
           workers or ask for less. devices_in_use: wait, or add workers.
-          behind_another: a larger job is next and is not overtaken.
+          behind_another: a larger job, or one that comes back, is next and is
+          not overtaken.
           `longspan get JOB` says it in a sentence.""", "short",
           query(f"sum by (reason) (longspan_queue_length{{{N}}})",
                 "{{reason}}"), kind=Kind.STACK),

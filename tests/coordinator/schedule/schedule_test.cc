@@ -11,6 +11,14 @@ bool Contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
+// A job whose gang is being stopped.
+JobSnapshot Stopping(const std::string& id, int ranks) {
+  Job job = *Waiting(id, ranks);
+  job.state = JobState::kRecovering;
+  job.attempts.push_back({.number = 1});
+  return std::make_shared<const Job>(std::move(job));
+}
+
 TEST(ScheduleTest, QueueIsFifoWithinPriorityAndRecoveringFirst) {
   JobTable table;
   auto create = [&](const std::string& id, int priority, int64_t revision) {
@@ -82,18 +90,28 @@ TEST(ScheduleTest, BigJobAtTheHeadIsNotOvertaken) {
 TEST(ScheduleTest, JobWhoseGangStopsIsNotOvertaken) {
   Workers workers = Cluster({MakeWorker("w", 3)});
   Occupy(workers["w"], 0);
-  Job broken = *Waiting("broken", 2);
-  broken.state = JobState::kRecovering;
-  broken.attempts.push_back({.number = 1});
-  ASSERT_NE(broken.LiveAttempt(), nullptr);
-  const auto decisions = Schedule(
-      {std::make_shared<const Job>(broken), Waiting("small", 2)}, workers);
+  const JobSnapshot broken = Stopping("broken", 3);
+  ASSERT_NE(broken->LiveAttempt(), nullptr);
+  const auto decisions = Schedule({broken, Waiting("small", 2)}, workers);
   ASSERT_EQ(decisions.size(), 1u) << "a gang that stops is not placed";
   EXPECT_TRUE(decisions[0].placements.empty());
   EXPECT_EQ(decisions[0].pending_cause, PendingCause::kBehindAnother);
   EXPECT_TRUE(Contains(decisions[0].pending_reason,
                        "waits behind tenants/default/jobs/broken"))
       << decisions[0].pending_reason;
+}
+
+// Where others are free, it waits for those, and the rest is for the next.
+TEST(ScheduleTest, GangThatStopsKeepsNoMoreThanItNeeds) {
+  Workers workers = Cluster({MakeWorker("w", 4)});
+  Occupy(workers["w"], 0);
+  const auto decisions =
+      Schedule({Stopping("broken", 2), Waiting("small", 1), Waiting("next", 1)},
+               workers);
+  ASSERT_EQ(decisions.size(), 2u);
+  EXPECT_EQ(decisions[0].placements.size(), 1u);
+  EXPECT_TRUE(decisions[1].placements.empty());
+  EXPECT_EQ(decisions[1].pending_cause, PendingCause::kDevicesInUse);
 }
 
 TEST(ScheduleTest, ImpossibleJobBlocksNobody) {
