@@ -261,6 +261,7 @@ std::vector<HaloMove> PlanHalos(absl::Span<const TokenRange> ranges,
   std::vector<HaloMove> moves;
   const int parts = FilledParts(ranges);
   for (int distance = 1; distance < parts; ++distance) {
+    const size_t nearer = moves.size();
     for (int from = 0; from + distance < parts; ++from) {
       const int to = from + distance;
       const int64_t halo_begin = ranges[to].begin - (kernel_size - 1);
@@ -268,6 +269,7 @@ std::vector<HaloMove> PlanHalos(absl::Span<const TokenRange> ranges,
                                  ranges[from].end};
       if (tokens.size() > 0) moves.push_back({from, to, tokens});
     }
+    if (moves.size() == nearer) break;  // what lies between is long enough
   }
   return moves;
 }

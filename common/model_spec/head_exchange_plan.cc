@@ -109,9 +109,8 @@ absl::Status CheckHeadCut(const ModelSpec& spec, SequenceParallel method,
 
 absl::Status CheckHeadCut(const ModelSpec& spec, SoftmaxParallel method,
                           int ranks) {
-  const bool by_heads = method == SoftmaxParallel::kUlysses ||
-                        method == SoftmaxParallel::kMegatronSp;
-  if (ranks == 1 || !by_heads || !HasLayer(spec, LayerKind::kSoftmax)) {
+  if (ranks == 1 || !SharesHeads(method) ||
+      !HasLayer(spec, LayerKind::kSoftmax)) {
     return absl::OkStatus();
   }
   return CheckShares({SoftmaxParallelName(method), spec.softmax.heads,

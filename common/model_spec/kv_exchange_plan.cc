@@ -59,20 +59,6 @@ class RingMoves {
   const KvRoute route_;
 };
 
-// Steps that a shard takes round the ring.
-int ReachOf(absl::Span<const TokenRange> ranges, int64_t window, int shard) {
-  const int ranks = static_cast<int>(ranges.size());
-  int reach = 0;
-  for (int reader = shard + 1; reader < ranks; ++reader) {
-    if (LastQueryEnd(ranges[shard], ranges[reader], window) <=
-        ranges[reader].begin) {
-      break;
-    }
-    reach = reader - shard;
-  }
-  return reach;
-}
-
 }  // namespace
 
 std::string_view SoftmaxParallelName(SoftmaxParallel method) {
@@ -91,8 +77,16 @@ std::string_view SoftmaxParallelName(SoftmaxParallel method) {
 
 KvRoute::KvRoute(absl::Span<const TokenRange> ranges, int64_t window, int rank)
     : rank_(rank) {
+  const int readers = FilledParts(ranges);
+  int last = 0;  // reader of a shard: no earlier than that of the shard before
   for (int shard = 0; shard < static_cast<int>(ranges.size()); ++shard) {
-    reaches_.push_back(ReachOf(ranges, window, shard));
+    last = std::max(last, shard);
+    while (last + 1 < readers &&
+           LastQueryEnd(ranges[shard], ranges[last + 1], window) >
+               ranges[last + 1].begin) {
+      ++last;
+    }
+    reaches_.push_back(last - shard);
     steps_ = std::max(steps_, reaches_.back());
   }
 }

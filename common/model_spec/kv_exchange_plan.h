@@ -46,6 +46,12 @@ inline bool HeadsTravel(SoftmaxParallel method, int64_t ranks) {
   return ranks > 1 && method == SoftmaxParallel::kUlysses;
 }
 
+// Whether ranks compute some of the heads over all tokens.
+inline bool SharesHeads(SoftmaxParallel method) {
+  return method == SoftmaxParallel::kUlysses ||
+         method == SoftmaxParallel::kMegatronSp;
+}
+
 std::string_view SoftmaxParallelName(SoftmaxParallel method);  // "gather"
 
 // Whether a rank holds the keys of all ranks at once.

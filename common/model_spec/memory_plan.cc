@@ -89,7 +89,7 @@ class Planner {
     const int64_t own =
         LayoutParameters(
             OwnLayerSpec(spec_, kind,
-                         CutLayer(spec_, kind, shape_.rank, int(ranks_))))
+                         CutLayer(spec_, kind, shape_.rank, ranks_)))
             .total;
     plan.parameter_bytes += own * (unit_ < wide_ ? unit_ + wide_ : wide_);
     if (train()) plan.gradient_bytes += (own + kGradientTail) * wide_;
@@ -98,10 +98,9 @@ class Planner {
   // Received parts of the gradient AllReduce: all of the other ranks' buffers,
   // or their parts of the range that this rank adds.
   int64_t ReductionScratch(int64_t count) const {
-    const int ranks = static_cast<int>(ranks_);
-    const int gang = shape_.replicas * ranks;
+    const int gang = shape_.replicas * ranks_;
     const int64_t sent = AllReduceBytes(
-        count, wide_, shape_.replica * ranks + shape_.rank, gang);
+        count, wide_, shape_.replica * ranks_ + shape_.rank, gang);
     const bool whole = sent == (gang - 1) * count * wide_;
     return whole ? sent : (gang - 1) * (count / gang + 1) * wide_;
   }
@@ -156,8 +155,8 @@ class Planner {
   // and a scatter of its output.
   LayerMemory CutLayerMemory(LayerKind kind) const {
     const bool linear = kind == LayerKind::kLinear;
-    const ModelSpec own = OwnLayerSpec(
-        spec_, kind, CutLayer(spec_, kind, shape_.rank, int(ranks_)));
+    const ModelSpec own =
+        OwnLayerSpec(spec_, kind, CutLayer(spec_, kind, shape_.rank, ranks_));
     RunShape alone = shape_;
     alone.ranges = {{0, piece_tokens_}};
     alone.rank = 0;
@@ -253,8 +252,7 @@ class Planner {
   }
   int64_t HaloStagingCount() const {
     return part_count() * shape_.batch * widths_.convolved *
-           HaloStagingTokens(spec_.linear.short_convolution,
-                             static_cast<int>(ranks_));
+           HaloStagingTokens(spec_.linear.short_convolution, ranks_);
   }
   int64_t MemoryCount() const {
     return shape_.batch * spec_.linear.heads * form_.features * form_.columns;
@@ -291,7 +289,7 @@ class Planner {
   };
   HeadCut OwnHeads() const {
     return CutHeads(spec_.linear.heads, spec_.linear.key_heads, shape_.rank,
-                    static_cast<int>(ranks_));
+                    ranks_);
   }
   int64_t HeadOutputCount() const {
     return shape_.batch * piece_tokens_ * OwnHeads().heads.size() *
@@ -531,7 +529,7 @@ class Planner {
   const ProjectionWidths widths_;
   const int64_t unit_;  // bytes of an activation
   const int64_t wide_;  // bytes of a sum
-  const int64_t ranks_;
+  const int ranks_;
   const std::vector<int> parts_;  // of this rank, one or two
   const int64_t tokens_;          // of this rank, per batch element
   const int64_t rows_;

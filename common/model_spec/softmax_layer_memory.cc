@@ -16,7 +16,9 @@ SoftmaxLayerMemory::SoftmaxLayerMemory(const ModelSpec& spec,
       ranks_(RankCount(shape.layout, shape.ranges.size())),
       parts_(PartsOf(shape.layout, shape.ranges, shape.rank)),
       rows_(shape.batch * TokensOf(shape.layout, shape.ranges, shape.rank)),
-      piece_tokens_(shape.ranges.back().end) {}
+      piece_tokens_(shape.ranges.back().end),
+      ring_steps_(
+          KvRoute(shape.ranges, spec.softmax.window, shape.rank).steps()) {}
 
 void SoftmaxLayerMemory::AddTape(BufferList& list) const {
   list.Add("q", rows_ * query_width());
@@ -113,12 +115,8 @@ int64_t SoftmaxLayerMemory::ShardCount() const {
   return shape_.batch * LongestRange(shape_.ranges) * key_value_width();
 }
 
-int64_t SoftmaxLayerMemory::RingSteps() const {
-  return KvRoute(shape_.ranges, softmax().window, shape_.rank).steps();
-}
-
 void SoftmaxLayerMemory::AddTravelling(BufferList& list) const {
-  for (int64_t i = 0; i < std::min<int64_t>(RingSteps(), 2); ++i) {
+  for (int i = 0; i < std::min(ring_steps_, 2); ++i) {
     list.Add("shard", ShardCount());
   }
 }
@@ -127,7 +125,7 @@ void SoftmaxLayerMemory::AddTravelling(BufferList& list) const {
 std::vector<Buffer> SoftmaxLayerMemory::RingMix() const {
   BufferList list = List();
   AddTravelling(list);
-  if (RingSteps() > 0) {
+  if (ring_steps_ > 0) {
     list.Add("part_o", rows_ * query_width())
         .AddWide("part_lse", rows_ * softmax().heads);
   }
@@ -141,7 +139,7 @@ std::vector<Buffer> SoftmaxLayerMemory::RingMix() const {
 std::vector<Buffer> SoftmaxLayerMemory::RingMixBackward() const {
   BufferList list = List();
   AddTravelling(list);
-  if (RingSteps() > 0) {
+  if (ring_steps_ > 0) {
     list.AddWide("d_shard_sum", ShardCount())
         .AddWide("d_shard_sum", ShardCount())
         .Add("d_shard", ShardCount())
@@ -156,7 +154,7 @@ std::vector<Buffer> SoftmaxLayerMemory::RingMixBackward() const {
 // ---- ulysses ---------------------------------------------------------------
 
 SoftmaxAttentionSpec SoftmaxLayerMemory::OwnHeads() const {
-  return OwnHeadsOf(softmax(), shape_.rank, static_cast<int>(ranks_));
+  return OwnHeadsOf(softmax(), shape_.rank, ranks_);
 }
 
 int64_t SoftmaxLayerMemory::ParcelBytes() const {

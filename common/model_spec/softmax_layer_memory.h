@@ -50,7 +50,6 @@ class SoftmaxLayerMemory {
   std::vector<Buffer> RingMixBackward() const;
   void AddTravelling(BufferList& list) const;
   int64_t ShardCount() const;  // of a travelling shard
-  int64_t RingSteps() const;
 
   // Heads that travel: this rank's over all tokens.
   std::vector<Buffer> HeadsMix(bool backward) const;
@@ -59,10 +58,11 @@ class SoftmaxLayerMemory {
 
   const ModelSpec& spec_;
   const RunShape& shape_;
-  const int64_t ranks_;
+  const int ranks_;
   const std::vector<int> parts_;  // of this rank, one or two
   const int64_t rows_;            // of this rank
   const int64_t piece_tokens_;    // of all ranks
+  const int ring_steps_;          // of a shard of keys and values
 };
 
 }  // namespace longspan
