@@ -63,8 +63,8 @@ std::vector<MetricDefinition> MakeCatalog() {
        {"job_id", "rank", "op", "pass"}, {}},
       {kStepPlannedBytes, "longspan_step_planned_bytes", kGauge, "bytes",
        "worker", "Bytes that the planner predicted that the layers of a rank "
-       "send in one training step: state_exchange, head_exchange and "
-       "kv_exchange of the collective bytes together.", {"job_id", "rank"}, {}},
+       "send in one training step: state_, head_, row_ and kv_exchange of "
+       "the collective bytes together.", {"job_id", "rank"}, {}},
       {kTrainingLoss, "longspan_training_loss", kGauge, "nats per token",
        "worker", "Mean loss of the newest training step.", {"job_id"}, {}},
       {kValidationLoss, "longspan_validation_loss", kGauge, "nats per token",

@@ -180,10 +180,7 @@ void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
       absl::StrCat("softmax_sequence_parallel ",
                    std::string(SoftmaxParallelName(request.softmax_method)),
                    ReasonOf(request.softmax_method)));
-  if (request.softmax_method != SoftmaxParallel::kUlysses &&
-      request.softmax_method != SoftmaxParallel::kMegatronSp) {
-    return;
-  }
+  if (!SharesHeads(request.softmax_method)) return;
   const SoftmaxAttentionSpec& softmax = request.model->softmax;
   plan.reasons.push_back(
       absl::StrCat(std::string(SoftmaxParallelName(request.softmax_method)),
@@ -203,14 +200,19 @@ LayoutQuestion QuestionOf(const PlanRequest& request) {
 }
 
 // For a sequence that has a token for every rank.
-TokenLayout LayoutOf(const PlanRequest& request) {
-  const int group = request.ranks / request.replicas;
-  if (request.layout) return LayoutOver(group, *request.layout);
-  if (!request.model) return TokenLayout::kContiguous;
-  return ChooseLayout(*request.model, QuestionOf(request)).layout;
+LayoutChoice LayoutOf(const PlanRequest& request) {
+  LayoutChoice choice;
+  if (request.model) choice = ChooseLayout(*request.model, QuestionOf(request));
+  if (request.layout) {
+    choice.layout =
+        LayoutOver(request.ranks / request.replicas, *request.layout);
+  }
+  return choice;
 }
 
-void ExplainLayout(const PlanRequest& request, JobPlan& plan) {
+// `why` is for the layout that the planner would choose.
+void ExplainLayout(const PlanRequest& request, const std::string& why,
+                   JobPlan& plan) {
   const int64_t group = plan.group();
   const int64_t parts = static_cast<int64_t>(plan.ranges.size());
   plan.reasons.push_back(absl::StrCat(
@@ -228,8 +230,8 @@ void ExplainLayout(const PlanRequest& request, JobPlan& plan) {
   if (request.model && group > 1) ExplainMethods(request, plan);
   if (request.model && group > 1 && request.mode == RunMode::kTrain) {
     plan.reasons.push_back(
-        absl::StrCat("layout ", std::string(TokenLayoutName(plan.layout)), ": ",
-                     ChooseLayout(*request.model, QuestionOf(request)).why));
+        absl::StrCat("layout ", std::string(TokenLayoutName(plan.layout)),
+                     request.layout ? ", as asked: " : ": ", why));
   }
   if (!request.model) {
     plan.reasons.push_back(
@@ -278,7 +280,8 @@ PlanResult PlanJob(const PlanRequest& request) {
     return result;
   }
   result.plan.replicas = request.replicas;
-  result.plan.layout = LayoutOf(request);
+  const LayoutChoice choice = LayoutOf(request);
+  result.plan.layout = choice.layout;
   absl::StatusOr<std::vector<TokenRange>> ranges =
       CutTokens(result.plan.layout, request.tokens, group);
   LONGSPAN_CHECK_OK(ranges);
@@ -287,7 +290,7 @@ PlanResult PlanJob(const PlanRequest& request) {
     CheckHeads(request, group, result);
     if (!result.problems.empty()) return result;
   }
-  ExplainLayout(request, result.plan);
+  ExplainLayout(request, choice.why, result.plan);
   if (!request.model) return result;
   PlanCosts(request, result.plan);
   PlanTraffic(request, result.plan);

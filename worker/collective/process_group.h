@@ -44,7 +44,7 @@ namespace longspan::worker {
 // What a transfer is for: the key of the byte counters.
 enum class Traffic : uint8_t {
   kStateExchange,    // memory states of linear layers
-  kHeadExchange,     // rows of heads, between layouts by tokens and by heads
+  kHeadExchange,     // rows between layouts by tokens and by heads
   kRowExchange,      // rows that make the memory states of other ranks
   kKvExchange,       // keys and values (and their gradients) of softmax layers
   kConvolutionHalo,  // border tokens of short convolutions

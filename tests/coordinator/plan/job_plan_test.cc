@@ -200,13 +200,16 @@ TEST(JobPlanTest, ZigzagGivesRanksTwoRangesAndAsMuchAttention) {
   EXPECT_EQ(zigzag.reasons[0],
             "8192 tokens over 4 ranks: zigzag, two parts each of all 8, the "
             "first 0 longer by one");
-  EXPECT_THAT(zigzag.reasons.back(),
-              HasSubstr("layout zigzag: the busiest rank has 1.75 of the mean "
-                        "of attention contiguous, 1.00 zigzag"));
+  EXPECT_THAT(
+      zigzag.reasons.back(),
+      HasSubstr(
+          "layout zigzag, as asked: the busiest rank has 1.75 of the mean "
+          "of attention contiguous, 1.00 zigzag"));
   request.layout = TokenLayout::kContiguous;
   const JobPlan contiguous = PlanJob(request).plan;
-  EXPECT_THAT(contiguous.reasons.back(),
-              HasSubstr("layout contiguous: the busiest rank has 1.75"));
+  EXPECT_THAT(
+      contiguous.reasons.back(),
+      HasSubstr("layout contiguous, as asked: the busiest rank has 1.75"));
   // Two states instead of one, and the same keys.
   EXPECT_EQ(zigzag.layers[0].forward_bytes[2],
             2 * contiguous.layers[0].forward_bytes[2]);
