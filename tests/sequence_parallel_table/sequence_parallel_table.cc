@@ -12,7 +12,6 @@
 // above 1e-10, a count is not its formula, or any rank of any run sent other
 // bytes or messages than planned.
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
@@ -22,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/model_spec/communication_plan.h"
+#include "tests/support/model_gang/distance.h"
 #include "tests/support/model_gang/model_gang.h"
 #include "tests/support/transfer_lines.h"
 
@@ -88,18 +88,7 @@ ModelSpec SpecOf(LinearMixer mixer, const std::string& layers, bool bare) {
 
 // ---- How far from one rank -------------------------------------------------
 
-double Distance(const std::vector<double>& a, const std::vector<double>& b) {
-  if (a.size() != b.size()) return HUGE_VAL;
-  double apart = 0, scale = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (!std::isfinite(a[i])) return HUGE_VAL;
-    apart = std::max(apart, std::abs(a[i] - b[i]));
-    scale = std::max(scale, std::abs(b[i]));
-  }
-  return apart / scale;
-}
-
-double Distance(const GangResult& gang, const GangResult& one) {
+double GangDistance(const GangResult& gang, const GangResult& one) {
   return std::max({Distance(gang.hidden, one.hidden),
                    Distance(gang.d_embedding, one.d_embedding),
                    Distance(gang.gradients, one.gradients)});
@@ -158,7 +147,7 @@ class ErrorRow {
         c.softmax_method = method.softmax;
         if (i + 1 == cases_.size()) c.ranges = ShortRanges(c.tokens, ranks);
         const GangResult gang = TrainOnce(c, ranks);
-        worst = std::max(worst, Distance(gang, ones_[i]));
+        worst = std::max(worst, GangDistance(gang, ones_[i]));
         if (!AsPlanned(c, gang, ranks)) {
           good = false;
           cells += " NOT AS PLANNED";

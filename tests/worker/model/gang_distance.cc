@@ -1,29 +1,11 @@
 #include "tests/worker/model/gang_distance.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "common/model_spec/linear_layer_form.h"
 #include "gtest/gtest.h"
 
 namespace longspan::testing {
-
-double Scale(const std::vector<double>& values) {
-  double scale = 0;
-  for (double value : values) scale = std::max(scale, std::abs(value));
-  return scale;
-}
-
-double Distance(const std::vector<double>& a, const std::vector<double>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double distance = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const double apart = std::abs(a[i] - b[i]);
-    if (!std::isfinite(apart)) return HUGE_VAL;
-    distance = std::max(distance, apart);
-  }
-  return distance / Scale(b);
-}
 
 void ExpectSame(const GangResult& gang, const GangResult& one,
                 double tolerance) {

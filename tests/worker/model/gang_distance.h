@@ -1,18 +1,10 @@
-// How far the results of two gangs are apart.
+// Whether the results of two gangs agree.
 #pragma once
 
-#include <vector>
-
+#include "tests/support/model_gang/distance.h"
 #include "tests/support/model_gang/model_gang.h"
 
 namespace longspan::testing {
-
-// The largest absolute value.
-double Scale(const std::vector<double>& values);
-
-// Largest difference, relative to the largest value of `b`; infinite where
-// one is no number.
-double Distance(const std::vector<double>& a, const std::vector<double>& b);
 
 // Loss, hidden states, every parameter's gradient and the gradient of the
 // embedding token by token.

@@ -1,5 +1,6 @@
 // What the planner predicts is what happens: bytes per layer and direction as
 // the transport counted them, buffers by name as the arena handed them out.
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/head_exchange_plan.h"
+#include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/memory_plan.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -57,6 +59,21 @@ class PlanTest : public ::testing::TestWithParam<NamedSpec> {
     }
     return spec;
   }
+
+  // None where the layer's norm takes all heads together: it cannot be cut.
+  static std::optional<GangCase> CaseOf(const Gang& gang) {
+    const ModelSpec spec = SpecOf(gang);
+    if (gang.method == kCut &&
+        FormOf(spec.linear).output == OutputStage::kWholeNorm) {
+      return std::nullopt;
+    }
+    EXPECT_TRUE(CheckHeadCut(spec, gang.method, gang.ranks).ok());
+    GangCase c = MakeGangCase(spec, gang.batch, gang.tokens);
+    c.method = gang.method;
+    c.softmax_method = gang.softmax_method;
+    c.layout = gang.layout;
+    return c;
+  }
 };
 
 TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
@@ -85,18 +102,15 @@ TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
     SCOPED_TRACE(::testing::Message()
                  << gang.tokens << " tokens, " << gang.ranks << " ranks, batch "
                  << gang.batch);
-    GangCase c = MakeGangCase(SpecOf(gang), gang.batch, gang.tokens);
-    c.method = gang.method;
-    c.softmax_method = gang.softmax_method;
-    c.layout = gang.layout;
-    if (!CheckHeadCut(c.spec, c.method, gang.ranks).ok()) continue;
-    const GangResult result = TrainOnce(c, gang.ranks);
+    const std::optional<GangCase> c = CaseOf(gang);
+    if (!c) continue;
+    const GangResult result = TrainOnce(*c, gang.ranks);
     for (int rank = 0; rank < gang.ranks; ++rank) {
       CommunicationShape shape = {
-          gang.batch,  RangesOf(c, gang.ranks), 8, true, false,
+          gang.batch,  RangesOf(*c, gang.ranks), 8, true, false,
           gang.method, gang.softmax_method};
       shape.layout = gang.layout;
-      const auto plan = PlanCommunication(c.spec, shape, rank);
+      const auto plan = PlanCommunication(c->spec, shape, rank);
       EXPECT_THAT(Counted(result.ranks[rank].counters),
                   ::testing::UnorderedElementsAreArray(Planned(plan)));
     }
@@ -138,12 +152,9 @@ TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
         Gang{121, 3, 2, SequenceParallel::kRing}, Zigzag(120, 3, 1),
         Zigzag(120, 3, 2), Zigzag(9, 5, 2)}) {
     // One block of rows, so that no buffer comes in two sizes.
-    GangCase c = MakeGangCase(SpecOf(gang), gang.batch, gang.tokens);
-    c.method = gang.method;
-    c.softmax_method = gang.softmax_method;
-    c.layout = gang.layout;
-    if (!CheckHeadCut(c.spec, c.method, gang.ranks).ok()) continue;
-    const GangResult result = TrainOnce(c, gang.ranks);
+    const std::optional<GangCase> c = CaseOf(gang);
+    if (!c) continue;
+    const GangResult result = TrainOnce(*c, gang.ranks);
     for (const RankReport& rank : result.ranks) {
       EXPECT_EQ(rank.arena_high_water, rank.plan.arena_bytes);
       const std::multiset<std::string> planned = NamesOf(rank.plan);
