@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
-#include "common/model_spec/head_slices.h"
 #include "common/model_spec/row_block.h"
 #include "worker/model/linear_attention_layer.h"
 #include "worker/model/softmax_attention_layer.h"
@@ -95,7 +94,7 @@ HeadParallelMixer::HeadParallelMixer(const ModelSpec& spec, int layer,
       Parameters::Create(context.Alone(), own, parameters.has_gradients());
   LONGSPAN_CHECK_OK(created);
   own_ = *std::move(created);
-  AddSlices(spec, parameters);
+  AddSlices(SliceMixer(spec, kind, cut), parameters);
   if (kind == LayerKind::kLinear) {
     inner_ = std::make_unique<LinearAttentionLayer>(own, 0, *own_,
                                                     OwnDecays(spec, cut.heads));
@@ -104,13 +103,10 @@ HeadParallelMixer::HeadParallelMixer(const ModelSpec& spec, int layer,
   }
 }
 
-void HeadParallelMixer::AddSlices(const ModelSpec& spec,
+void HeadParallelMixer::AddSlices(const std::vector<ParameterSlice>& slices,
                                   const Parameters& parameters) {
-  const RankContext& context = parameters.context();
-  const LayerKind kind = LayerKindAt(spec, layer_);
   const std::string prefix = absl::StrCat("model.layers.", layer_, ".attn.");
-  for (const ParameterSlice& slice : SliceMixer(
-           spec, kind, CutLayer(spec, kind, context.rank(), context.ranks()))) {
+  for (const ParameterSlice& slice : slices) {
     const std::string whole = prefix + slice.name;
     const std::string own = "model.layers.0.attn." + slice.name;
     int64_t at = 0;

@@ -21,6 +21,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/model_spec/head_slices.h"
 #include "common/model_spec/model_spec.h"
 #include "worker/model/mixer.h"
 #include "worker/model/parameters.h"
@@ -87,7 +88,8 @@ class HeadParallelMixer : public Mixer {
     LayerPass pass;
   };
 
-  void AddSlices(const ModelSpec& spec, const Parameters& parameters);
+  void AddSlices(const std::vector<ParameterSlice>& slices,
+                 const Parameters& parameters);
   absl::Status CopyParameters(const RankContext& context) const;
   absl::Status AddGradients(const RankContext& context) const;
 

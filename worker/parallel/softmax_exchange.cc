@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/base/check.h"
 #include "kernels/cost/workspace.h"
 #include "worker/parallel/softmax_by_heads.h"
 #include "worker/parallel/softmax_gather.h"
@@ -61,6 +62,8 @@ std::unique_ptr<SoftmaxExchange> CreateSoftmaxExchange(
   if (HeadsTravel(context.softmax_method, context.ranks())) {
     return std::make_unique<SoftmaxByHeads>(context, layer, shard, spec);
   }
+  LONGSPAN_CHECK(context.softmax_method == SoftmaxParallel::kRing)
+      << "no keys travel with " << SoftmaxParallelName(context.softmax_method);
   return std::make_unique<SoftmaxRing>(context, layer, shard, spec);
 }
 
