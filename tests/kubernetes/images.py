@@ -108,6 +108,11 @@ class Images:
                      f"docker-archive:{path}:{image}")
         return path
 
+    def size(self, image):
+        """Of all its files, in words."""
+        return self.buildah("images", "--format", "{{.Size}}",
+                            image).stdout.strip()
+
     @contextlib.contextmanager
     def container(self, image):
         """run(*command, check=True) in a fresh container, as the image's user."""

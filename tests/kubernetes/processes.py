@@ -28,6 +28,14 @@ def await_that(what, condition, seconds):
         time.sleep(0.2)
 
 
+def unmount_below(folder):
+    lines = pathlib.Path("/proc/self/mounts").read_text().splitlines()
+    for line in reversed(lines):
+        place = line.split(" ")[1].replace("\\040", " ")
+        if place.startswith(f"{folder}/"):
+            run("umount", "--lazy", place, check=False)
+
+
 class Processes:
     """Ended one by one, by their own ids; they also end with this process."""
 
@@ -87,8 +95,4 @@ class Processes:
         return text
 
     def unmount(self):
-        lines = pathlib.Path("/proc/self/mounts").read_text().splitlines()
-        for line in reversed(lines):
-            place = line.split(" ")[1].replace("\\040", " ")
-            if place.startswith(f"{self.folder}/"):
-                run("umount", "--lazy", place, check=False)
+        unmount_below(self.folder)
