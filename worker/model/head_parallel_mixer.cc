@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/model_spec/row_block.h"
 #include "worker/model/linear_attention_layer.h"
 #include "worker/model/softmax_attention_layer.h"
+#include "worker/model/token_upload.h"
 
 namespace longspan::worker {
 namespace {
@@ -85,21 +85,19 @@ bool HeadParallelMixer::Serves(const RankContext& context, LayerKind kind) {
 
 HeadParallelMixer::HeadParallelMixer(const ModelSpec& spec, int layer,
                                      const Parameters& parameters)
-    : layer_(layer), hidden_size_(spec.hidden_size) {
+    : layer_(layer),
+      hidden_size_(spec.hidden_size),
+      own_(parameters.Part(layer)) {
   const RankContext& context = parameters.context();
   const LayerKind kind = LayerKindAt(spec, layer);
   const HeadCut cut = CutLayer(spec, kind, context.rank(), context.ranks());
   const ModelSpec own = OwnLayerSpec(spec, kind, cut);
-  auto created =
-      Parameters::Create(context.Alone(), own, parameters.has_gradients());
-  LONGSPAN_CHECK_OK(created);
-  own_ = *std::move(created);
   AddSlices(SliceMixer(spec, kind, cut), parameters);
   if (kind == LayerKind::kLinear) {
-    inner_ = std::make_unique<LinearAttentionLayer>(own, 0, *own_,
+    inner_ = std::make_unique<LinearAttentionLayer>(own, 0, own_,
                                                     OwnDecays(spec, cut.heads));
   } else {
-    inner_ = std::make_unique<SoftmaxAttentionLayer>(own, 0, *own_);
+    inner_ = std::make_unique<SoftmaxAttentionLayer>(own, 0, own_);
   }
 }
 
@@ -119,9 +117,9 @@ void HeadParallelMixer::AddSlices(const std::vector<ParameterSlice>& slices,
         return Cut(matrix, place, {});
       };
       slices_.push_back({pick(AsMatrix(parameters.Value(whole))),
-                         put(AsMatrix(own_->Value(own))),
+                         put(AsMatrix(own_.Value(own))),
                          pick(AsMatrix(parameters.Gradient(whole))),
-                         put(AsMatrix(own_->Gradient(own)))});
+                         put(AsMatrix(own_.Gradient(own)))});
       at = place.end;
     }
   }
@@ -133,7 +131,7 @@ absl::Status HeadParallelMixer::CopyParameters(
     RETURN_IF_ERROR(context.backend->elementwise().Copy(slice.whole, slice.own,
                                                         *context.stream));
   }
-  return own_->RefreshCompute();
+  return own_.RefreshCompute();
 }
 
 absl::Status HeadParallelMixer::AddGradients(const RankContext& context) const {
@@ -151,10 +149,8 @@ absl::Status HeadParallelMixer::Whole::FillPositions() {
   const int64_t tokens = shard.tokens();
   const TensorView positions =
       alone.arena->Allocate("all_positions", kernels::DType::kI64, {tokens});
-  std::vector<int64_t> host(tokens);
-  shard.FillPositions(TensorView(host.data(), kernels::DType::kI64, {tokens}));
   pass.positions = positions;
-  return alone.transfer().Upload(host.data(), positions);
+  return UploadPositions(alone, shard, positions);
 }
 
 TensorView HeadParallelMixer::AllocateGathered(const RankContext& context,
@@ -265,7 +261,7 @@ absl::Status HeadParallelMixer::MixBackward(
   RETURN_IF_ERROR(whole.FillPositions());
   const TensorView d_rows = AllocateGathered(context, pass);
   const TensorView all_input = AllocateGathered(context, pass);
-  RETURN_IF_ERROR(own_->ZeroGradients());
+  RETURN_IF_ERROR(own_.ZeroGradients());
   RETURN_IF_ERROR(
       Gather(context, pass, Direction::kBackward, d_output, d_rows)->Wait());
   const std::unique_ptr<Work> travel =

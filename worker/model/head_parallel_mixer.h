@@ -33,7 +33,7 @@ class HeadParallelMixer : public Mixer {
   // Whether a layer of this kind is cut in this way.
   static bool Serves(const RankContext& context, LayerKind kind);
 
-  // The rank's part is that of the context of `parameters`.
+  // With the part of `parameters`, which must outlive the mixer.
   HeadParallelMixer(const ModelSpec& spec, int layer,
                     const Parameters& parameters);
 
@@ -106,7 +106,7 @@ class HeadParallelMixer : public Mixer {
 
   const int layer_;
   const int64_t hidden_size_;
-  std::unique_ptr<Parameters> own_;
+  Parameters& own_;
   std::vector<Slice> slices_;
   std::unique_ptr<Mixer> inner_;
 };

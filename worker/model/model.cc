@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "kernels/cost/workspace.h"
+#include "worker/model/token_upload.h"
 
 namespace longspan::worker {
 namespace {
@@ -28,14 +29,6 @@ const char* HeadName(const ModelSpec& spec) {
 }
 
 }  // namespace
-
-absl::Status UploadPositions(const RankContext& context,
-                             const SequenceShard& shard, TensorView positions) {
-  std::vector<int64_t> host(shard.tokens());
-  shard.FillPositions(
-      TensorView(host.data(), kernels::DType::kI64, {shard.tokens()}));
-  return context.transfer().Upload(host.data(), positions);
-}
 
 Model::Model(const ModelSpec& spec, const Parameters& parameters)
     : spec_(spec),

@@ -45,10 +45,6 @@ struct ModelInput {
   kernels::TensorView positions = {};
 };
 
-absl::Status UploadPositions(const RankContext& context,
-                             const SequenceShard& shard,
-                             kernels::TensorView positions);
-
 // Everything backward needs, as views into the arena. Owned by the caller and
 // reused from step to step.
 struct ModelTape {

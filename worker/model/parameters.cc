@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "absl/memory/memory.h"
 #include "common/base/check.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "common/model_spec/communication_plan.h"
+#include "common/model_spec/head_slices.h"
 
 namespace longspan::worker {
 namespace {
@@ -95,7 +95,29 @@ absl::StatusOr<std::unique_ptr<Parameters>> Parameters::Create(
     ASSIGN_OR_RETURN(parameters->gradients_,
                      Tensor::Create(memory, dtype, total + kGradientTail));
   }
+  RETURN_IF_ERROR(parameters->CreateParts(spec));
   return parameters;
+}
+
+absl::Status Parameters::CreateParts(const ModelSpec& spec) {
+  parts_.resize(spec.layer_count);
+  for (int layer = 0; layer < spec.layer_count; ++layer) {
+    const LayerKind kind = LayerKindAt(spec, layer);
+    if (!HeadsAreCut(context_.method, context_.softmax_method, kind,
+                     context_.ranks())) {
+      continue;
+    }
+    const HeadCut cut = CutLayer(spec, kind, context_.rank(), context_.ranks());
+    ASSIGN_OR_RETURN(parts_[layer],
+                     Create(context_.Alone(), OwnLayerSpec(spec, kind, cut),
+                            has_gradients()));
+  }
+  return absl::OkStatus();
+}
+
+Parameters& Parameters::Part(int layer) const {
+  LONGSPAN_CHECK(parts_[layer] != nullptr) << "layer " << layer << " is whole";
+  return *parts_[layer];
 }
 
 absl::Status Parameters::Initialize(uint64_t seed) {

@@ -8,11 +8,15 @@
 // The gradient buffer has a tail of kGradientTail elements behind it, which is
 // summed over ranks together with the gradients; tail()[0] carries the loss.
 // Gradients accumulate until ZeroGradients(). Not thread-safe.
+//
+// A layer whose heads the ranks share (common/model_spec/head_slices.h) has a
+// part beside it: a copy of what this rank computes with.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -73,8 +77,13 @@ class Parameters {
   kernels::TensorView PackedGradient(std::string_view first,
                                      std::string_view last) const;
 
+  // Of a layer whose heads are cut, with the same gradients or none; aborts
+  // for another. The layer keeps it up to date.
+  Parameters& Part(int layer) const;
+
  private:
   explicit Parameters(const RankContext& context) : context_(context) {}
+  absl::Status CreateParts(const ModelSpec& spec);
   const Tensor& ComputeTensor() const {
     return compute_.empty() ? values_ : compute_;
   }
@@ -86,6 +95,7 @@ class Parameters {
   Tensor values_;
   Tensor compute_;
   Tensor gradients_;
+  std::vector<std::unique_ptr<Parameters>> parts_;  // by layer; null: not cut
 };
 
 }  // namespace longspan::worker

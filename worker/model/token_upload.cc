@@ -1,5 +1,7 @@
 #include "worker/model/token_upload.h"
 
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 
 namespace longspan::worker {
@@ -19,6 +21,15 @@ absl::StatusOr<ConstTensorView> UploadTokens(const RankContext& context,
         " is outside the vocabulary [0, ", vocabulary, ")"));
   }
   return buffer.Put(context.backend->memory(), context.transfer(), host);
+}
+
+absl::Status UploadPositions(const RankContext& context,
+                             const SequenceShard& shard,
+                             kernels::TensorView positions) {
+  std::vector<int64_t> host(shard.tokens());
+  shard.FillPositions(
+      kernels::TensorView(host.data(), kernels::DType::kI64, {shard.tokens()}));
+  return context.transfer().Upload(host.data(), positions);
 }
 
 }  // namespace longspan::worker
