@@ -35,6 +35,15 @@ ACCEPTED = {
                  **GPU_POOL, "ipcLock": True, "hostNetwork": True,
                  "extendedResources": {"rdma/hca": 8},
                  "env": {"NCCL_SOCKET_IFNAME": "eth0", "NCCL_IB_TIMEOUT": 22}}}},
+    "a queue": {**OPEN, "poolDefaults": {
+        "queue": "team-a", "queuePriority": "batch", "annotations": {
+            "kueue.x-k8s.io/podset-required-topology": "rack"}}},
+    "groups": {**OPEN, "pools": {"cpu": None, "h100": {
+        **GPU_POOL, "kind": "LeaderWorkerSet", "replicas": 3, "groupSize": 4,
+        "groupTopology": "example.com/rack"}}},
+    "groups in a queue": {**OPEN, "pools": {"h100": {
+        **GPU_POOL, "kind": "LeaderWorkerSet", "groupSize": 4,
+        "queue": "team-a"}}},
     "monitoring": {**OPEN, "monitoring": {
         "monitors": True, "rules": True, "dashboards": True,
         "labels": {"release": "prometheus"}}},
@@ -89,6 +98,25 @@ REFUSED = {
     "pods that a policy would lock out": (
         {**OPEN, "pools": {"x": {"hostNetwork": True}}},
         "pools.x.hostNetwork: "),
+    "pods that end": (
+        {**OPEN, "pools": {"x": {"kind": "JobSet"}}}, "pools.x.kind"),
+    "groups of a StatefulSet": (
+        {**OPEN, "pools": {"x": {"groupSize": 4}}},
+        "pools.x: a StatefulSet has no groups"),
+    "an update that a LeaderWorkerSet does not know": (
+        {**OPEN, "pools": {"x": {"kind": "LeaderWorkerSet",
+                                 "updateStrategy": "OnDelete"}}},
+        "pools.x.updateStrategy: "),
+    "groups and a queue that wait for each other": (
+        {**OPEN, "pools": {"x": {"kind": "LeaderWorkerSet", "groupSize": 2,
+                                 "groupTopology": "rack", "queue": "q"}}},
+        "pools.x.groupTopology: "),
+    "a priority without a queue": (
+        {**OPEN, "pools": {"x": {"queuePriority": "high"}}},
+        "pools.x.queuePriority: "),
+    "a name that no pod can have": (
+        {**OPEN, "fullnameOverride": "n" * 40, "pools": {"fourteen-chars": {}}},
+        "pools.fourteen-chars: a StatefulSet of it"),
     "an unknown pull policy": (
         {**OPEN, "image": {"pullPolicy": "Sometimes"}}, "image.pullPolicy"),
 }
@@ -137,15 +165,15 @@ def lint():
 def schemas(cache):
     """Every accepted set, by the schemas of every minor."""
     folders = sorted(cache.glob("schemas-v*"))
-    operator = next(cache.glob("schemas-prometheus-operator-*"))
     expect(len(folders) >= 3, f"schemas of three minors in {cache}")
     pattern = "{{.ResourceKind}}{{.KindSuffix}}.json"
+    custom = [f"-schema-location={one}/{pattern}"
+              for one in cache.glob("schemas-*-v*")]
     for name, values in ACCEPTED.items():
         text = render(values).stdout
         for folder in folders:
-            done = run("kubeconform", "-strict", "-summary",
+            done = run("kubeconform", "-strict", "-summary", *custom,
                        "-schema-location", f"{folder}/{pattern}",
-                       "-schema-location", f"{operator}/{pattern}",
                        input=text, check=False)
             expect(done.returncode == 0 and "Skipped: 0" in done.stdout,
                    f"{name}, {folder.name}: {done.stdout}{done.stderr}")
@@ -203,6 +231,27 @@ def gpus_and_rdma():
     expect(env["NCCL_IB_TIMEOUT"] == "22", f"env: {env}")
 
 
+def queues_and_groups():
+    """Kueue's labels, and a group that keeps its pods when one is lost."""
+    labels = of_kind(objects(ACCEPTED["a queue"]), "StatefulSet", "worker-cpu")[
+        "metadata"]["labels"]
+    expect(labels["kueue.x-k8s.io/queue-name"] == "team-a"
+           and labels["kueue.x-k8s.io/priority-class"] == "batch", f"{labels}")
+    rendered = objects(ACCEPTED["groups"])
+    one = of_kind(rendered, "LeaderWorkerSet", "worker-h100")
+    expect(one["metadata"]["annotations"] == {
+        "leaderworkerset.sigs.k8s.io/exclusive-topology": "example.com/rack"},
+           f"{one['metadata']}")
+    group = one["spec"]["leaderWorkerTemplate"]
+    expect((one["spec"]["replicas"], group["size"], group["restartPolicy"])
+           == (3, 4, "None"), f"{one['spec']}")
+    alone = of_kind(objects(ACCEPTED["gpus"]), "StatefulSet", "worker-h100")
+    expect(group["workerTemplate"] == alone["spec"]["template"],
+           "the pods of a group differ from those of a StatefulSet")
+    test = of_kind(rendered, "Pod", "-test")["spec"]["containers"][0]["args"][0]
+    expect("of 12 workers are ready" in test, test)
+
+
 def only_scrapers_may_scrape():
     """A rule without peers would admit everyone."""
     for scrapers, ports in (([{"podSelector": {}}], {7601, 7602}), ([], set())):
@@ -243,10 +292,10 @@ def rules_and_dashboards_are_those_of_the_files():
 def check_all(report, cache):
     report.step("helm lint", lint)
     report.step(f"{len(ACCEPTED)} sets of values follow the schemas of three "
-                "Kubernetes minors and of the Prometheus operator", schemas,
-                cache)
+                "Kubernetes minors and of the custom resources", schemas, cache)
     report.step(f"{len(REFUSED)} mistakes are refused with a reason", refusals)
     for check in (pods_are_restricted, a_token_is_by_reference, gpus_and_rdma,
+                  queues_and_groups,
                   rules_and_dashboards_are_those_of_the_files,
                   only_scrapers_may_scrape, only_what_changes_restarts):
         report.step(check.__name__.replace("_", " "), check)

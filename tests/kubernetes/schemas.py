@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Makes JSON schemas for kubeconform from what Kubernetes and the Prometheus
-operator publish: strict ones, that refuse a key they do not know.
+"""Makes JSON schemas for kubeconform from what Kubernetes, the Prometheus
+operator and LeaderWorkerSet publish: strict ones, that refuse a key they do not
+know.
 
     schemas.py openapi SWAGGER_JSON FOLDER   of every kind of an API server
     schemas.py crds FOLDER_OF_CRDS FOLDER    of custom resources (needs helm,
@@ -112,7 +113,8 @@ def as_json(files):
 
 
 def crds(source, folder):
-    kinds = ("servicemonitors", "podmonitors", "prometheusrules")
+    kinds = ("servicemonitors", "podmonitors", "prometheusrules",
+             "leaderworkersets")
     for crd in as_json(file for file in sorted(pathlib.Path(source).iterdir())
                        if file.name.endswith(
                            tuple(f"_{kind}.yaml" for kind in kinds))):

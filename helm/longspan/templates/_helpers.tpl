@@ -115,10 +115,35 @@ priorityClassName: {{ . }}
 {{- if and $pool.hostNetwork $policy.enabled (not $addresses) -}}
 {{- fail (printf "pools.%s.hostNetwork: its pods call the coordinator from their nodes' addresses, which a NetworkPolicy does not count to this namespace: name them as {ipBlock: {cidr: ...}} in networkPolicy.clients, or set networkPolicy.enabled=false" $name) -}}
 {{- end -}}
+{{- include "longspan.checkPool" (list $ $name $pool) -}}
 {{- end -}}
 {{- range $name, $root := .Values.roots -}}
 {{- if eq (empty $root.volume) (empty $root.claim) -}}
 {{- fail (printf "roots.%s: give one of volume and claim" $name) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* (list . NAME POOL) */ -}}
+{{- define "longspan.checkPool" -}}
+{{- $pool := index . 2 -}}
+{{- $key := printf "pools.%s" (index . 1) -}}
+{{- $set := printf "%s-worker-%s" (include "longspan.fullname" (index . 0)) (index . 1) -}}
+{{- if eq $pool.kind "LeaderWorkerSet" -}}
+{{- if ne $pool.updateStrategy "RollingUpdate" -}}
+{{- fail (printf "%s.updateStrategy: a LeaderWorkerSet knows only RollingUpdate" $key) -}}
+{{- end -}}
+{{- $set = printf "%s-%d" $set (int $pool.replicas) -}}
+{{- else if or (ne (int $pool.groupSize) 1) $pool.groupTopology -}}
+{{- fail (printf "%s: a StatefulSet has no groups: leave out groupSize and groupTopology, or set kind: LeaderWorkerSet" $key) -}}
+{{- end -}}
+{{- if and $pool.queue $pool.groupTopology -}}
+{{- fail (printf "%s.groupTopology: its groups are only completed once their first pod is placed, and Kueue places none before the group is complete: with a queue, ask Kueue by the annotation kueue.x-k8s.io/podset-required-topology" $key) -}}
+{{- end -}}
+{{- if and $pool.queuePriority (not $pool.queue) -}}
+{{- fail (printf "%s.queuePriority: is for Kueue; name the queue, too" $key) -}}
+{{- end -}}
+{{- if gt (len $set) 52 -}}
+{{- fail (printf "%s: a StatefulSet of it would be named %s, longer than the 52 characters for which Kubernetes can make pods: shorten fullnameOverride, the release's name or the pool's" $key $set) -}}
 {{- end -}}
 {{- end -}}
