@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
+import shutil
 import signal
+import subprocess
 import unittest
 
 import e2e
 
 STEPS = 600
+RUNBOOK = e2e.ROOT / "docs/operations.md"
 
 
 def job_text(replicas=1):
@@ -15,6 +19,13 @@ def job_text(replicas=1):
         ranks=2, steps=STEPS, batch=replicas,
         more="  checkpoint: {interval: 100, keep_last: 2}\n"
              f"  data_parallel: {replicas}\n")
+
+
+def commands_of(heading):
+    """The runbook's commands below a heading: its first indented block."""
+    section = RUNBOOK.read_text(encoding="utf-8").split(
+        f"\n### {heading}\n")[1].split("\n#")[0]
+    return re.search(r"(?:^    .*\n)+", section, re.M)[0]
 
 
 class RecoveryTest(unittest.TestCase):
@@ -87,6 +98,65 @@ class RecoveryTest(unittest.TestCase):
         self.assertEqual(len(executors), 2)
         self.assertEqual(self.cluster.submit(text, "--request-id", "once"),
                          job)
+
+    def run_as_written(self, heading, **variables):
+        subprocess.run(["bash", "-euc", commands_of(heading)], check=True,
+                       env=dict(os.environ, **variables))
+
+    def back_up(self):
+        backup = self.cluster.run / "backup"
+        shutil.rmtree(backup, ignore_errors=True)
+        self.run_as_written(
+            "Back up", state=str(self.cluster.run / "coordinator"),
+            backup=str(backup),
+            pid=str(self.cluster.pids_of("longspan-coordinator")[0]))
+
+    def lose_coordinator_and_volume(self):
+        """What ran stands still, and loses its volume, until the restored
+        state is in its place; then a new coordinator starts."""
+        state, lost = (self.cluster.run / name
+                       for name in ("coordinator", "lost"))
+        pid = self.cluster.pids_of("longspan-coordinator")[0]
+        os.kill(pid, signal.SIGSTOP)
+        shutil.rmtree(lost, ignore_errors=True)
+        state.rename(lost)
+        self.run_as_written("Restore", state=str(state),
+                            backup=str(self.cluster.run / "backup"))
+        os.kill(pid, signal.SIGKILL)
+        self.cluster.await_workers(2)
+
+    def lasting(self, job):
+        """What the coordinator remembers of a finished job."""
+        found = self.cluster.get(job)
+        return {key: found[key]
+                for key in ("name", "spec", "state", "attempts", "result")}
+
+    def names(self):
+        lines = self.cluster.command("list", "--json")[1].splitlines()
+        return [json.loads(line)["name"] for line in lines]
+
+    def test_a_backup_brings_back_a_running_job(self):
+        finished = self.cluster.run_job(e2e.train_job(steps=5))["name"]
+        job = self.submit_and_await_checkpoint()
+        names, before = self.names(), self.lasting(finished)
+        self.back_up()
+        self.lose_coordinator_and_volume()
+        self.assertEqual(self.names(), names)
+        self.assertEqual(self.lasting(finished), before)
+        # Its ranks never noticed.
+        self.assertEqual(len(self.assert_same_bits(job)["attempts"]), 1)
+
+    def test_a_backup_older_than_the_attempt_that_runs(self):
+        job = self.submit_and_await_checkpoint()
+        self.back_up()
+        os.kill(self.cluster.pids_of("longspan-executor")[-1], signal.SIGKILL)
+        e2e.await_that("another attempt", lambda: len(
+            self.cluster.get(job)["attempts"]) > 1)
+        unknown = self.cluster.submit(e2e.train_job(steps=5))
+        self.lose_coordinator_and_volume()
+        self.assertEqual(self.cluster.command("get", unknown, check=False)[0],
+                         4)
+        self.assert_resumed(self.assert_same_bits(job))
 
     def assert_no_gap(self, events):
         """Every state once, in order; steps never go back."""
