@@ -3,14 +3,17 @@
 import os
 import shutil
 import subprocess
+import sys
 import unittest
 import urllib.request
 
 import e2e
 import reflection
 
-# GOBIN=.cache/go-bin go install .../grpcurl/cmd/grpcurl@latest puts it there.
-GRPCURL = str(e2e.ROOT / ".cache/go-bin/grpcurl")
+sys.path.insert(0, str(e2e.ROOT / "bench"))
+
+import go_tools  # noqa: E402
+
 SERVICES = ("longspan.v1.JobService", "longspan.v1.WorkerService",
             "grpc.health.v1.Health")
 
@@ -75,7 +78,7 @@ class ObservabilityTest(unittest.TestCase):
             self.assertIn(service.encode(), answer)
 
     def test_grpcurl_agrees_where_it_is_installed(self):
-        program = shutil.which("grpcurl") or GRPCURL
+        program = shutil.which("grpcurl") or go_tools.program("grpcurl")
         if not os.access(program, os.X_OK):
             return
         done = subprocess.run([program, "-plaintext", self.cluster.address,
