@@ -24,16 +24,17 @@ MODEL = """
     hidden_size: 32
     layer_count: 3
     layer_pattern: {pattern}
-    linear: {{mixer: {mixer}, heads: 2, feature_map: silu,
+    linear: {{mixer: {mixer}, heads: {heads}, feature_map: silu,
              short_convolution: 4, output_gate: true}}
-    softmax: {{heads: 2, window: {window}}}
+    softmax: {{heads: {heads}, window: {window}}}
     mlp: {{intermediate_size: 48}}"""
 
 
 def train_job(ranks=2, steps=50, length=96, batch=1, pattern="LNL",
-              mixer="simple_gla", window=32, more=""):
+              mixer="simple_gla", heads=2, window=32, more=""):
     """The text of a small train job."""
-    model = MODEL.format(pattern=pattern, mixer=mixer, window=window)
+    model = MODEL.format(pattern=pattern, mixer=mixer, heads=heads,
+                         window=window)
     return f"""name: e2e
 resources: {{ranks: {ranks}, threads: 1}}
 train:
