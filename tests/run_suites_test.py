@@ -122,5 +122,51 @@ class CasesTest(unittest.TestCase):
                          "1 passed, 1 failed, 0 skipped")
 
 
+class CiTest(unittest.TestCase):
+    """.ci/run, with commands that say and do what a test wants."""
+
+    def run_ci(self, tests, kubernetes):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            source = pathlib.Path(SCRIPT).parents[1] / ".ci/run"
+            for path, text in ((".ci/run", source.read_text()),
+                               ("tests/run", tests),
+                               ("tests/kubernetes/run", kubernetes)):
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_text(
+                    text if "bash" in text else f"#!/bin/sh\n{text}\n")
+                (root / path).chmod(0o755)
+            done = subprocess.run([root / ".ci/run"], capture_output=True,
+                                  text=True, check=False)
+            return done.returncode, done.stdout.splitlines()
+
+    def test_both_are_added_up(self):
+        status, said = self.run_ci("echo 3 passed, 0 failed, 1 skipped",
+                                   "echo 2 passed, 0 failed, 0 skipped")
+        self.assertEqual(status, 0, said)
+        self.assertEqual(said, ["-- tests/run: 3 passed, 0 failed, 1 skipped",
+                                "-- tests/kubernetes/run: "
+                                "2 passed, 0 failed, 0 skipped",
+                                "5 passed, 0 failed, 1 skipped"])
+
+    def test_no_failure_hides_another(self):
+        bad = "echo 1 passed, 1 failed, 0 skipped; exit 1"
+        good = "echo 4 passed, 0 failed, 0 skipped"
+        for pair in ((bad, good), (good, bad)):
+            status, said = self.run_ci(*pair)
+            self.assertEqual(status, 1, said)
+            self.assertEqual(said[-1], "5 passed, 1 failed, 0 skipped")
+
+    def test_one_that_dies_has_failed(self):
+        good = "echo 4 passed, 0 failed, 0 skipped"
+        for bad, exit_ in (("kill -9 $$", "137"), ("echo installing; exit 3", "3"),
+                           (f"{good}; exit 1", "1"),
+                           ("true", "0 without having counted")):
+            status, said = self.run_ci(bad, good)
+            self.assertEqual(status, 1, said)
+            self.assertIn(f"FAILED tests/run: exit {exit_}", said)
+            self.assertRegex(said[-1], "^[48] passed, 1 failed, 0 skipped$")
+
+
 if __name__ == "__main__":
     unittest.main()

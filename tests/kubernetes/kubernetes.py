@@ -101,6 +101,7 @@ class Kubernetes(Processes):
     def make_bridge(self):
         """The pods' network; its address is the node's, which everything that
         pods call listens on, and nothing on another network."""
+        run("ip", "link", "delete", BRIDGE, check=False)  # of a killed run
         run("ip", "link", "add", BRIDGE, "type", "bridge")
         run("ip", "address", "add", NODE_ADDRESS + "/24", "dev", BRIDGE)
         run("ip", "link", "set", BRIDGE, "up")
