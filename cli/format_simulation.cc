@@ -34,6 +34,13 @@ std::vector<std::string> CostRow(const SweepEntry& entry) {
           FormatCount(cost.tokens_per_s)};
 }
 
+// Where it is not contiguous.
+std::string LayoutNote(const SweepEntry& entry) {
+  if (entry.cost.layout == TokenLayout::kContiguous) return "";
+  return absl::StrCat("- ", Name(entry.method), " with layout ",
+                      std::string(TokenLayoutName(entry.cost.layout)), "\n");
+}
+
 // The winner's name; in brackets: it is fastest, but nothing fits.
 std::string WinnerText(const SweepPoint& point) {
   const SweepEntry* fastest = point.Fastest();
@@ -119,11 +126,12 @@ std::string CountText(int64_t count) {
 
 std::string FormatPoint(const SweepPoint& point) {
   std::vector<std::vector<std::string>> rows;
-  std::string refusals;
+  std::string refusals, layouts;
   bool all_fit = true;
   for (const SweepEntry& entry : point.entries) {
     if (entry.refusal.ok()) {
       rows.push_back(CostRow(entry));
+      absl::StrAppend(&layouts, LayoutNote(entry));
       all_fit = all_fit && entry.fits;
     } else {
       absl::StrAppend(&refusals, "- ", Name(entry.method), ": ",
@@ -148,7 +156,7 @@ std::string FormatPoint(const SweepPoint& point) {
   return absl::StrCat(
       title, table,
       all_fit ? "" : "! more than the device's memory (--device-memory)\n",
-      refusals);
+      layouts, refusals);
 }
 
 std::string FormatWinners(const SweepRequest& request,

@@ -41,6 +41,11 @@ void AddModel(CLI::App* c, SimulateOptions& o) {
        "Softmax layers beside lasp2 to scan and ulysses: gather, ring,\n"
        "ulysses or megatron_sp; default: the job's, with a preset gather")
       ->check(CLI::IsMember({"gather", "ring", "ulysses", "megatron_sp"}));
+  c->add_option("--layout", o.layout,
+                "Who holds which tokens: contiguous, zigzag, or auto, what\n"
+                "the planner takes for each method; default: the job's, with\n"
+                "a preset auto")
+      ->check(CLI::IsMember({"auto", "contiguous", "zigzag"}));
 }
 
 void AddOutput(CLI::App* c, SimulateOptions& o) {
@@ -77,8 +82,6 @@ void AddMachine(CLI::App* c, SimulateOptions& o) {
       ->capture_default_str();
   c->add_flag("!--no-overlap", o.overlap,
               "Transfers never run beside work that needs none of them");
-  c->add_flag("--zigzag", o.zigzag,
-              "Softmax layers: every rank has the same causal work");
   c->add_flag("--forward-only", o.forward_only, "No backward pass");
 }
 

@@ -17,6 +17,8 @@ struct SimulateOptions {
   std::string precision;             // "", "bf16", "f32", "f64"
   std::vector<std::string> methods;  // empty: all
   std::string softmax;               // "gather", "ring"; empty: the job's
+  // "auto", "contiguous", "zigzag"; empty: the job's, else auto.
+  std::string layout;
   std::string mode = "bytes";
   // A node of eight A100s and their eight NICs, and as many nodes as needed.
   std::string levels = "node:8:5us:300GB,cluster:all:15us:200GB:25GB";
@@ -26,7 +28,6 @@ struct SimulateOptions {
   double fixed_seconds = 0;
   std::string device_memory = "80GiB";
   bool overlap = true;
-  bool zigzag = false;
   bool forward_only = false;
   bool json = false;
   std::string svg;        // file to write; empty: none

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -9,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 #include "common/base/units.h"
+#include "common/job_spec/layout_from_proto.h"
 #include "common/job_spec/model_spec_from_proto.h"
 #include "common/job_spec/parse_job_spec.h"
 #include "common/job_spec/sequence_parallel_from_proto.h"
@@ -100,13 +102,6 @@ absl::Status ReadFromJob(const std::string& file, const std::string& text,
         ", and simulate takes the ranks of one replica: set it to 1, and ranks "
         "and batch_size to those of a replica"));
   }
-  if (train.layout() == v1::TokenLayout::ZIGZAG) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        file,
-        ": layout is zigzag, and simulate counts the bytes of contiguous "
-        "ranges: set it to contiguous, and --zigzag for the balance of "
-        "attention"));
-  }
   request.model = ResolveDefaults(ModelSpecFromProto(train.model()));
   request.tokens = {train.sequence_length()};
   request.ranks = {job.resources().ranks()};
@@ -115,6 +110,7 @@ absl::Status ReadFromJob(const std::string& file, const std::string& text,
   request.shape.element_bytes = BytesOf(train.precision(), backend);
   ASSIGN_OR_RETURN(request.shape.softmax,
                    SoftmaxParallelFromProto(train.softmax_sequence_parallel()));
+  ASSIGN_OR_RETURN(request.shape.layout, LayoutFromProto(train.layout()));
   request.shape.backend = backend == "cuda" ? kernels::BackendKind::kCuda
                                             : kernels::BackendKind::kCpu;
   return absl::OkStatus();
@@ -130,6 +126,7 @@ absl::Status ReadModel(const SimulateOptions& options,
     return ReadFromJob(options.file, job_text, request);
   }
   ASSIGN_OR_RETURN(request.model, ModelPreset(options.preset));
+  request.shape.layout = std::nullopt;
   if (options.tokens.empty() || options.ranks.empty()) {
     return absl::InvalidArgumentError(
         "a preset needs --tokens and --ranks, such as --tokens 16Ki..4Mi "
@@ -153,7 +150,9 @@ absl::Status ReadShape(const SimulateOptions& options, SweepRequest& request) {
     shape.softmax = SoftmaxParallel::kMegatronSp;
   }
   shape.overlap = options.overlap;
-  shape.zigzag = options.zigzag;
+  if (options.layout == "auto") shape.layout = std::nullopt;
+  if (options.layout == "contiguous") shape.layout = TokenLayout::kContiguous;
+  if (options.layout == "zigzag") shape.layout = TokenLayout::kZigzag;
   shape.train = !options.forward_only;
   if (!options.tokens.empty()) {
     ASSIGN_OR_RETURN(request.tokens, ReadCounts("tokens", options.tokens));

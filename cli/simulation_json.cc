@@ -12,7 +12,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json CostJson(const MethodCost& cost) {
-  return {{"forward_bytes", cost.forward_bytes},
+  return {{"layout", std::string(TokenLayoutName(cost.layout))},
+          {"forward_bytes", cost.forward_bytes},
           {"backward_bytes", cost.backward_bytes},
           {"gradient_bytes", cost.gradient_bytes},
           {"forward_calls", cost.forward_calls},

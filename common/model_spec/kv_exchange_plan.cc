@@ -1,6 +1,7 @@
 #include "common/model_spec/kv_exchange_plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/model_spec/token_layout.h"
 
@@ -78,6 +79,7 @@ std::string_view SoftmaxParallelName(SoftmaxParallel method) {
 KvRoute::KvRoute(absl::Span<const TokenRange> ranges, int64_t window, int rank)
     : rank_(rank) {
   const int readers = FilledParts(ranges);
+  std::vector<int> reaches;
   int last = 0;  // reader of a shard: no earlier than that of the shard before
   for (int shard = 0; shard < static_cast<int>(ranges.size()); ++shard) {
     last = std::max(last, shard);
@@ -86,16 +88,23 @@ KvRoute::KvRoute(absl::Span<const TokenRange> ranges, int64_t window, int rank)
                ranges[last + 1].begin) {
       ++last;
     }
-    reaches_.push_back(last - shard);
-    steps_ = std::max(steps_, reaches_.back());
+    reaches.push_back(last - shard);
+    steps_ = std::max(steps_, reaches.back());
   }
+  reaches_ = std::make_shared<const std::vector<int>>(std::move(reaches));
+}
+
+KvRoute KvRoute::OfRank(int rank) const {
+  KvRoute other = *this;
+  other.rank_ = rank;
+  return other;
 }
 
 int KvRoute::ShardAt(int step) const {
   return (rank_ + ranks() - step) % ranks();
 }
 
-int KvRoute::LastHolder() const { return (rank_ + reaches_[rank_]) % ranks(); }
+int KvRoute::LastHolder() const { return (rank_ + reach(rank_)) % ranks(); }
 
 int64_t LastQueryEnd(TokenRange shard, TokenRange reader, int64_t window) {
   if (window == 0) return reader.end;

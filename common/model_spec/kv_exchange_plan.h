@@ -24,6 +24,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -65,6 +66,8 @@ class KvRoute {
  public:
   // `window`: tokens that a query sees, 0: all before it.
   KvRoute(absl::Span<const TokenRange> ranges, int64_t window, int rank);
+  // That of another rank.
+  KvRoute OfRank(int rank) const;
 
   // The last step of any rank.
   int steps() const { return steps_; }
@@ -78,19 +81,21 @@ class KvRoute {
   // Whether this rank's own shard leaves it, the step at which the sums of its
   // gradients come home, and from which rank. That rank sends them in the same
   // step, so that no step waits for a later one.
-  bool Leaves() const { return reaches_[rank_] > 0; }
-  bool ComesHome(int step) const { return step > 0 && reaches_[rank_] == step; }
+  bool Leaves() const { return reach(rank_) > 0; }
+  bool ComesHome(int step) const { return step > 0 && reach(rank_) == step; }
   int LastHolder() const;
   int next() const { return (rank_ + 1) % ranks(); }
   int previous() const { return (rank_ + ranks() - 1) % ranks(); }
 
  private:
-  int ranks() const { return static_cast<int>(reaches_.size()); }
-  int ReachAt(int step) const { return reaches_[ShardAt(step)]; }
+  int ranks() const { return static_cast<int>(reaches_->size()); }
+  int reach(int shard) const { return (*reaches_)[shard]; }
+  int ReachAt(int step) const { return reach(ShardAt(step)); }
 
   int rank_;
   int steps_ = 0;
-  std::vector<int> reaches_;  // by shard: the steps it takes
+  // By shard: the steps it takes. Of all ranks' routes.
+  std::shared_ptr<const std::vector<int>> reaches_;
 };
 
 // The end of the queries of `reader` that see a token of `shard`, which is not

@@ -64,6 +64,61 @@ void RankClocks::PassRows(const Rows& rows) {
   }
 }
 
+void RankClocks::Await(const std::vector<double>& until) {
+  for (int64_t rank = 0; rank < ranks(); ++rank) {
+    now_[rank] = std::max(now_[rank], until[rank]);
+  }
+}
+
+std::vector<double> RankClocks::SendShards(const std::vector<KvRoute>& routes,
+                                           int step, const Keys& keys) {
+  std::vector<double> arrivals(ranks(), 0.0);
+  for (int64_t rank = step; rank < ranks(); ++rank) {
+    const KvRoute& route = routes[rank];
+    if (!route.Sends(step)) continue;
+    arrivals[route.next()] =
+        Send(rank, route.next(), now_[rank], keys.bytes(route.ShardAt(step)));
+  }
+  return arrivals;
+}
+
+std::vector<double> RankClocks::SendSums(const std::vector<KvRoute>& routes,
+                                         int step, const Keys& keys) {
+  std::vector<double> arrivals(ranks(), 0.0);
+  if (!keys.sum_bytes) return arrivals;
+  for (int64_t rank = step; rank < ranks(); ++rank) {
+    const KvRoute& route = routes[rank];
+    const int shard = route.ShardAt(step);
+    const bool home = route.TurnsHome(step);
+    if (!home && !route.Sends(step)) continue;
+    const int to = home ? shard : route.next();
+    arrivals[to] = std::max(arrivals[to],
+                            Send(rank, to, now_[rank], keys.sum_bytes(shard)));
+  }
+  return arrivals;
+}
+
+void RankClocks::PassKeys(const KvRoute& route, const Keys& keys) {
+  std::vector<KvRoute> routes;
+  for (int rank = 0; rank < ranks(); ++rank) {
+    routes.push_back(route.OfRank(rank));
+  }
+  std::vector<double> sums(ranks(), 0.0);
+  for (int step = 0; step <= route.steps(); ++step) {
+    const std::vector<double> shards = SendShards(routes, step, keys);
+    if (!keys.overlap) Await(shards);
+    // Only shards of ranks before it get to a rank.
+    for (int rank = step; rank < ranks(); ++rank) {
+      if (!routes[rank].Holds(step)) continue;
+      Work(rank, keys.work(rank, routes[rank].ShardAt(step)));
+    }
+    Await(sums);
+    Await(shards);
+    sums = SendSums(routes, step, keys);
+  }
+  Await(sums);
+}
+
 void RankClocks::Shift(double bytes, bool forward) {
   const std::vector<double> begun = now_;
   for (int64_t place = 1; place < ranks(); ++place) {

@@ -14,6 +14,7 @@
 #include <functional>
 #include <vector>
 
+#include "common/model_spec/kv_exchange_plan.h"
 #include "common/simulate/network.h"
 
 namespace longspan {
@@ -59,6 +60,19 @@ class RankClocks {
   };
   void PassRows(const Rows& rows);
 
+  // Keys and values of every rank by the routes of Ring Attention. A rank
+  // sends on the shard at hand and works on it while the next comes; where
+  // sums of gradients travel they follow their shard, a step behind, and go
+  // home from its last reader.
+  struct Keys {
+    std::function<double(int shard)> bytes;
+    std::function<double(int shard)> sum_bytes;  // null: no sums travel
+    std::function<double(int rank, int shard)> work;
+    bool overlap = true;  // false: a rank waits for the next shard, then works
+  };
+  // `route`: of any rank.
+  void PassKeys(const KvRoute& route, const Keys& keys);
+
   // Every rank but the last one to the next (forward), or the other way.
   void Shift(double bytes, bool forward);
 
@@ -81,6 +95,13 @@ class RankClocks {
   // When a message that `from` hands over at `now` arrives at `to`. It follows
   // what `from` sent before.
   double Send(int64_t from, int64_t to, double now, double bytes);
+  // Not before `until[rank]`.
+  void Await(const std::vector<double>& until);
+  // What PassKeys sends at a step, and when each rank has what it gets.
+  std::vector<double> SendShards(const std::vector<KvRoute>& routes, int step,
+                                 const Keys& keys);
+  std::vector<double> SendSums(const std::vector<KvRoute>& routes, int step,
+                               const Keys& keys);
   // The rank `place` steps from where a pass begins.
   int64_t At(int64_t place, bool forward) const {
     return forward ? place : ranks() - 1 - place;

@@ -11,11 +11,13 @@
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/head_slices.h"
+#include "common/model_spec/layout_choice.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/memory_plan.h"
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
 #include "common/model_spec/row_exchange_plan.h"
+#include "common/model_spec/token_layout.h"
 #include "common/model_spec/token_range.h"
 #include "common/simulate/layer_traffic.h"
 #include "common/simulate/step_time.h"
@@ -39,6 +41,51 @@ absl::Status CheckNumbers(const SimulationShape& shape,
       "least 1"));
 }
 
+// Of softmax layers beside the method.
+SoftmaxParallel SoftmaxOf(ExchangeMethod method, const SimulationShape& shape) {
+  if (method == ExchangeMethod::kMegatronSp) {
+    return SoftmaxParallel::kMegatronSp;
+  }
+  return IsRing(method) ? SoftmaxParallel::kRing : shape.softmax;
+}
+
+// What a zigzag job may be; any backend, as nothing runs here.
+absl::Status CheckZigzagStep(const SimulationShape& shape,
+                             ExchangeMethod method) {
+  if (!shape.train) {
+    return absl::UnimplementedError(
+        "zigzag is a layout of training steps: use contiguous for a forward "
+        "pass alone");
+  }
+  // ring_left is a ring.
+  return CheckZigzag(PlannedMethod(method).value_or(SequenceParallel::kRing),
+                     SoftmaxOf(method, shape), /*cuda=*/false);
+}
+
+absl::StatusOr<TokenLayout> LayoutFor(const ModelSpec& model,
+                                      const SimulationShape& shape,
+                                      ExchangeMethod method) {
+  if (shape.ranks == 1) return TokenLayout::kContiguous;
+  if (shape.layout) {
+    if (*shape.layout == TokenLayout::kZigzag) {
+      RETURN_IF_ERROR(CheckZigzagStep(shape, method));
+    }
+    return *shape.layout;
+  }
+  const std::optional<SequenceParallel> planned = PlannedMethod(method);
+  if (!planned || !shape.train) return TokenLayout::kContiguous;
+  return ChooseLayout(model,
+                      {.tokens = shape.tokens,
+                       .batch = shape.batch,
+                       .ranks = shape.ranks,
+                       .element_bytes = shape.element_bytes,
+                       .method = *planned,
+                       .softmax_method = SoftmaxOf(method, shape),
+                       .cuda = shape.backend == kernels::BackendKind::kCuda})
+      .layout;
+}
+
+// `shape.layout` is known.
 class Coster {
  public:
   Coster(const ModelSpec& model, const SimulationShape& shape,
@@ -47,7 +94,9 @@ class Coster {
         shape_(shape),
         ranges_(std::move(ranges)),
         method_(method),
-        planned_(PlannedMethod(method)) {}
+        planned_(PlannedMethod(method)) {
+    cost_.layout = *shape.layout;
+  }
 
   MethodCost Cost() {
     if (shape_.ranks > 1) {
@@ -102,6 +151,7 @@ class Coster {
     shape.backward = shape_.train;
     shape.method = planned_.value_or(kBaseline);
     shape.softmax_method = softmax();
+    shape.layout = cost_.layout;
     MethodCost sent;
     for (const PlannedTransfer& transfer :
          PlanCommunication(model_, shape, rank)) {
@@ -114,12 +164,7 @@ class Coster {
     cost_.backward_calls = std::max(cost_.backward_calls, sent.backward_calls);
   }
 
-  SoftmaxParallel softmax() const {
-    if (method_ == ExchangeMethod::kMegatronSp) {
-      return SoftmaxParallel::kMegatronSp;
-    }
-    return IsRing(method_) ? SoftmaxParallel::kRing : shape_.softmax;
-  }
+  SoftmaxParallel softmax() const { return SoftmaxOf(method_, shape_); }
   // Whether the planner knows what the method sends for it.
   bool IsPlanned(TransferKind kind) const {
     return planned_ || kind == TransferKind::kConvolutionHalo ||
@@ -161,7 +206,13 @@ class Coster {
       for (int rank : Ranks()) AddMemoryOfHeads(rank);
       return;
     }
-    cost_.memory_bytes = PlannedMemory(planned_.value_or(kBaseline), 0);
+    const SequenceParallel method = planned_.value_or(kBaseline);
+    cost_.memory_bytes = PlannedMemory(method, 0);
+    if (cost_.layout == TokenLayout::kZigzag) {
+      // Or of the rank whose first part ends last.
+      cost_.memory_bytes =
+          std::max(cost_.memory_bytes, PlannedMemory(method, shape_.ranks - 1));
+    }
     if (planned_) {
       cost_.buffer_bytes = StateScratch(*planned_) + RowParcels();
     } else if (shape_.ranks > 1) {
@@ -209,6 +260,7 @@ class Coster {
     run.backend = shape_.backend;
     run.method = method;
     run.softmax_method = softmax();
+    run.layout = cost_.layout;
     return PlanMemory(model_, run).total_bytes();
   }
 
@@ -217,7 +269,7 @@ class Coster {
     if (shape_.ranks == 1 || !HasLinear() || SharesHeads(method)) return 0;
     const StateExchangeShape state = StateShapeOf(model_.linear, shape_.batch);
     return AccumulatorBytes(shape_.element_bytes) *
-           StateExchangeScratch(method, state, shape_.ranks, true);
+           StateExchangeScratch(method, state, FilledParts(ranges_), true);
   }
 
   // Of rows that travel, in the pass that takes more.
@@ -245,15 +297,19 @@ absl::StatusOr<MethodCost> Simulate(const ModelSpec& model,
                                     const ComputeModel& compute,
                                     ExchangeMethod method) {
   RETURN_IF_ERROR(CheckNumbers(shape, compute));
-  ASSIGN_OR_RETURN(std::vector<TokenRange> ranges,
-                   SplitTokens(shape.tokens, shape.ranks));
+  RETURN_IF_ERROR(SplitTokens(shape.tokens, shape.ranks).status());
   RETURN_IF_ERROR(CheckRanks(network, shape.ranks));
   RETURN_IF_ERROR(CheckMethod(method, model, shape.ranks));
   if (PlannedMethod(method)) {
     RETURN_IF_ERROR(CheckHeadCut(model, shape.softmax, shape.ranks));
   }
-  MethodCost cost = Coster(model, shape, std::move(ranges), method).Cost();
-  const StepTime time = TimeStep(model, shape, network, compute, method);
+  SimulationShape laid_out = shape;
+  ASSIGN_OR_RETURN(laid_out.layout, LayoutFor(model, shape, method));
+  ASSIGN_OR_RETURN(std::vector<TokenRange> ranges,
+                   CutTokens(*laid_out.layout, shape.tokens, shape.ranks));
+  const StepTime time =
+      TimeStep(model, laid_out, ranges, network, compute, method);
+  MethodCost cost = Coster(model, laid_out, std::move(ranges), method).Cost();
   cost.compute_s = time.compute_s;
   cost.total_s = time.total_s;
   cost.exposed_s = time.total_s - time.compute_s;

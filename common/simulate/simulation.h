@@ -15,10 +15,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/model_spec.h"
+#include "common/model_spec/token_layout.h"
 #include "common/simulate/exchange_method.h"
 #include "common/simulate/network.h"
 #include "kernels/cost/backend_kind.h"
@@ -37,13 +39,16 @@ struct SimulationShape {
   int64_t element_bytes = 2;
   bool train = true;    // forward and backward; else forward only
   bool overlap = true;  // transfers run beside work that needs none of them
-  bool zigzag = false;  // softmax layers: every rank the same causal work
+  // Who holds which tokens; nothing: what the planner takes for the method
+  // (common/model_spec/layout_choice.h).
+  std::optional<TokenLayout> layout = TokenLayout::kContiguous;
   // Softmax layers of the planner's methods; ring and ring_left have kRing.
   SoftmaxParallel softmax = SoftmaxParallel::kGather;
   kernels::BackendKind backend = kernels::BackendKind::kCuda;
 };
 
 struct MethodCost {
+  TokenLayout layout = TokenLayout::kContiguous;
   // Of all layers, sent by the busiest rank in a step.
   int64_t forward_bytes = 0;
   int64_t backward_bytes = 0;
@@ -61,7 +66,8 @@ struct MethodCost {
 
 // `model` is resolved and valid. kInvalidArgument, in a sentence, for ranks
 // that the sequence or the network does not have, for a method without that
-// form (CheckMethod), for numbers that are no rates.
+// form (CheckMethod), for numbers that are no rates; kUnimplemented for a
+// layout that does not go with the method.
 absl::StatusOr<MethodCost> Simulate(const ModelSpec& model,
                                     const SimulationShape& shape,
                                     const Network& network,

@@ -1,6 +1,7 @@
 #include "common/simulate/step_time.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/head_exchange_plan.h"
@@ -10,7 +11,7 @@
 #include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
 #include "common/model_spec/row_exchange_plan.h"
-#include "common/model_spec/token_range.h"
+#include "common/model_spec/token_layout.h"
 #include "common/simulate/layer_traffic.h"
 #include "common/simulate/rank_clocks.h"
 
@@ -20,10 +21,11 @@ namespace {
 class Stepper {
  public:
   Stepper(const ModelSpec& model, const SimulationShape& shape,
-          const Network& network, const ComputeModel& compute,
-          ExchangeMethod method)
+          absl::Span<const TokenRange> parts, const Network& network,
+          const ComputeModel& compute, ExchangeMethod method)
       : model_(model),
         shape_(shape),
+        parts_(parts),
         network_(network),
         rate_(compute.flops_per_s),
         method_(method),
@@ -56,6 +58,8 @@ class Stepper {
   }
   double Window(double seconds) const { return shape_.overlap ? seconds : 0; }
   double Rest(double seconds) const { return shape_.overlap ? 0 : seconds; }
+
+  bool zigzag() const { return *shape_.layout == TokenLayout::kZigzag; }
 
   // All that is no recurrence and no scores, of one rank, forward.
   double DenseSeconds() const {
@@ -91,6 +95,8 @@ class Stepper {
         static_cast<double>((kernel - 1) * shape_.batch * shape_.element_bytes *
                             LinearProjectionWidths(model_.linear).convolved);
     clocks_.Shift(bytes, forward);
+    // Of the second parts, which go down the ranks.
+    if (zigzag()) clocks_.Shift(bytes, !forward);
   }
 
   // ---- Linear layers. `unit`: seconds of an operation per token.
@@ -111,7 +117,7 @@ class Stepper {
       // Of all pairs of two ranges; `unit` has the rows of one.
       const double block = static_cast<double>(longest()) * LeftFlops() * unit;
       clocks_.Compute(block / 2);
-      KeyValueRing(LayerKind::kLinear, forward, block, shape_.ranks - 1);
+      KeyValueRing(forward, block);
     } else if (method_ == ExchangeMethod::kUlysses) {
       ByHeads(forward, summary + intra + output);
     } else {
@@ -149,8 +155,10 @@ class Stepper {
     clocks_.Compute(Rest(intra));
   }
 
+  // Of every part that a rank holds: the gathers are in flight together.
   double GatheredBytes(bool forward) const {
-    return (state_.state + (forward ? state_.travelling() : 0)) * wide();
+    return (zigzag() ? 2 : 1) *
+           (state_.state + (forward ? state_.travelling() : 0)) * wide();
   }
 
   void Chain(bool forward, double summary, double intra) {
@@ -210,9 +218,7 @@ class Stepper {
   // or sends them.
   double HeadSeconds(int64_t heads, int64_t key_heads,
                      const HeadRows& rows) const {
-    const std::vector<TokenRange> ranges =
-        SplitTokens(shape_.tokens, shape_.ranks).value();
-    const HeadExchangeShape shape = {shape_.batch, ranges, heads, key_heads,
+    const HeadExchangeShape shape = {shape_.batch, parts_, heads, key_heads,
                                      shape_.element_bytes};
     int64_t parcel = 0;
     for (int rank = 0; rank < shape_.ranks; ++rank) {
@@ -223,12 +229,13 @@ class Stepper {
 
   // ---- Methods that send tokens.
 
-  // Rounds, each with the work on one block; backward besides a ring of
-  // gradients with one hop more.
-  void KeyValueRing(LayerKind kind, bool forward, double block,
-                    int64_t rounds) {
+  // ring_left: rounds, each with the work on one block; backward besides a
+  // ring of gradients with one hop more.
+  void KeyValueRing(bool forward, double block) {
+    constexpr LayerKind kind = LayerKind::kLinear;
     const double rows = rows_;
     const int64_t unit = shape_.element_bytes;
+    const int64_t rounds = shape_.ranks - 1;
     double bytes = rows * KeyValueBytes(kind, model_, unit);
     const double sums =
         rows * KeyValueBytes(kind, model_, AccumulatorBytes(unit));
@@ -276,19 +283,38 @@ class Stepper {
     return scale * shape_.batch * pairs * SoftmaxFlopsPerPair(model_.softmax) /
            rate_;
   }
-  // Keys that the queries of tokens [begin, end) see, summed over them.
-  double CausalPairs(double begin, double end) const {
+  // Of tokens [0, keys), those that the queries [0, queries) see, summed over
+  // the queries.
+  double PairsBefore(double queries, double keys) const {
     const double window = static_cast<double>(model_.softmax.window);
-    if (window > 0 && end > window) return (end - begin) * window;
-    return (end * end - begin * begin) / 2;
+    const double end = std::min(queries, keys);
+    // Keys that as many queries see as the window has tokens.
+    const double flat =
+        window > 0 ? std::clamp(queries - window, 0.0, end) : 0.0;
+    return window * flat + queries * (end - flat) -
+           (end * end - flat * flat) / 2;
   }
-  double MeanPairs() const {
-    return CausalPairs(0, static_cast<double>(shape_.tokens)) / shape_.ranks;
+  double PairsOf(TokenRange queries, TokenRange keys) const {
+    return PairsBefore(queries.end, keys.end) -
+           PairsBefore(queries.begin, keys.end) -
+           PairsBefore(queries.end, keys.begin) +
+           PairsBefore(queries.begin, keys.begin);
+  }
+  // Of all queries of a rank.
+  double CausalPairs(int rank) const {
+    double pairs = 0;
+    for (int part : PartsOf(*shape_.layout, parts_, rank)) {
+      pairs += PairsOf(parts_[part], {0, shape_.tokens});
+    }
+    return pairs;
+  }
+  double AllPairs() const {
+    return PairsOf({0, shape_.tokens}, {0, shape_.tokens});
   }
 
   void Softmax(bool forward, double scale) {
     if (shape_.ranks == 1) {
-      clocks_.Compute(PairSeconds(MeanPairs(), scale));
+      clocks_.Compute(PairSeconds(AllPairs(), scale));
     } else if (method_ == ExchangeMethod::kMegatronSp ||
                shape_.softmax == SoftmaxParallel::kMegatronSp) {
       Reshaped(forward, HeadPairSeconds(scale), model_.softmax.heads,
@@ -302,20 +328,28 @@ class Stepper {
     }
   }
 
-  // Zigzag: half of every pair of ranges; contiguous: all of it on the last
-  // rank, for which the ring waits. A window ends the ring early.
+  // A rank works on the shards of the ranks before it, as far as a window
+  // reaches; nothing waits for ranks behind.
   void SoftmaxRing(bool forward, double scale) {
-    const double n = static_cast<double>(longest());
-    const int64_t window = model_.softmax.window;
-    const double keys = window > 0 ? std::min(n, double(window)) : n;
-    const double block = PairSeconds(n * keys, scale);
-    clocks_.Compute(block / 2);
-    KeyValueRing(LayerKind::kSoftmax, forward,
-                 shape_.zigzag ? block / 2 : block, RingRounds());
-  }
-  int64_t RingRounds() const {
-    const auto ranges = SplitTokens(shape_.tokens, shape_.ranks).value();
-    return KvRoute(ranges, model_.softmax.window, 0).steps();
+    const int64_t unit = shape_.element_bytes;
+    const auto bytes = [&](int shard, int64_t of) {
+      return static_cast<double>(
+          shape_.batch * parts_[shard].size() *
+          KeyValueBytes(LayerKind::kSoftmax, model_, of));
+    };
+    RankClocks::Keys keys;
+    keys.bytes = [&](int shard) { return bytes(shard, unit); };
+    if (!forward) {
+      keys.sum_bytes = [&](int shard) {
+        return bytes(shard, AccumulatorBytes(unit));
+      };
+    }
+    keys.work = [&](int rank, int shard) {
+      return PairSeconds(PairsOf(parts_[rank], parts_[shard]), scale);
+    };
+    keys.overlap = shape_.overlap;
+    if (!route_) route_.emplace(parts_, model_.softmax.window, 0);
+    clocks_.PassKeys(*route_, keys);
   }
 
   void SoftmaxByHeads(bool forward, double scale) {
@@ -325,7 +359,7 @@ class Stepper {
   }
   // Of one head over all tokens.
   double HeadPairSeconds(double scale) const {
-    return PairSeconds(MeanPairs() * shape_.ranks, scale) /
+    return PairSeconds(AllPairs(), scale) /
            static_cast<double>(model_.softmax.heads);
   }
 
@@ -337,11 +371,8 @@ class Stepper {
                                       : AccumulatorBytes(shape_.element_bytes));
     const double seconds = AllGatherSeconds(network_, shape_.ranks, bytes);
     if (forward) clocks_.Collective(seconds, 0);
-    const double n = static_cast<double>(longest());
     clocks_.Compute([&](int64_t rank) {
-      const double pairs =
-          shape_.zigzag ? MeanPairs() : CausalPairs(rank * n, (rank + 1) * n);
-      return PairSeconds(pairs, scale);
+      return PairSeconds(CausalPairs(static_cast<int>(rank)), scale);
     });
     if (!forward) clocks_.Collective(seconds, 0);
   }
@@ -360,6 +391,7 @@ class Stepper {
 
   const ModelSpec& model_;
   const SimulationShape& shape_;
+  const absl::Span<const TokenRange> parts_;
   const Network& network_;
   const double rate_;
   const ExchangeMethod method_;
@@ -367,14 +399,15 @@ class Stepper {
   const double rows_;  // of the longest range
   const LinearAttentionFlops linear_;
   const StateExchangeShape state_;
+  std::optional<KvRoute> route_;  // of softmax layers' ring, once it was asked
 };
 
 }  // namespace
 
 StepTime TimeStep(const ModelSpec& model, const SimulationShape& shape,
-                  const Network& network, const ComputeModel& compute,
-                  ExchangeMethod method) {
-  return Stepper(model, shape, network, compute, method).Run();
+                  absl::Span<const TokenRange> parts, const Network& network,
+                  const ComputeModel& compute, ExchangeMethod method) {
+  return Stepper(model, shape, parts, network, compute, method).Run();
 }
 
 }  // namespace longspan

@@ -3,7 +3,9 @@
 // Pure.
 #pragma once
 
+#include "absl/types/span.h"
 #include "common/model_spec/model_spec.h"
+#include "common/model_spec/token_range.h"
 #include "common/simulate/simulation.h"
 
 namespace longspan {
@@ -13,9 +15,10 @@ struct StepTime {
   double total_s = 0;
 };
 
-// Of what Simulate() has checked.
+// Of what Simulate() has checked. `parts` are those of `shape.layout`, which is
+// known.
 StepTime TimeStep(const ModelSpec& model, const SimulationShape& shape,
-                  const Network& network, const ComputeModel& compute,
-                  ExchangeMethod method);
+                  absl::Span<const TokenRange> parts, const Network& network,
+                  const ComputeModel& compute, ExchangeMethod method);
 
 }  // namespace longspan

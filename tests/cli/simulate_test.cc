@@ -80,12 +80,22 @@ TEST(SimulateTest, ReplicasAreRefused) {
   EXPECT_THAT(output.err, HasSubstr("data_parallel is 2, and simulate takes"));
 }
 
-TEST(SimulateTest, ZigzagIsRefused) {
+// A layer of 2 heads of 16 x 16 and a decay each: 3 ranks get 2056 bytes, and
+// backward 2048, of each of two parts.
+TEST(SimulateTest, AJobBringsItsLayout) {
   const std::string path = testing::TempDir() + "simulate_zigzag.yaml";
   std::ofstream(path) << kJob << "  layout: zigzag\n";
-  const CommandOutput output = Simulate({path});
-  EXPECT_EQ(output.code, 2);
-  EXPECT_THAT(output.err, HasSubstr("layout is zigzag, and simulate counts"));
+  const CommandOutput zigzag = Simulate({path});
+  EXPECT_EQ(zigzag.code, 0) << zigzag.err;
+  EXPECT_THAT(zigzag.out,
+              AllOf(HasSubstr("lasp2     12336     12288"),
+                    HasSubstr("- lasp2 with layout zigzag\n"),
+                    HasSubstr("- scan: zigzag goes with sequence_parallel "
+                              "lasp2, not with scan")));
+  const CommandOutput contiguous =
+      Simulate({path, "--layout", "contiguous", "--method", "lasp2"});
+  EXPECT_THAT(contiguous.out, AllOf(HasSubstr("lasp2      6168      6144"),
+                                    Not(HasSubstr("layout"))));
 }
 
 TEST(SimulateTest, MistakesNameFlagValueAndFix) {

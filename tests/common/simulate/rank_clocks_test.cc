@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/model_spec/token_range.h"
+
 namespace longspan {
 namespace {
 
@@ -48,6 +50,48 @@ TEST(RankClocksTest, RowsPassWhileRanksWork) {
   RankClocks late(kNetwork, 3);
   late.PassRows({.bytes = 4, .window = 7, .work = 1});
   EXPECT_DOUBLE_EQ(late.last(), 7 + 5 + 1);
+}
+
+KvRoute RouteOver(int ranks) {
+  return KvRoute(SplitTokens(ranks, ranks).value(), /*window=*/0, 0);
+}
+
+// As workers do it (tests/worker/model/overlap_test): rank r attends to r + 1
+// shards for 3 s each while the next takes a hop of 10, or of 2.
+TEST(RankClocksTest, KeysPassWhileRanksAttend) {
+  for (const double hop : {10.0, 2.0}) {
+    RankClocks clocks(kNetwork, 3);
+    RankClocks::Keys keys;
+    keys.bytes = [=](int) { return hop - 1; };
+    keys.work = [](int, int) { return 3.0; };
+    clocks.PassKeys(RouteOver(3), keys);
+    EXPECT_DOUBLE_EQ(clocks.last(), hop == 10 ? 23 : 9);
+    EXPECT_DOUBLE_EQ(clocks.busiest(), 9);
+  }
+}
+
+TEST(RankClocksTest, WithoutOverlapAttentionWaits) {
+  RankClocks clocks(kNetwork, 3);
+  RankClocks::Keys keys;
+  keys.bytes = [](int) { return 9.0; };
+  keys.work = [](int, int) { return 3.0; };
+  keys.overlap = false;
+  clocks.PassKeys(RouteOver(3), keys);
+  // The last rank has the second's shard at 10 and works; the second, which
+  // worked on its own from 10 to 13, sends the first's on then.
+  EXPECT_DOUBLE_EQ(clocks.last(), 23 + 3 + 3);
+}
+
+// Two ranks: the first's sums follow its shard on the link and are there at
+// 14; the second adds what it computed meanwhile and sends them home.
+TEST(RankClocksTest, SumsComeHome) {
+  RankClocks clocks(kNetwork, 2);
+  RankClocks::Keys keys;
+  keys.bytes = [](int) { return 4.0; };
+  keys.sum_bytes = [](int) { return 9.0; };
+  keys.work = [](int, int) { return 3.0; };
+  clocks.PassKeys(RouteOver(2), keys);
+  EXPECT_DOUBLE_EQ(clocks.last(), 4 + 9 + 1 + 10);
 }
 
 // Ranks that wait first summarise one after the other.

@@ -100,10 +100,86 @@ TEST(SimulationTest, ZigzagEvensOutCausalWork) {
   const Network network = Uniform(0, 0);
   const double contiguous =
       Seconds(model, ExchangeMethod::kLasp2, shape, network);
-  shape.zigzag = true;
+  shape.layout = TokenLayout::kZigzag;
   const double zigzag = Seconds(model, ExchangeMethod::kLasp2, shape, network);
   const double dense = 3 * ForwardFlopsPerToken(model, 0) * (1 << 17) / 1e14;
   EXPECT_NEAR((contiguous - dense) / (zigzag - dense), 15.0 / 8, 1e-6);
+}
+
+// Two parts on every rank: two summaries each way, in flight together.
+TEST(SimulationTest, ZigzagSendsTheStatesOfTwoParts) {
+  SimulationShape shape = Shape(8 * 64, 8);
+  const double bandwidth = 1e6;
+  const auto seconds = [&](const Network& network) {
+    return Seconds(Linear(), ExchangeMethod::kLasp2, shape, network);
+  };
+  const auto transfer = [&](double latency) {
+    return seconds(Uniform(latency, bandwidth)) - seconds(Uniform(latency, 0));
+  };
+  const double contiguous = transfer(10);
+  const double latencies = seconds(Uniform(10, 0));
+  shape.layout = TokenLayout::kZigzag;
+  const double state = 16 * 128 * 128 * 4;
+  EXPECT_NEAR(transfer(10) - contiguous, 2 * 16 * 7 * state / bandwidth, 1);
+  EXPECT_NEAR(seconds(Uniform(10, 0)), latencies, 1e-6);
+}
+
+// As `longspan plan` does: 32Ki tokens on 4 ranks, layers LLLN.
+TEST(SimulationTest, AutoIsThePlannersLayout) {
+  SimulationShape shape = Shape(32 << 10, 4);
+  shape.layout = std::nullopt;
+  shape.element_bytes = 4;
+  shape.backend = kernels::BackendKind::kCpu;
+  const auto layout = [&](const ModelSpec& model, ExchangeMethod method) {
+    return Simulate(model, shape, Uniform(1e-3, 1e9), kCompute, method)->layout;
+  };
+  EXPECT_EQ(layout(Hybrid(), ExchangeMethod::kLasp2), TokenLayout::kZigzag);
+  EXPECT_EQ(layout(Linear(), ExchangeMethod::kLasp2), TokenLayout::kContiguous);
+  for (ExchangeMethod method : AllExchangeMethods()) {
+    if (method == ExchangeMethod::kLasp2) continue;
+    EXPECT_EQ(layout(Hybrid(), method), TokenLayout::kContiguous)
+        << ExchangeMethodName(method);
+  }
+  shape.backend = kernels::BackendKind::kCuda;
+  EXPECT_EQ(layout(Hybrid(), ExchangeMethod::kLasp2), TokenLayout::kContiguous);
+}
+
+TEST(SimulationTest, WhatZigzagDoesNotGoWithIsRefused) {
+  SimulationShape shape = Shape(32 << 10, 4);
+  shape.layout = TokenLayout::kZigzag;
+  const auto error = [&](ExchangeMethod method) {
+    return std::string(
+        Simulate(Hybrid(), shape, Uniform(0, 0), kCompute, method)
+            .status()
+            .message());
+  };
+  EXPECT_EQ(error(ExchangeMethod::kLasp2), "");
+  EXPECT_EQ(error(ExchangeMethod::kScan),
+            "zigzag goes with sequence_parallel lasp2, not with scan, whose "
+            "ranks hold one range each: use lasp2 or contiguous");
+  shape.train = false;
+  EXPECT_EQ(error(ExchangeMethod::kLasp2),
+            "zigzag is a layout of training steps: use contiguous for a "
+            "forward pass alone");
+}
+
+// A shard goes to the last rank and no further: W - 1 hops a pass, and one
+// home. Forward the first rank, which waits for nobody, is ahead of the others
+// by all of them, so a second layer adds none.
+TEST(SimulationTest, SoftmaxRingsEndAtTheLastReader) {
+  ModelSpec model = Hybrid();
+  model.layer_pattern = "N";
+  model.layer_count = 2;
+  SimulationShape shape = Shape(8 * 64, 8);
+  shape.softmax = SoftmaxParallel::kRing;
+  const auto delay = [&] {
+    return Seconds(model, ExchangeMethod::kLasp2, shape, Uniform(10, 0)) -
+           Seconds(model, ExchangeMethod::kLasp2, shape, Uniform(0, 0));
+  };
+  shape.train = false;
+  EXPECT_NEAR(delay(), 7 * 10, 1e-3);
+  model.softmax.window = 32;  // reaches one rank
+  EXPECT_NEAR(delay(), 2 * 10, 1e-3);
 }
 
 TEST(SimulationTest, TheLeftProductIsQuadratic) {
@@ -167,7 +243,7 @@ TEST(SimulationTest, SoftmaxLayersByHeadsShareTheWork) {
   shape.softmax = SoftmaxParallel::kUlysses;
   SimulationShape balanced = shape;
   balanced.softmax = SoftmaxParallel::kGather;
-  balanced.zigzag = true;
+  balanced.layout = TokenLayout::kZigzag;
   const auto seconds = [&](const SimulationShape& of, const Network& network) {
     return Seconds(model, ExchangeMethod::kLasp2, of, network);
   };

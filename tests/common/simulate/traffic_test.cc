@@ -261,6 +261,42 @@ TEST(TrafficTest, SoftmaxRingsAreThePlanners) {
   }
 }
 
+// Of the rank that sends, and of the one that holds most.
+TEST(TrafficTest, ZigzagIsThePlanners) {
+  for (const ModelSpec& model : Models()) {
+    SimulationShape shape;
+    shape.tokens = 1000;
+    shape.ranks = 8;
+    shape.layout = TokenLayout::kZigzag;
+    const MethodCost cost =
+        Simulate(model, shape, kNetwork, kCompute, ExchangeMethod::kLasp2)
+            .value();
+    CommunicationShape planned;
+    planned.ranges = CutTokens(TokenLayout::kZigzag, 1000, 8).value();
+    planned.element_bytes = 2;
+    planned.layout = TokenLayout::kZigzag;
+    RunShape run;
+    run.ranges = planned.ranges;
+    run.element_bytes = 2;
+    run.backend = kernels::BackendKind::kCuda;
+    run.layout = TokenLayout::kZigzag;
+    int64_t sent[3] = {}, memory = 0;
+    for (run.rank = 0; run.rank < 8; ++run.rank) {
+      int64_t of_rank[3] = {};
+      for (const PlannedTransfer& t :
+           PlanCommunication(model, planned, run.rank)) {
+        of_rank[static_cast<int>(t.direction)] += t.bytes_sent;
+      }
+      for (int i = 0; i < 3; ++i) sent[i] = std::max(sent[i], of_rank[i]);
+      memory = std::max(memory, PlanMemory(model, run).total_bytes());
+    }
+    EXPECT_EQ(cost.forward_bytes, sent[0]);
+    EXPECT_EQ(cost.backward_bytes, sent[1]);
+    EXPECT_EQ(cost.gradient_bytes, sent[2]);
+    EXPECT_EQ(cost.memory_bytes, memory);
+  }
+}
+
 TEST(TrafficTest, RefusalsNameValueLimitAndFix) {
   SimulationShape shape;
   shape.tokens = 1 << 20;
