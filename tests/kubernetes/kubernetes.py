@@ -34,6 +34,7 @@ LOG_LINKS = pathlib.Path("/var/log/containers")
 NETWORK_RESULTS = pathlib.Path("/var/lib/cni/results")
 PACKET_TABLES = {f"table {family} {name}" for family in ("ip", "ip6")
                  for name in ("kube-proxy", "mangle", "filter", "nat")}
+PROXY_TABLES = {name for name in PACKET_TABLES if name.endswith("kube-proxy")}
 FORWARDING = pathlib.Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -101,7 +102,8 @@ class Kubernetes(Processes):
     def make_bridge(self):
         """The pods' network; its address is the node's, which everything that
         pods call listens on, and nothing on another network."""
-        run("ip", "link", "delete", BRIDGE, check=False)  # of a killed run
+        if run("ip", "link", "delete", BRIDGE, check=False).returncode == 0:
+            self.tables -= PROXY_TABLES  # of a run that was killed, as the bridge
         run("ip", "link", "add", BRIDGE, "type", "bridge")
         run("ip", "address", "add", NODE_ADDRESS + "/24", "dev", BRIDGE)
         run("ip", "link", "set", BRIDGE, "up")
