@@ -128,7 +128,6 @@ absl::StatusOr<std::unique_ptr<RankBench>> RankBench::Create(
                    kernels::CreateBackend(kernels::BackendKind::kCpu));
   ASSIGN_OR_RETURN(bench->stream_, bench->backend_->CreateStream(1));
   ASSIGN_OR_RETURN(bench->whole_, bench->Build(SequenceParallel::kLasp2));
-  ASSIGN_OR_RETURN(bench->cut_, bench->Build(SequenceParallel::kMegatronSp));
   return bench;
 }
 
@@ -184,8 +183,11 @@ RankBench::Measure(int64_t tokens,
     steps.emplace_back(network, group_, clock_);
     for (const SequenceParallel method : methods) {
       context.method = method;
-      const Built& built =
-          method == SequenceParallel::kMegatronSp ? cut_ : whole_;
+      const bool cut = method == SequenceParallel::kMegatronSp;
+      if (cut && cut_.model == nullptr) {
+        ASSIGN_OR_RETURN(cut_, Build(method));
+      }
+      const Built& built = cut ? cut_ : whole_;
       RETURN_IF_ERROR(
           steps.back().Add(context, built.model.get(), built.parameters.get()));
     }

@@ -68,7 +68,7 @@ class RankBench {
   std::unique_ptr<kernels::Backend> backend_;
   std::unique_ptr<kernels::Stream> stream_;
   Built whole_;
-  Built cut_;  // its ranks share the heads (megatron_sp)
+  Built cut_;  // for megatron_sp, whose ranks share the heads; empty until then
 };
 
 }  // namespace longspan::bench
