@@ -74,6 +74,13 @@ std::optional<SequenceParallel> PlannedMethod(ExchangeMethod method) {
   }
 }
 
+SoftmaxParallel SoftmaxOf(ExchangeMethod method, SoftmaxParallel asked) {
+  if (method == ExchangeMethod::kMegatronSp) {
+    return SoftmaxParallel::kMegatronSp;
+  }
+  return IsRing(method) ? SoftmaxParallel::kRing : asked;
+}
+
 std::optional<SequenceParallel> StateMethod(ExchangeMethod method) {
   const std::optional<SequenceParallel> planned = PlannedMethod(method);
   if (!planned || SharesHeads(*planned) || RowsTravel(*planned)) {

@@ -2,9 +2,9 @@
 // how softmax layers do under the same name.
 //
 //   name          linear layers                          softmax layers
-//   lasp2, lasp1, common/model_spec/state_exchange_plan  AllGather of K and V,
-//   lasp1_serial, all_scan, scan                         or Ring Attention
-//   ulysses       common/model_spec/head_exchange_plan   the same
+//   lasp2, lasp1, common/model_spec/state_exchange_plan  any of
+//   lasp1_serial, all_scan, scan                         kv_exchange_plan
+//   ulysses       common/model_spec/head_exchange_plan   any of them
 //   ring          common/model_spec/row_exchange_plan:   K and V from rank to
 //                 k and v from rank to rank, each rank   rank (Ring Attention)
 //                 adds their k^T v (right product)
@@ -22,6 +22,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/model_spec.h"
 #include "common/model_spec/state_exchange_plan.h"
 
@@ -50,6 +51,10 @@ absl::StatusOr<ExchangeMethod> ExchangeMethodOfName(const std::string& name);
 inline bool IsRing(ExchangeMethod method) {
   return method == ExchangeMethod::kRing || method == ExchangeMethod::kRingLeft;
 }
+
+// How softmax layers exchange beside the method; `asked` where it leaves that
+// open.
+SoftmaxParallel SoftmaxOf(ExchangeMethod method, SoftmaxParallel asked);
 
 // The planner's method; nothing for those that no worker runs.
 std::optional<SequenceParallel> PlannedMethod(ExchangeMethod method);

@@ -41,14 +41,6 @@ absl::Status CheckNumbers(const SimulationShape& shape,
       "least 1"));
 }
 
-// Of softmax layers beside the method.
-SoftmaxParallel SoftmaxOf(ExchangeMethod method, const SimulationShape& shape) {
-  if (method == ExchangeMethod::kMegatronSp) {
-    return SoftmaxParallel::kMegatronSp;
-  }
-  return IsRing(method) ? SoftmaxParallel::kRing : shape.softmax;
-}
-
 // What a zigzag job may be; any backend, as nothing runs here.
 absl::Status CheckZigzagStep(const SimulationShape& shape,
                              ExchangeMethod method) {
@@ -59,7 +51,7 @@ absl::Status CheckZigzagStep(const SimulationShape& shape,
   }
   // ring_left is a ring.
   return CheckZigzag(PlannedMethod(method).value_or(SequenceParallel::kRing),
-                     SoftmaxOf(method, shape), /*cuda=*/false);
+                     SoftmaxOf(method, shape.softmax), /*cuda=*/false);
 }
 
 absl::StatusOr<TokenLayout> LayoutFor(const ModelSpec& model,
@@ -80,7 +72,7 @@ absl::StatusOr<TokenLayout> LayoutFor(const ModelSpec& model,
                        .ranks = shape.ranks,
                        .element_bytes = shape.element_bytes,
                        .method = *planned,
-                       .softmax_method = SoftmaxOf(method, shape),
+                       .softmax_method = SoftmaxOf(method, shape.softmax),
                        .cuda = shape.backend == kernels::BackendKind::kCuda})
       .layout;
 }
@@ -164,7 +156,7 @@ class Coster {
     cost_.backward_calls = std::max(cost_.backward_calls, sent.backward_calls);
   }
 
-  SoftmaxParallel softmax() const { return SoftmaxOf(method_, shape_); }
+  SoftmaxParallel softmax() const { return SoftmaxOf(method_, shape_.softmax); }
   // Whether the planner knows what the method sends for it.
   bool IsPlanned(TransferKind kind) const {
     return planned_ || kind == TransferKind::kConvolutionHalo ||
@@ -235,9 +227,10 @@ class Coster {
     };
     if (HasCutLayers()) {
       // The gathered rows, and in training those of the other direction.
-      cost_.buffer_bytes = (shape_.train ? 2 : 1) * shape_.batch *
-                           shape_.tokens * model_.hidden_size *
-                           shape_.element_bytes;
+      cost_.buffer_bytes =
+          std::max(cost_.buffer_bytes, (shape_.train ? 2 : 1) * shape_.batch *
+                                           shape_.tokens * model_.hidden_size *
+                                           shape_.element_bytes);
     }
     if (LinearByHeads()) {
       add(linear.heads, linear.key_heads, HeadTrafficOf(FormOf(linear)));
@@ -301,7 +294,8 @@ absl::StatusOr<MethodCost> Simulate(const ModelSpec& model,
   RETURN_IF_ERROR(CheckRanks(network, shape.ranks));
   RETURN_IF_ERROR(CheckMethod(method, model, shape.ranks));
   if (PlannedMethod(method)) {
-    RETURN_IF_ERROR(CheckHeadCut(model, shape.softmax, shape.ranks));
+    RETURN_IF_ERROR(
+        CheckHeadCut(model, SoftmaxOf(method, shape.softmax), shape.ranks));
   }
   SimulationShape laid_out = shape;
   ASSIGN_OR_RETURN(laid_out.layout, LayoutFor(model, shape, method));

@@ -42,7 +42,7 @@ struct SimulationShape {
   // Who holds which tokens; nothing: what the planner takes for the method
   // (common/model_spec/layout_choice.h).
   std::optional<TokenLayout> layout = TokenLayout::kContiguous;
-  // Softmax layers of the planner's methods; ring and ring_left have kRing.
+  // Softmax layers of the methods that leave it open (SoftmaxOf).
   SoftmaxParallel softmax = SoftmaxParallel::kGather;
   kernels::BackendKind backend = kernels::BackendKind::kCuda;
 };

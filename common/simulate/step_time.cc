@@ -315,16 +315,18 @@ class Stepper {
   void Softmax(bool forward, double scale) {
     if (shape_.ranks == 1) {
       clocks_.Compute(PairSeconds(AllPairs(), scale));
-    } else if (method_ == ExchangeMethod::kMegatronSp ||
-               shape_.softmax == SoftmaxParallel::kMegatronSp) {
-      Reshaped(forward, HeadPairSeconds(scale), model_.softmax.heads,
-               model_.softmax.key_heads);
-    } else if (IsRing(method_) || shape_.softmax == SoftmaxParallel::kRing) {
-      SoftmaxRing(forward, scale);
-    } else if (shape_.softmax == SoftmaxParallel::kUlysses) {
-      SoftmaxByHeads(forward, scale);
-    } else {
-      GatheredKeys(forward, scale);
+      return;
+    }
+    switch (SoftmaxOf(method_, shape_.softmax)) {
+      case SoftmaxParallel::kGather:
+        return GatheredKeys(forward, scale);
+      case SoftmaxParallel::kRing:
+        return SoftmaxRing(forward, scale);
+      case SoftmaxParallel::kUlysses:
+        return SoftmaxByHeads(forward, scale);
+      case SoftmaxParallel::kMegatronSp:
+        return Reshaped(forward, HeadPairSeconds(scale), model_.softmax.heads,
+                        model_.softmax.key_heads);
     }
   }
 

@@ -259,6 +259,20 @@ TEST(SimulationTest, SoftmaxLayersByHeadsShareTheWork) {
           .ok());
 }
 
+// What softmax layers do beside other methods is nothing to a ring.
+TEST(SimulationTest, RingsAreRingsBesideAnySoftmaxMethod) {
+  for (ExchangeMethod ring :
+       {ExchangeMethod::kRing, ExchangeMethod::kRingLeft}) {
+    SimulationShape shape = Shape(1 << 16, 64);  // more ranks than heads
+    const double expected = Seconds(Hybrid(), ring, shape, Uniform(1e-5, 1e9));
+    for (SoftmaxParallel other :
+         {SoftmaxParallel::kUlysses, SoftmaxParallel::kMegatronSp}) {
+      shape.softmax = other;
+      EXPECT_EQ(Seconds(Hybrid(), ring, shape, Uniform(1e-5, 1e9)), expected);
+    }
+  }
+}
+
 TEST(SimulationTest, RatesMustBeRates) {
   const ComputeModel none;
   EXPECT_EQ(Simulate(Linear(), Shape(64, 2), Uniform(0, 0), none,
