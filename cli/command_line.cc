@@ -357,6 +357,10 @@ class CommandLine {
                   "name=/directory that jobs may read; may be repeated");
     c->add_flag("!--no-restart", o.restart,
                 "Stop everything when a daemon dies");
+    c->add_option("--log-format", o.log_format,
+                  "What daemons and executors log: text or json")
+        ->check(CLI::IsMember({"text", "json"}))
+        ->capture_default_str();
     c->add_option("--bin-dir", o.binary_directory,
                   "Where the daemons are; default: beside this program");
   }

@@ -133,7 +133,8 @@ struct UpOptions {
   std::string run_directory = "run";
   std::vector<std::string> roots;  // name=/absolute/path
   bool restart = true;
-  std::string binary_directory;  // empty: beside this program
+  std::string log_format = "text";  // of the daemons
+  std::string binary_directory;     // empty: beside this program
 };
 ExitCode RunUp(const UpOptions& options);
 

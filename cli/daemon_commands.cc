@@ -36,7 +36,8 @@ DaemonCommand Coordinator(const UpOptions& options, const std::string& binaries,
       absl::StrCat(binaries, "/longspan-coordinator"),
       absl::StrCat("--listen=127.0.0.1:", options.port),
       absl::StrCat("--metrics-listen=127.0.0.1:", options.metrics_port),
-      absl::StrCat("--state-dir=", run, "/coordinator")};
+      absl::StrCat("--state-dir=", run, "/coordinator"),
+      absl::StrCat("--log-format=", options.log_format)};
   return command;
 }
 
@@ -59,6 +60,7 @@ DaemonCommand Worker(const UpOptions& options, const std::string& binaries,
       absl::StrCat("--slots=", options.slots),
       absl::StrCat("--threads=", options.threads),
       absl::StrCat("--state-dir=", run, "/", name),
+      absl::StrCat("--log-format=", options.log_format),
       "--drain-timeout=10s"};
   for (const auto& [root, path] : roots) {
     command.arguments.push_back(absl::StrCat("--root=", root, "=", path));

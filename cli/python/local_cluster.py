@@ -72,7 +72,7 @@ class LocalCluster:
 
     def __init__(self, binaries, workers=2, threads=1, slots=1, roots=None,
                  run_directory=None, environment=None, devices="cpu",
-                 slots_per_device=1, start_seconds=60):
+                 slots_per_device=1, log_format="text", start_seconds=60):
         self.binaries = pathlib.Path(binaries).resolve()
         self.workers = workers
         self.temporary = run_directory is None
@@ -89,6 +89,7 @@ class LocalCluster:
                  f"--workers={workers}", f"--threads={threads}",
                  f"--slots={slots}", f"--devices={devices}",
                  f"--slots-per-device={slots_per_device}",
+                 f"--log-format={log_format}",
                  f"--bin-dir={self.binaries}", f"--port={first}",
                  f"--metrics-port={first + 1}", f"--run-dir={self.run}"]
         words += [f"--root={name}={path}" for name, path in roots.items()]

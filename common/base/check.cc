@@ -1,7 +1,28 @@
 #include "common/base/check.h"
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
+
+#include "common/base/check_failure_printer.h"
+
+namespace longspan {
+namespace {
+
+void PrintToStderr(const std::string& message) {
+  std::fprintf(stderr, "%s\n", message.c_str());
+  std::fflush(stderr);
+}
+
+std::atomic<CheckFailurePrinter> printer_of_failures = PrintToStderr;
+
+}  // namespace
+
+void SetCheckFailurePrinter(CheckFailurePrinter printer) {
+  printer_of_failures = printer == nullptr ? PrintToStderr : printer;
+}
+
+}  // namespace longspan
 
 namespace longspan::check_internal {
 
@@ -10,9 +31,7 @@ Failure::Failure(const char* file, int line, const std::string& what) {
 }
 
 Failure::~Failure() {
-  const std::string message = stream_.str();
-  std::fprintf(stderr, "%s\n", message.c_str());
-  std::fflush(stderr);
+  printer_of_failures.load()(stream_.str());
   std::abort();
 }
 

@@ -1,12 +1,17 @@
 #include "common/log/log.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/check_failure_printer.h"
+#include "common/base/mutex.h"
+#include "nlohmann/json.hpp"
 #include "spdlog/pattern_formatter.h"
 #include "spdlog/sinks/base_sink.h"
 #include "spdlog/sinks/stdout_color_sinks.h"
@@ -99,24 +104,56 @@ std::string TextBody(std::string_view message, LogFields fields) {
   return body;
 }
 
+// Bytes that are no UTF-8 become U+FFFD.
+std::string JsonString(std::string_view text) {
+  return nlohmann::json(text).dump(/*indent=*/-1, /*indent_char=*/' ',
+                                   /*ensure_ascii=*/false,
+                                   nlohmann::json::error_handler_t::replace);
+}
+
+// The fields of SetLogContext. Never destroyed, like the logger.
+struct Context {
+  Mutex mu;
+  std::vector<LogField> fields GUARDED_BY(mu);
+};
+
+Context& SharedContext() {
+  static auto* context = new Context;
+  return *context;
+}
+
+bool Has(LogFields fields, std::string_view key) {
+  return std::any_of(fields.begin(), fields.end(),
+                     [&](const LogField& field) { return field.key == key; });
+}
+
+void AppendJson(const LogField& field, std::string* body) {
+  absl::StrAppend(body, ",", JsonString(field.key), ":",
+                  field.quoted ? JsonString(field.value) : field.value);
+}
+
 std::string JsonBody(std::string_view message, LogFields fields) {
-  std::string body = absl::StrCat("\"message\":", Quoted(message));
-  for (const LogField& field : fields) {
-    absl::StrAppend(&body, ",", Quoted(field.key), ":",
-                    field.quoted ? Quoted(field.value) : field.value);
+  std::string body = absl::StrCat("\"message\":", JsonString(message));
+  {
+    Context& context = SharedContext();
+    MutexLock lock(context.mu);
+    for (const LogField& field : context.fields) {
+      if (!Has(fields, field.key)) AppendJson(field, &body);
+    }
   }
+  for (const LogField& field : fields) AppendJson(field, &body);
   return body;
 }
 
 std::string Pattern(const LogOptions& options) {
   if (options.format == LogFormat::kText) return "%^%L%$ %H:%M:%S.%e %v";
-  std::string program;
-  for (const char c : Quoted(options.program)) {
-    program += c == '%' ? std::string("%%") : std::string(1, c);
+  std::string component;
+  for (const char c : JsonString(options.component)) {
+    component += c == '%' ? std::string("%%") : std::string(1, c);
   }
   return absl::StrCat(
-      "{\"time\":\"%Y-%m-%dT%H:%M:%S.%eZ\",\"severity\":\"%l\",\"program\":",
-      program, ",%v}");
+      "{\"time\":\"%Y-%m-%dT%H:%M:%S.%eZ\",\"level\":\"%l\",\"component\":",
+      component, ",%v}");
 }
 
 std::shared_ptr<const Logging> MakeLogging(const LogOptions& options) {
@@ -144,15 +181,7 @@ std::shared_ptr<const Logging>& Current() {
   return *current;
 }
 
-void Write(LogSeverity severity, std::string_view message, LogFields fields) {
-  const std::shared_ptr<const Logging> logging = std::atomic_load(&Current());
-  const spdlog::level::level_enum level = Level(severity);
-  if (!logging->logger->should_log(level)) return;
-  const std::string body = logging->format == LogFormat::kText
-                               ? TextBody(message, fields)
-                               : JsonBody(message, fields);
-  logging->logger->log(level, spdlog::string_view_t(body));
-}
+void LogFailure(const std::string& message) { LogError(message); }
 
 }  // namespace
 
@@ -162,21 +191,51 @@ LogField::LogField(std::string_view key, double value)
       // JSON has no infinities.
       quoted(!std::isfinite(value)) {}
 
+void Log(LogSeverity severity, std::string_view message, LogFields fields) {
+  const std::shared_ptr<const Logging> logging = std::atomic_load(&Current());
+  const spdlog::level::level_enum level = Level(severity);
+  if (!logging->logger->should_log(level)) return;
+  const std::string body = logging->format == LogFormat::kText
+                               ? TextBody(message, fields)
+                               : JsonBody(message, fields);
+  logging->logger->log(level, spdlog::string_view_t(body));
+}
+
 void LogDebug(std::string_view message, LogFields fields) {
-  Write(LogSeverity::kDebug, message, fields);
+  Log(LogSeverity::kDebug, message, fields);
 }
 void LogInfo(std::string_view message, LogFields fields) {
-  Write(LogSeverity::kInfo, message, fields);
+  Log(LogSeverity::kInfo, message, fields);
 }
 void LogWarning(std::string_view message, LogFields fields) {
-  Write(LogSeverity::kWarning, message, fields);
+  Log(LogSeverity::kWarning, message, fields);
 }
 void LogError(std::string_view message, LogFields fields) {
-  Write(LogSeverity::kError, message, fields);
+  Log(LogSeverity::kError, message, fields);
 }
 
 void ConfigureLogging(const LogOptions& options) {
   std::atomic_store(&Current(), MakeLogging(options));
+  // As text, a failed check prints itself.
+  SetCheckFailurePrinter(options.format == LogFormat::kJson ? LogFailure
+                                                            : nullptr);
+}
+
+void SetLogContext(const LogField& field) {
+  Context& context = SharedContext();
+  MutexLock lock(context.mu);
+  for (LogField& old : context.fields) {
+    if (old.key != field.key) continue;
+    old = field;
+    return;
+  }
+  context.fields.push_back(field);
+}
+
+void ClearLogContext() {
+  Context& context = SharedContext();
+  MutexLock lock(context.mu);
+  context.fields.clear();
 }
 
 absl::StatusOr<LogFormat> ParseLogFormat(std::string_view text) {

@@ -3,9 +3,14 @@
 //   LogInfo("job accepted", {{"job", id}, {"ranks", 4}});
 //
 // as text          I 08:15:00.123 job accepted job=j-17 ranks=4
-// or as JSON       {"time":"2026-01-02T08:15:00.123Z","severity":"info",
-//                   "program":"...","message":"job accepted","job":"j-17",
+// or as JSON       {"time":"2026-01-02T08:15:00.123Z","level":"info",
+//                   "component":"...","message":"job accepted","job":"j-17",
 //                   "ranks":4}
+//
+// JSON lines are objects whose keys are unique and whose bytes are UTF-8, on
+// one line whatever the message holds; each is written by one write(2). Field
+// names that mean the same everywhere: job (its full name), attempt, rank,
+// step (steps done), worker.
 //
 // Thread-safe. Works before ConfigureLogging (text, from info up). Never log
 // secrets, prompts or generated text.
@@ -46,6 +51,7 @@ struct LogField {
 
 using LogFields = std::initializer_list<LogField>;
 
+void Log(LogSeverity severity, std::string_view message, LogFields fields = {});
 void LogDebug(std::string_view message, LogFields fields = {});
 void LogInfo(std::string_view message, LogFields fields = {});
 void LogWarning(std::string_view message, LogFields fields = {});
@@ -54,7 +60,7 @@ void LogError(std::string_view message, LogFields fields = {});
 struct LogOptions {
   LogFormat format = LogFormat::kText;
   LogSeverity least = LogSeverity::kInfo;
-  std::string program;  // in every JSON line
+  std::string component;  // in every JSON line: "coordinator", "worker", ...
   // Receives each finished line, without newline, instead of stderr. Called
   // by one thread at a time; must not log.
   std::function<void(std::string_view line)> sink;
@@ -63,6 +69,13 @@ struct LogOptions {
 // Replaces the process-wide configuration. Call it from main, before threads
 // that log; tests may call it again.
 void ConfigureLogging(const LogOptions& options);
+
+// Puts the field into every later JSON line of this process, in place of one
+// with the same key; a line's own field of that key goes before it. For what a
+// process is about (an executor's job, attempt and rank) and where it stands
+// (its step). Text lines leave it out. The key must be a literal.
+void SetLogContext(const LogField& field);
+void ClearLogContext();
 
 // The values of --log-format (text, json) and --log-level (debug, info,
 // warning, error).

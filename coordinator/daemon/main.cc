@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "common/log/log.h"
+#include "common/rpc/grpc_log.h"
 #include "coordinator/daemon/coordinator.h"
 #include "coordinator/daemon/flags.h"
 
@@ -27,7 +28,7 @@ sigset_t BlockSignals() {
 
 bool SetUpLogging(const CoordinatorFlags& flags) {
   LogOptions options;
-  options.program = "longspan-coordinator";
+  options.component = "coordinator";
   absl::StatusOr<LogFormat> format = ParseLogFormat(flags.log_format);
   absl::StatusOr<LogSeverity> least = ParseLogSeverity(flags.log_level);
   for (const absl::Status& status : {format.status(), least.status()}) {
@@ -38,6 +39,7 @@ bool SetUpLogging(const CoordinatorFlags& flags) {
   options.format = *format;
   options.least = *least;
   ConfigureLogging(options);
+  RouteGrpcLog();
   return true;
 }
 

@@ -11,6 +11,15 @@
 #include "coordinator/ops/errors.h"
 
 namespace longspan::coordinator {
+namespace {
+
+// The newest; 0: none yet.
+int AttemptOf(const JobSnapshot& job) {
+  if (job == nullptr || job->attempts.empty()) return 0;
+  return job->attempts.back().number;
+}
+
+}  // namespace
 
 std::string SystemRandomBytes(size_t bytes) {
   std::string random(bytes, '\0');
@@ -99,6 +108,7 @@ void Core::Remember(const JournalEntry& entry) {
   LONGSPAN_CHECK_OK(after.status());
   LogInfo(EventName(entry.event.body),
           {{"job", entry.event.job.value()},
+           {"attempt", AttemptOf(*after)},
            {"revision", entry.revision},
            {"state", *after ? JobStateName((*after)->state) : "deleted"}});
   if (*after == nullptr) {

@@ -82,6 +82,7 @@ void RecordAssignmentStatus(Core& core, int64_t connection,
     LogWarning("rank failed", {{"job", message.key().job()},
                                {"attempt", message.key().attempt()},
                                {"rank", message.rank()},
+                               {"worker", sender->name},
                                {"error", message.error()}});
   }
   core.ReportRank(job->name, message.rank(), StatusOf(*phase, message), ended);

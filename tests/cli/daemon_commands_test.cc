@@ -12,12 +12,15 @@ TEST(DaemonCommandsTest, OneCoordinatorAndItsWorkers) {
   UpOptions options;
   options.workers = 3;
   options.roots = {"corpus=/srv/corpus", "models=/srv/models"};
+  options.log_format = "json";
   auto commands = MakeDaemonCommands(options, "/bin", "/run/x");
   ASSERT_TRUE(commands.ok());
   ASSERT_EQ(commands->size(), 4u);
   EXPECT_EQ((*commands)[0].arguments[0], "/bin/longspan-coordinator");
   EXPECT_THAT((*commands)[0].arguments, Contains("--listen=127.0.0.1:7600"));
+  EXPECT_THAT((*commands)[0].arguments, Contains("--log-format=json"));
   EXPECT_EQ((*commands)[3].name, "worker-2");
+  EXPECT_THAT((*commands)[3].arguments, Contains("--log-format=json"));
   EXPECT_THAT((*commands)[3].arguments, Contains("--root=corpus=/srv/corpus"));
   EXPECT_THAT((*commands)[3].arguments, Contains("--root=models=/srv/models"));
   EXPECT_THAT((*commands)[3].arguments,

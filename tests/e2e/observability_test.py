@@ -1,6 +1,8 @@
 """Metrics that Prometheus accepts, logs, reflection and health."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,21 @@ import go_tools  # noqa: E402
 
 SERVICES = ("longspan.v1.JobService", "longspan.v1.WorkerService",
             "grpc.health.v1.Health")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+DAEMON_LOGS = ("coordinator.log", "worker-0.log", "worker-1.log")
+
+
+def log_lines(cluster):
+    """Every line of every daemon; each is an object of its own."""
+    lines = []
+    for name in DAEMON_LOGS:
+        for text in (cluster.run / name).read_bytes().splitlines():
+            line = json.loads(text)
+            missing = {"time", "level", "component", "message"} - line.keys()
+            if missing or not TIME.fullmatch(line["time"]):
+                raise AssertionError(f"{name}: {text}: {missing}")
+            lines.append(line)
+    return lines
 
 
 def read(url):
@@ -26,11 +43,12 @@ def read(url):
 class ObservabilityTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.cluster = e2e.cluster(workers=2)
+        cls.cluster = e2e.cluster(workers=2, log_format="json")
 
     @classmethod
     def tearDownClass(cls):
         cls.cluster.stop()
+        log_lines(cls.cluster)  # the last words too
 
     def check_metrics(self):
         promtool = shutil.which("promtool")
@@ -71,6 +89,24 @@ class ObservabilityTest(unittest.TestCase):
         offset = len(log.encode()) - 10
         tail = self.cluster.command("logs", job, "--offset", offset)[1]
         self.assertEqual(tail, log[-10:])
+        self.check_lines_of(job)
+
+    def check_lines_of(self, job):
+        """The same steps in the daemons' log, with their fields."""
+        lines = [line for line in log_lines(self.cluster)
+                 if line.get("job") == job]
+        components = {line["component"] for line in lines}
+        self.assertEqual(components, {"coordinator", "worker", "executor"})
+        steps = [line for line in lines if line["component"] == "executor"]
+        self.assertEqual([line["step"] for line in steps],
+                         list(range(1, 21)))
+        for line in steps:
+            self.assertEqual((line["attempt"], line["rank"]), (1, 0))
+            self.assertIn(line["worker"], ("worker-0", "worker-1"))
+            self.assertGreater(line["loss"], 0)
+        started = [line["rank"] for line in lines
+                   if line["message"] == "executor started"]
+        self.assertEqual(sorted(started), [0, 1])
 
     def test_reflection_lists_the_services(self):
         answer = reflection.services(self.cluster.address)

@@ -170,8 +170,10 @@ void Agent::CheckDetached() {
       "no coordinator for ", absl::FormatDuration(detached_timeout_));
   for (RankRecord* rank : ranks_.All()) {
     if (rank->process == nullptr) continue;
-    LogWarning("detached: stopping executor",
-               {{"rank", rank->key.ToString()}, {"reason", reason}});
+    LogWarning("detached: stopping executor", {{"job", rank->key.job},
+                                               {"attempt", rank->key.attempt},
+                                               {"rank", rank->key.rank},
+                                               {"reason", reason}});
     StopRank(rank, reason, options_.stop_grace);
   }
 }
@@ -216,7 +218,10 @@ std::string Agent::WhyNot(const v1::Assignment& assignment) {
 void Agent::OnAssignment(const v1::Assignment& assignment) {
   const RankKey key(assignment.key(), assignment.rank());
   if (!ranks_.Admit(assignment.key())) {
-    LogWarning("stale assignment refused", {{"rank", key.ToString()}});
+    LogWarning("stale assignment refused", {{"job", key.job},
+                                            {"attempt", key.attempt},
+                                            {"epoch", key.epoch},
+                                            {"rank", key.rank}});
     return;
   }
   if (const RankRecord* known = ranks_.Find(key)) return SendStatus(*known);
@@ -280,8 +285,10 @@ void Agent::OnExecutorFrame(const RankKey& key, const std::string& frame) {
   if (rank == nullptr) return;
   internal::FromExecutor message;
   if (!message.ParseFromString(frame)) {
-    LogError("unreadable message from an executor",
-             {{"rank", key.ToString()}, {"bytes", frame.size()}});
+    LogError("unreadable message from an executor", {{"job", key.job},
+                                                     {"attempt", key.attempt},
+                                                     {"rank", key.rank},
+                                                     {"bytes", frame.size()}});
     return;
   }
   OnExecutorMessage(rank, std::move(message));
@@ -322,7 +329,9 @@ void Agent::OnExecutorMessage(RankRecord* rank,
       return link_->Send(Urgency::kLog, std::move(out));
     case internal::FromExecutor::MESSAGE_NOT_SET:
       LogWarning("empty message from an executor",
-                 {{"rank", rank->key.ToString()}});
+                 {{"job", rank->key.job},
+                  {"attempt", rank->key.attempt},
+                  {"rank", rank->key.rank}});
   }
 }
 
@@ -391,7 +400,9 @@ void Agent::Launch(RankRecord* rank) {
     LogWarning("executor not recorded",
                {{"reason", std::string(remembered.message())}});
   }
-  LogInfo("executor started", {{"rank", key.ToString()},
+  LogInfo("executor started", {{"job", key.job},
+                               {"attempt", key.attempt},
+                               {"rank", key.rank},
                                {"slot", rank->slot()},
                                {"pid", rank->process->pid()}});
   internal::ToExecutor message;
@@ -403,6 +414,8 @@ void Agent::Launch(RankRecord* rank) {
   assign->set_threads(wanted > 0 ? std::min(wanted, threads) : threads);
   assign->set_data_address(options_.info.data_address());
   SetDuration(options_.metric_interval, assign->mutable_metric_interval());
+  assign->set_worker(options_.name);
+  assign->set_json_log(options_.log_format == LogFormat::kJson);
   rank->process->Send(message.SerializeAsString());
 }
 
@@ -474,7 +487,9 @@ void Agent::SetFinalStatus(RankRecord* rank, int wait_status) {
     status->set_state(rank->stop_requested ? State::STOPPED : State::FAILED);
   }
   LogInfo("executor ended",
-          {{"rank", rank->key.ToString()},
+          {{"job", rank->key.job},
+           {"attempt", rank->key.attempt},
+           {"rank", rank->key.rank},
            {"state", v1::AssignmentStatus::State_Name(status->state())},
            {"error", status->error()}});
 }

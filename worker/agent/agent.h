@@ -20,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/log/log.h"
 #include "longspan/internal/executor.pb.h"
 #include "longspan/v1/worker_service.pb.h"
 #include "worker/agent/coordinator_link.h"
@@ -36,6 +37,7 @@ struct AgentOptions {
   std::string executor_program;
   std::map<std::string, std::string> roots;  // name -> directory
   std::vector<std::string> environment;      // of the executors
+  LogFormat log_format = LogFormat::kText;   // of the executors
 
   absl::Duration metric_interval = absl::Seconds(1);
   // A coordinator that takes the stream but does not answer is given up.

@@ -167,7 +167,8 @@ absl::StatusOr<v1::WorkerInfo> ProbeDevices(const InventoryOptions& options,
 }
 
 absl::StatusOr<v1::WorkerInfo> ProbeDevicesInChild(
-    const std::string& program, const InventoryOptions& options) {
+    const std::string& program, const InventoryOptions& options,
+    LogFormat log_format) {
   if (program.find('\'') != std::string::npos ||
       options.devices.find('\'') != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -177,7 +178,8 @@ absl::StatusOr<v1::WorkerInfo> ProbeDevicesInChild(
       "'", program, "' --probe-devices --devices '", options.devices,
       "' --slots-per-device ", options.slots_per_device, " --slots ",
       options.slots, " --threads-per-slot ", options.threads_per_slot,
-      " --memory-per-slot ", options.memory_per_slot);
+      " --memory-per-slot ", options.memory_per_slot,
+      log_format == LogFormat::kJson ? " --log-format json" : "");
   FILE* pipe = popen(command.c_str(), "re");
   if (pipe == nullptr) {
     return absl::UnavailableError(

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/log/log.h"
 #include "longspan/v1/cluster.pb.h"
 
 namespace longspan::worker {
@@ -35,8 +36,9 @@ absl::StatusOr<v1::WorkerInfo> ProbeDevices(
     const InventoryOptions& options, std::vector<std::string>* notes = nullptr);
 
 // Runs `program --probe-devices` with these options and reads its answer. The
-// program writes its notes to the standard error of this one.
+// program logs its notes, in this format, to the standard error of this one.
 absl::StatusOr<v1::WorkerInfo> ProbeDevicesInChild(
-    const std::string& program, const InventoryOptions& options);
+    const std::string& program, const InventoryOptions& options,
+    LogFormat log_format = LogFormat::kText);
 
 }  // namespace longspan::worker

@@ -77,6 +77,10 @@ std::string HostName() {
   return name;
 }
 
+std::string NameOf(const WorkerDaemonOptions& options) {
+  return options.name.empty() ? HostName() : options.name;
+}
+
 absl::StatusOr<std::string> ExecutorProgram(
     const WorkerDaemonOptions& options) {
   const std::string path =
@@ -115,9 +119,11 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> ServeMetrics(
 absl::StatusOr<AgentOptions> MakeAgentOptions(
     const WorkerDaemonOptions& options, const MetricsServer* metrics) {
   AgentOptions agent;
-  agent.name = options.name.empty() ? HostName() : options.name;
+  agent.name = NameOf(options);
+  agent.log_format = options.log_format;
   ASSIGN_OR_RETURN(agent.info,
-                   ProbeDevicesInChild(options.program, options.inventory));
+                   ProbeDevicesInChild(options.program, options.inventory,
+                                       options.log_format));
   ASSIGN_OR_RETURN(agent.executor_program, ExecutorProgram(options));
   ASSIGN_OR_RETURN(agent.roots, Roots(options.data_roots));
   agent.info.set_build(absl::StrCat(Version(), " (", BuildStamp(), ")"));
@@ -156,6 +162,7 @@ CoordinatorLinkHandlers PostTo(EventLoop* loop, Agent** agent) {
 
 absl::Status RunWorkerDaemon(const WorkerDaemonOptions& options) {
   SignalWatcher signals;
+  SetLogContext({"worker", NameOf(options)});
 
   // What an earlier life left behind.
   ASSIGN_OR_RETURN(const StateDirectory state,

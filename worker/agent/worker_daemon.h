@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/log/log.h"
 #include "worker/agent/device_inventory.h"
 
 namespace longspan::worker {
@@ -21,7 +22,8 @@ struct WorkerDaemonOptions {
   std::string data_address = "127.0.0.1";
   std::vector<std::string> data_roots;  // name=/absolute/directory
   InventoryOptions inventory;
-  std::string program;   // this one, for --probe-devices
+  LogFormat log_format = LogFormat::kText;  // of this daemon's executors
+  std::string program;                      // this one, for --probe-devices
   std::string executor;  // default: longspan-executor beside the program
   absl::Duration detached_timeout = absl::Minutes(10);
   absl::Duration drain_timeout = absl::Seconds(30);

@@ -8,6 +8,7 @@
 #include "common/base/units.h"
 #include "common/base/version.h"
 #include "common/log/log.h"
+#include "common/rpc/grpc_log.h"
 #include "worker/agent/worker_daemon.h"
 
 namespace longspan::worker {
@@ -22,11 +23,9 @@ std::string ThisProgram() {
 int ProbeAndPrint(const InventoryOptions& options) {
   std::vector<std::string> notes;
   const auto info = ProbeDevices(options, &notes);
-  for (const std::string& note : notes) {
-    std::cerr << "longspan-worker: " << note << "\n";
-  }
+  for (const std::string& note : notes) LogWarning(note);
   if (!info.ok()) {
-    std::cerr << info.status().message() << std::endl;
+    LogError(std::string(info.status().message()));
     return 1;
   }
   std::cout << info->SerializeAsString() << std::flush;
@@ -53,7 +52,7 @@ int Main(int argc, char** argv) {
   WorkerDaemonOptions options;
   options.program = ThisProgram();
   LogOptions log;
-  log.program = "longspan-worker";
+  log.component = "worker";
   bool probe = false;
 
   CLI::App app{
@@ -107,14 +106,16 @@ int Main(int argc, char** argv) {
       [&](const std::string& text) {
         const auto format = ParseLogFormat(text);
         if (!format.ok()) throw CLI::ValidationError("--log-format", text);
-        log.format = *format;
+        options.log_format = *format;
       },
-      "text or json [text]");
+      "text or json, this daemon's and its executors' [text]");
   app.add_flag("--probe-devices", probe,
                "print this node's devices (binary WorkerInfo) and end");
   CLI11_PARSE(app, argc, argv);
 
+  log.format = options.log_format;
   ConfigureLogging(log);
+  RouteGrpcLog();
   if (probe) return ProbeAndPrint(options.inventory);
   if (options.state_dir.empty()) {
     std::cerr << "--state-dir is required" << std::endl;

@@ -159,7 +159,11 @@ void AgentReporter::Flush() {
   if (!link_.TrySend(message)) samples_.Return(std::move(samples));
 }
 
-void AgentReporter::Log(std::string_view line) {
+void AgentReporter::AtStep(int64_t step) { SetLogContext({"step", step}); }
+
+void AgentReporter::Log(LogSeverity severity, std::string_view line,
+                        LogFields fields) {
+  if (assignment_.json_log()) longspan::Log(severity, line, fields);
   internal::FromExecutor message;
   message.mutable_log()->set_data(std::string(line) + "\n");
   link_.TrySend(message);

@@ -27,7 +27,9 @@ class AgentReporter final : public JobReporter {
   void Progress(const JobProgress& progress) override;
   void Tokens(absl::Span<const GeneratedToken> tokens) override;
   void Metrics(std::vector<MetricSample> samples) override;
-  void Log(std::string_view line) override;
+  void AtStep(int64_t step) override;
+  void Log(LogSeverity severity, std::string_view line,
+           LogFields fields) override;
 
   // Sends the samples that wait, at the end.
   void Flush();

@@ -50,25 +50,26 @@ void WriteMemory(const GangMemory& memory, v1::JobResult* result) {
   }
 }
 
-// Log lines go to the job's log, as long as there is one.
-class LogToJob {
- public:
-  explicit LogToJob(AgentReporter& reporter) {
-    ConfigureLogging(
-        {.program = "longspan-executor",
-         .sink = [&reporter](std::string_view line) { reporter.Log(line); }});
-  }
-  ~LogToJob() { ConfigureLogging({.program = "longspan-executor"}); }
-};
+// What every line of this process says from here on.
+void SetUpLogging(const internal::ExecutorAssignment& message) {
+  const v1::Assignment& assignment = message.assignment();
+  ConfigureLogging(
+      {.format = message.json_log() ? LogFormat::kJson : LogFormat::kText,
+       .component = "executor"});
+  SetLogContext({"worker", message.worker()});
+  SetLogContext({"job", assignment.key().job()});
+  SetLogContext({"attempt", assignment.key().attempt()});
+  SetLogContext({"rank", assignment.rank()});
+}
 
 // The assembly of one rank, in the order of its parts.
 absl::Status RunAssignment(const internal::ExecutorAssignment& message,
                            AgentLink& link, v1::JobResult* result) {
   const v1::Assignment& assignment = message.assignment();
   const Clock& clock = SystemClock::Get();
+  SetUpLogging(message);
   MemoryProbe memory;
   AgentReporter reporter(link, message, clock, memory);
-  const LogToJob log(reporter);
   AgentRendezvous store(link, assignment);
 
   ASSIGN_OR_RETURN(const RankSetup rank, SetUpRank(message, store));

@@ -1,4 +1,5 @@
-// What a running job tells the outside: progress, tokens, metric samples.
+// What a running job tells the outside: progress, tokens, metric samples, log
+// lines.
 //
 // The executor implements it over the agent's socket, tests record the calls.
 // Calls return at once: reports that cannot be sent in time are merged or
@@ -14,6 +15,7 @@
 
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "common/log/log.h"
 #include "common/metrics/metric_catalog.h"
 
 namespace longspan::worker {
@@ -69,8 +71,12 @@ class JobReporter {
   virtual void Progress(const JobProgress& progress) = 0;
   virtual void Tokens(absl::Span<const GeneratedToken> tokens) = 0;
   virtual void Metrics(std::vector<MetricSample> samples) = 0;
-  // One line for the job's log, without newline.
-  virtual void Log(std::string_view line) = 0;
+  // The job has done this many steps; later log lines carry the number.
+  virtual void AtStep(int64_t step) = 0;
+  // One line for the job's log, without newline: a sentence for people. The
+  // fields are its values for structured logs.
+  virtual void Log(LogSeverity severity, std::string_view line,
+                   LogFields fields) = 0;
 };
 
 }  // namespace longspan::worker

@@ -98,7 +98,9 @@ absl::Status TrainJob::Resume() {
                      CheckpointReader::Open(options_.initial_model));
     return ReadParameters(*initial, *parameters_);
   }
-  for (const std::string& note : restored->notes) env_.reporter->Log(note);
+  for (const std::string& note : restored->notes) {
+    env_.reporter->Log(LogSeverity::kWarning, note, {});
+  }
   position_ = restored->position;
   seconds_before_ = position_.seconds;
   agreed_.seconds = seconds_before_;
@@ -205,8 +207,11 @@ absl::Status TrainJob::SaveCheckpoint(bool last) {
     return absl::OkStatus();
   }
   if (last || absl::IsInternal(saved.status())) return saved.status();
-  env_.reporter->Log(absl::StrCat("checkpoint of step ", position_.step,
-                                  " failed: ", saved.status().message()));
+  env_.reporter->Log(
+      LogSeverity::kWarning,
+      absl::StrCat("checkpoint of step ", position_.step,
+                   " failed: ", saved.status().message()),
+      {{"step", position_.step}, {"error", saved.status().ToString()}});
   if (context_.gang_rank() == 0) {
     env_.reporter->Metrics(
         {{.metric = MetricId::kCheckpointFailures, .value = 1.0}});

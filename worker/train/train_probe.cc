@@ -62,9 +62,11 @@ void TrainProbe::OnResume(int64_t step, int64_t tokens, double fraction) {
   progress_.done = step;
   progress_.tokens = tokens;
   progress_.checkpoint_step = step;
+  reporter_.AtStep(step);
 }
 
 void TrainProbe::OnStep(const StepReport& report) {
+  reporter_.AtStep(report.step);
   ++interval_.steps;
   interval_.tokens += report.tokens;
   interval_.total += report.total;
@@ -235,11 +237,18 @@ void TrainProbe::Report() {
 }
 
 void TrainProbe::LogStep() {
-  reporter_.Log(absl::StrFormat(
-      "step %d  loss %.9g  gradient norm %.4g  learning rate %.4g  "
-      "%.0f tokens/s",
-      progress_.done, progress_.loss, progress_.gradient_norm,
-      progress_.learning_rate, progress_.tokens_per_second));
+  reporter_.Log(
+      LogSeverity::kInfo,
+      absl::StrFormat(
+          "step %d  loss %.9g  gradient norm %.4g  learning rate %.4g  "
+          "%.0f tokens/s",
+          progress_.done, progress_.loss, progress_.gradient_norm,
+          progress_.learning_rate, progress_.tokens_per_second),
+      {{"step", progress_.done},
+       {"loss", progress_.loss},
+       {"gradient_norm", progress_.gradient_norm},
+       {"learning_rate", progress_.learning_rate},
+       {"tokens_per_second", progress_.tokens_per_second}});
 }
 
 }  // namespace longspan::worker

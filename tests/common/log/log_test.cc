@@ -5,8 +5,10 @@
 #include <thread>
 #include <vector>
 
+#include "common/base/check.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 
 namespace longspan {
 namespace {
@@ -16,13 +18,16 @@ using ::testing::MatchesRegex;
 
 class LogTest : public ::testing::Test {
  protected:
-  ~LogTest() override { ConfigureLogging(LogOptions()); }
+  ~LogTest() override {
+    ConfigureLogging(LogOptions());
+    ClearLogContext();
+  }
 
   void Capture(LogFormat format, LogSeverity least = LogSeverity::kInfo) {
     LogOptions options;
     options.format = format;
     options.least = least;
-    options.program = "test";
+    options.component = "test";
     options.sink = [this](std::string_view line) { lines_.emplace_back(line); };
     ConfigureLogging(options);
   }
@@ -53,11 +58,60 @@ TEST_F(LogTest, JsonKeepsTypesAndEscapes) {
   LogError("bad \"thing\" 100%",
            {{"path", "a\\b"}, {"loss", 2.5}, {"n", int64_t{-3}}});
   ASSERT_EQ(lines_.size(), 1u);
-  EXPECT_THAT(lines_[0], HasSubstr("\"severity\":\"error\""));
-  EXPECT_THAT(lines_[0], HasSubstr("\"program\":\"test\""));
+  EXPECT_THAT(lines_[0], HasSubstr("\"level\":\"error\""));
+  EXPECT_THAT(lines_[0], HasSubstr("\"component\":\"test\""));
   EXPECT_THAT(lines_[0],
               HasSubstr("\"message\":\"bad \\\"thing\\\" 100%\","
                         "\"path\":\"a\\\\b\",\"loss\":2.5,\"n\":-3}"));
+}
+
+TEST_F(LogTest, JsonParsesWhateverTheMessageHolds) {
+  Capture(LogFormat::kJson);
+  LogInfo("a\nb\t\"c\" \x01 caf\xc3\xa9 \xff \xe2\x82",
+          {{"bytes", std::string("\xc3(\0)", 4)}});
+  ASSERT_EQ(lines_.size(), 1u);
+  EXPECT_EQ(lines_[0].find('\n'), std::string::npos);
+  const auto line = nlohmann::json::parse(lines_[0]);
+  EXPECT_EQ(line["message"],
+            "a\nb\t\"c\" \x01 caf\xc3\xa9 \xef\xbf\xbd \xef\xbf\xbd");
+  EXPECT_EQ(line["bytes"], std::string("\xef\xbf\xbd(\0)", 6));
+  EXPECT_THAT(line["time"].get<std::string>(),
+              MatchesRegex("[0-9]+-[0-9]+-[0-9]+T[0-9:]+[.][0-9]+Z"));
+}
+
+TEST_F(LogTest, JsonCarriesTheContextOfTheProcess) {
+  Capture(LogFormat::kJson);
+  SetLogContext({"job", "j-17"});
+  SetLogContext({"step", 1});
+  SetLogContext({"step", 2});
+  LogInfo("first");
+  LogInfo("second", {{"step", 9}});
+  ClearLogContext();
+  LogInfo("third");
+  EXPECT_THAT(lines_.at(0),
+              HasSubstr("\"first\",\"job\":\"j-17\",\"step\":2}"));
+  EXPECT_THAT(lines_.at(1),
+              HasSubstr("\"second\",\"job\":\"j-17\",\"step\":9}"));
+  EXPECT_THAT(lines_.at(2), HasSubstr("\"third\"}"));
+}
+
+TEST_F(LogTest, TextLeavesTheContextOut) {
+  Capture(LogFormat::kText);
+  SetLogContext({"job", "j-17"});
+  LogInfo("line");
+  EXPECT_THAT(lines_.at(0), MatchesRegex("I [0-9:.]+ line"));
+}
+
+TEST(LogDeathTest, FailedChecksAreJsonTooWhereLinesAre) {
+  LogOptions options;
+  options.format = LogFormat::kJson;
+  EXPECT_DEATH(
+      {
+        ConfigureLogging(options);
+        LONGSPAN_CHECK_EQ(1, 2) << "in \"it\"";
+      },
+      "^\\{.*\"level\":\"error\".*check failed: 1 == 2 \\(1 vs. 2\\) "
+      "in .\"it.\"\"\\}");
 }
 
 TEST_F(LogTest, JsonQuotesWhatIsNotANumber) {

@@ -22,7 +22,11 @@ class RecordingReporter : public worker::JobReporter {
   void Metrics(std::vector<worker::MetricSample> samples) override {
     metrics.insert(metrics.end(), samples.begin(), samples.end());
   }
-  void Log(std::string_view line) override { log.emplace_back(line); }
+  void AtStep(int64_t at) override { step = at; }
+  void Log(LogSeverity, std::string_view line, LogFields fields) override {
+    log.emplace_back(line);
+    log_fields.emplace_back(fields);
+  }
 
   // The sum of all values of a metric.
   double Total(MetricId metric) const {
@@ -37,6 +41,8 @@ class RecordingReporter : public worker::JobReporter {
   std::vector<worker::GeneratedToken> tokens;
   std::vector<worker::MetricSample> metrics;
   std::vector<std::string> log;
+  std::vector<std::vector<LogField>> log_fields;  // of each line
+  int64_t step = -1;
   // May be set: called after the recording.
   std::function<void(const worker::JobProgress&)> on_progress;
   std::function<void()> on_tokens;

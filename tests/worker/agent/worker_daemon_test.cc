@@ -399,13 +399,14 @@ TEST_F(WorkerDaemonTest, SendsItsToken) {
 TEST(DeviceProbeTest, SaysWhyAutoOffersTheCpu) {
   setenv("CUDA_VISIBLE_DEVICES", "", 1);
   ::testing::internal::CaptureStderr();
-  const auto info =
-      ProbeDevicesInChild(Binary("longspan-worker"), {.devices = "auto"});
+  const auto info = ProbeDevicesInChild(Binary("longspan-worker"),
+                                        {.devices = "auto"}, LogFormat::kJson);
   const std::string log = ::testing::internal::GetCapturedStderr();
   unsetenv("CUDA_VISIBLE_DEVICES");
   ASSERT_TRUE(info.ok()) << info.status();
   EXPECT_EQ(info->devices(0).kind(), "cpu");
-  EXPECT_THAT(log, HasSubstr("longspan-worker: --devices auto offers the CPU"));
+  EXPECT_THAT(log, HasSubstr("\"level\":\"warning\""));
+  EXPECT_THAT(log, HasSubstr("--devices auto offers the CPU"));
 }
 
 }  // namespace

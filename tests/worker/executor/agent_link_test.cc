@@ -7,6 +7,7 @@
 #include <optional>
 #include <thread>
 
+#include "common/log/log.h"
 #include "longspan/internal/executor.pb.h"
 #include "worker/executor/agent_rendezvous.h"
 #include "worker/executor/agent_reporter.h"
@@ -185,6 +186,26 @@ TEST_F(AgentLinkTest, ReportsCarryLabelsAndMemory) {
   const FromExecutor tokens = Hear();
   EXPECT_EQ(tokens.tokens().tokens(0).text(), "A");
   EXPECT_EQ(tokens.tokens().tokens(0).log_probability(), -0.5);
+}
+
+TEST_F(AgentLinkTest, LogLinesGoToTheJobAsTheyAreAndToStderrAsJson) {
+  assignment_.set_json_log(true);
+  const MemoryProbe memory;
+  AgentReporter reporter(*link_, assignment_, SystemClock::Get(), memory);
+  std::vector<std::string> lines;
+  LogOptions options;
+  options.format = LogFormat::kJson;
+  options.sink = [&](std::string_view line) { lines.emplace_back(line); };
+  ConfigureLogging(options);
+  reporter.AtStep(5);
+  reporter.Log(LogSeverity::kWarning, "loss 2", {{"loss", 2.0}});
+  ConfigureLogging(LogOptions());
+  ClearLogContext();
+  EXPECT_EQ(Hear().log().data(), "loss 2\n");
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_THAT(lines[0], testing::HasSubstr("\"level\":\"warning\""));
+  EXPECT_THAT(lines[0], testing::HasSubstr("\"message\":\"loss 2\",\"step\":5,"
+                                           "\"loss\":2}"));
 }
 
 }  // namespace

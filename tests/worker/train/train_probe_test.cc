@@ -169,12 +169,18 @@ TEST(TrainProbeTest, TheLeaderLogsALineForEachReport) {
   EXPECT_EQ(reporter.log[1],
             "step 4  loss 2  gradient norm 0.5  learning rate 0.001  "
             "1000 tokens/s");
+  ASSERT_EQ(reporter.log_fields[1].size(), 5u);
+  EXPECT_EQ(reporter.log_fields[1][0].key, "step");
+  EXPECT_EQ(reporter.log_fields[1][0].value, "4");
+  EXPECT_EQ(reporter.log_fields[1][1].key, "loss");
+  EXPECT_EQ(reporter.log_fields[1][1].value, "2");
   RecordingReporter follower;
   TrainProbe other(
       {.total_steps = 10, .report_interval = 1, .is_leader = false}, clock, {},
       follower);
   other.OnStep(Step(1));
   EXPECT_TRUE(follower.log.empty());
+  EXPECT_EQ(follower.step, 1);
 }
 
 TEST(TrainProbeTest, EstimatesTheRemainingTimeFromThisAttemptAlone) {
