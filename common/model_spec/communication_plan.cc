@@ -171,7 +171,10 @@ class Planner {
             : PlanKvMoves(shape_.softmax_method, shape_.ranges,
                           spec_.softmax.window, rank_, forward);
     if (moves.calls == 0) return;
-    Add(TransferKind::kKeyValueExchange, direction, layer, moves.calls,
+    const int64_t slices =
+        KeySliceCount(shape_.softmax_method, ranks_, spec_.softmax.key_heads,
+                      shape_.carries_state);
+    Add(TransferKind::kKeyValueExchange, direction, layer, slices * moves.calls,
         moves.sent * unit() + moves.sums_sent * wide(),
         moves.received * unit() + moves.sums_received * wide(), width);
   }

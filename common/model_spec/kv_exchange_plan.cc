@@ -76,6 +76,24 @@ std::string_view SoftmaxParallelName(SoftmaxParallel method) {
   return "unknown";
 }
 
+int64_t KeySliceCount(SoftmaxParallel method, int64_t ranks, int64_t key_heads,
+                      bool carries_state) {
+  const bool slices =
+      method == SoftmaxParallel::kGather && ranks > 1 && !carries_state;
+  return slices ? std::min(key_heads, kMostKeySlices) : 1;
+}
+
+std::vector<KeySlice> CutKeyHeads(int64_t key_heads, int64_t slices) {
+  std::vector<KeySlice> cut;
+  int64_t begin = 0;
+  for (int64_t i = 0; i < slices; ++i) {
+    const int64_t heads = key_heads / slices + (i < key_heads % slices ? 1 : 0);
+    cut.push_back({begin, begin + heads});
+    begin += heads;
+  }
+  return cut;
+}
+
 KvRoute::KvRoute(absl::Span<const TokenRange> ranges, int64_t window, int rank)
     : rank_(rank) {
   const int readers = FilledParts(ranges);

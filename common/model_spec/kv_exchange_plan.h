@@ -10,7 +10,8 @@
 //                                        sums
 //
 // gather (LASP-2H, arXiv 2502.07563) gathers all keys and values, keeps them
-// for backward and reduce-scatters their gradients. ring (Ring Attention,
+// for backward and reduce-scatters their gradients, in slices of heads: the
+// same bytes in as many calls as there are slices. ring (Ring Attention,
 // arXiv 2310.01889) sends every rank's keys and values, its shard, from rank to
 // rank while each attends to the shard at hand; backward they go the same way
 // again, followed by the sums of their gradients, which take one more step
@@ -60,6 +61,28 @@ inline bool GathersKeys(SoftmaxParallel method, int64_t ranks) {
   return ranks == 1 || method == SoftmaxParallel::kGather;
 }
 
+// Heads of keys whose keys and values travel together, with all heads of
+// queries that read them.
+struct KeySlice {
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t heads() const { return end - begin; }
+};
+
+// How many of them gather sends, one behind the other: attention to a slice
+// runs while the next one is on its way, and backward the sums of the gradients
+// of one while the next are computed. So a slice's transfer is waited for in
+// any case, and the others as far as attention is shorter. Four leave a
+// quarter; more would leave little less and add as many calls again. One where
+// nothing travels by heads: on one rank, and with a carried state, whose rows
+// have all heads.
+inline constexpr int64_t kMostKeySlices = 4;
+int64_t KeySliceCount(SoftmaxParallel method, int64_t ranks, int64_t key_heads,
+                      bool carries_state);
+
+// As even as can be, the widest first. slices <= key_heads.
+std::vector<KeySlice> CutKeyHeads(int64_t key_heads, int64_t slices);
+
 // What one rank of a ring does at each step. At step 0 it has its own shard at
 // hand, at step s that of s ranks before it (around the ring).
 class KvRoute {
@@ -104,8 +127,8 @@ int64_t LastQueryEnd(TokenRange shard, TokenRange reader, int64_t window);
 
 // Of one rank and pass, in tokens.
 struct KvMoves {
-  int64_t calls = 0;
-  int64_t sent = 0;  // keys and values
+  int64_t calls = 0;  // of gather for each slice
+  int64_t sent = 0;   // keys and values
   int64_t received = 0;
   int64_t sums_sent = 0;  // gradients, in the type of sums
   int64_t sums_received = 0;

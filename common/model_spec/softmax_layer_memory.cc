@@ -39,11 +39,11 @@ void SoftmaxLayerMemory::AddTape(BufferList& list) const {
 }
 
 std::vector<Buffer> SoftmaxLayerMemory::Gradients() const {
-  BufferList list = List();
-  list.Add("d_o", rows_ * query_width()).Add("d_q", rows_ * query_width());
-  if (gathers_keys()) list.Add("d_key_value", all_rows() * key_value_width());
-  if (ranks_ > 1) list.Add("d_own", rows_ * key_value_width());
-  return list.Take();
+  return List()
+      .Add("d_o", rows_ * query_width())
+      .Add("d_q", rows_ * query_width())
+      .Add("d_own", rows_ * key_value_width())
+      .Take();
 }
 
 std::vector<Buffer> SoftmaxLayerMemory::Mix() const {
@@ -56,57 +56,80 @@ std::vector<Buffer> SoftmaxLayerMemory::MixBackward() const {
   return gathers_keys() ? GatherMixBackward() : RingMixBackward();
 }
 
-int64_t SoftmaxLayerMemory::Workspace(bool backward, int64_t keys) const {
+int64_t SoftmaxLayerMemory::Workspace(bool backward, int64_t keys,
+                                      int64_t key_heads) const {
+  const int64_t heads = key_heads * softmax().heads / softmax().key_heads;
   int64_t bytes = 0;  // of the queries of one part at a time
   for (int part : parts_) {
-    bytes = std::max(bytes, kernels::SoftmaxAttentionWorkspaceBytes(
-                                backward,
-                                {shape_.batch, shape_.ranges[part].size(), keys,
-                                 softmax().heads, softmax().key_heads,
-                                 softmax().head_dim, shape_.element_bytes},
-                                shape_.backend, shape_.threads));
+    bytes = std::max(bytes,
+                     kernels::SoftmaxAttentionWorkspaceBytes(
+                         backward,
+                         {shape_.batch, shape_.ranges[part].size(), keys, heads,
+                          key_heads, softmax().head_dim, shape_.element_bytes},
+                         shape_.backend, shape_.threads));
   }
   return bytes;
 }
 
 // ---- gather ----------------------------------------------------------------
 
-int64_t SoftmaxLayerMemory::StagingCount() const {
-  if (shape_.batch == 1 || ranks_ == 1) return 0;
-  return all_rows() * key_value_width();
-}
-
 int64_t SoftmaxLayerMemory::GatheredKeys() const {
   return shape_.carries_state ? KeyValueRows(spec_, CapacityOf(shape_))
                               : piece_tokens_;
 }
 
+int64_t SoftmaxLayerMemory::SliceCount() const {
+  return KeySliceCount(shape_.softmax_method, ranks_, softmax().key_heads,
+                       shape_.carries_state);
+}
+
+int64_t SoftmaxLayerMemory::SliceHeads() const {
+  return CutKeyHeads(softmax().key_heads, SliceCount())[0].heads();
+}
+
+// Batches are staged: the slice that comes, and the one at hand.
 std::vector<Buffer> SoftmaxLayerMemory::GatherMix() const {
-  return List()
-      .Add("kv_staging", StagingCount())
-      .AddBytes("workspace", Workspace(/*backward=*/false, GatheredKeys()))
+  BufferList list = List();
+  for (int64_t i = 0; i < std::min<int64_t>(SliceCount(), 2); ++i) {
+    if (ranks_ > 1 && shape_.batch > 1) {
+      list.Add("kv_staging", all_rows() * SliceWidth());
+    }
+  }
+  return list
+      .AddBytes("workspace",
+                Workspace(/*backward=*/false, GatheredKeys(), SliceHeads()))
       .Take();
 }
 
 std::vector<Buffer> SoftmaxLayerMemory::GatherMixBackward() const {
   BufferList list = List();
-  list.AddBytes("workspace", Workspace(/*backward=*/true, GatheredKeys()));
+  list.AddBytes("workspace",
+                Workspace(/*backward=*/true, GatheredKeys(), SliceHeads()));
+  if (ranks_ > 1) AddSliceGradients(list);
+  return list.Take();
+}
+
+// Of the slice at hand and of the one whose sums travel, which lies in
+// `kv_staging` where it must be widened or put in order.
+void SoftmaxLayerMemory::AddSliceGradients(BufferList& list) const {
+  const bool narrow =
+      shape_.element_bytes != AccumulatorBytes(shape_.element_bytes);
   const bool two_parts = parts_.size() > 1;
+  const bool staged = narrow || shape_.batch > 1;
+  const int64_t slice = all_rows() * SliceWidth();
+  list.Add("d_slice", slice);
   if (two_parts) {
     list.Add("d_first_rows",
-             shape_.batch * shape_.ranges[parts_[0]].end * key_value_width());
+             shape_.batch * shape_.ranges[parts_[0]].end * SliceWidth());
   }
-  if (shape_.element_bytes == AccumulatorBytes(shape_.element_bytes)) {
-    list.Add("kv_staging", StagingCount());
-    if (two_parts && shape_.batch > 1) {
-      list.AddWide("d_own_sum", rows_ * key_value_width());
-    }
-  } else if (ranks_ > 1) {
-    // Gradients are summed over ranks in the wide type.
-    list.AddWide("kv_staging", all_rows() * key_value_width());
-    list.AddWide("d_own_sum", rows_ * key_value_width());
+  if (staged) {
+    list.AddWide("kv_staging", slice);
+  } else if (SliceCount() > 1) {
+    list.Add("d_slice", slice);
   }
-  return list.Take();
+  if (narrow || SliceCount() > 1 || (two_parts && shape_.batch > 1)) {
+    list.AddWide("d_own_sum", rows_ * SliceWidth());
+  }
 }
 
 // ---- ring ------------------------------------------------------------------
@@ -131,7 +154,8 @@ std::vector<Buffer> SoftmaxLayerMemory::RingMix() const {
   }
   return list
       .AddBytes("workspace",
-                Workspace(/*backward=*/false, LongestRange(shape_.ranges)))
+                Workspace(/*backward=*/false, LongestRange(shape_.ranges),
+                          softmax().key_heads))
       .Take();
 }
 
@@ -147,7 +171,8 @@ std::vector<Buffer> SoftmaxLayerMemory::RingMixBackward() const {
   }
   return list
       .AddBytes("workspace",
-                Workspace(/*backward=*/true, LongestRange(shape_.ranges)))
+                Workspace(/*backward=*/true, LongestRange(shape_.ranges),
+                          softmax().key_heads))
       .Take();
 }
 

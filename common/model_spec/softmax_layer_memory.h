@@ -37,13 +37,17 @@ class SoftmaxLayerMemory {
   bool heads_travel() const {
     return HeadsTravel(shape_.softmax_method, ranks_);
   }
-  int64_t Workspace(bool backward, int64_t keys) const;
+  // Of a call on so many heads of keys.
+  int64_t Workspace(bool backward, int64_t keys, int64_t key_heads) const;
 
-  // All keys on every rank.
+  // All keys on every rank, in slices of heads.
   std::vector<Buffer> GatherMix() const;
   std::vector<Buffer> GatherMixBackward() const;
-  int64_t StagingCount() const;
+  void AddSliceGradients(BufferList& list) const;
   int64_t GatheredKeys() const;
+  int64_t SliceCount() const;
+  int64_t SliceHeads() const;  // of the widest
+  int64_t SliceWidth() const { return 2 * SliceHeads() * softmax().head_dim; }
 
   // Keys that travel round the ring.
   std::vector<Buffer> RingMix() const;

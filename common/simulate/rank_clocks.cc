@@ -14,9 +14,14 @@ void RankClocks::Compute(const std::function<double(int64_t rank)>& seconds) {
 }
 
 void RankClocks::Collective(double seconds, double window) {
+  Collective(seconds, [window](int64_t) { return window; });
+}
+
+void RankClocks::Collective(double seconds,
+                            const std::function<double(int64_t rank)>& window) {
   const double end = last() + seconds;
   for (int64_t rank = 0; rank < ranks(); ++rank) {
-    Work(rank, window);
+    Work(rank, window(rank));
     now_[rank] = std::max(now_[rank], end);
   }
 }

@@ -35,6 +35,8 @@ class RankClocks {
 
   // Ends on all ranks `seconds` after the last one began it.
   void Collective(double seconds, double window);
+  void Collective(double seconds,
+                  const std::function<double(int64_t rank)>& window);
 
   // A state that goes from rank to rank in blocks (lasp1, all_scan); forward
   // to higher ranks. Receiving ranks do `window` first, or, if they wait first

@@ -365,18 +365,45 @@ class Stepper {
            static_cast<double>(model_.softmax.heads);
   }
 
-  // Keys and values of forward are kept, so backward has one ReduceScatter.
+  // In slices of heads. Forward the first is waited for, each of the others
+  // comes while ranks attend to the one before; backward the mirror image, with
+  // the sums of gradients. Keys and values of forward are kept.
   void GatheredKeys(bool forward, double scale) {
-    const double bytes =
-        rows_ * KeyValueBytes(LayerKind::kSoftmax, model_,
-                              forward ? shape_.element_bytes
-                                      : AccumulatorBytes(shape_.element_bytes));
-    const double seconds = AllGatherSeconds(network_, shape_.ranks, bytes);
-    if (forward) clocks_.Collective(seconds, 0);
-    clocks_.Compute([&](int64_t rank) {
-      return PairSeconds(CausalPairs(static_cast<int>(rank)), scale);
-    });
-    if (!forward) clocks_.Collective(seconds, 0);
+    const SoftmaxAttentionSpec& softmax = model_.softmax;
+    const int64_t count =
+        KeySliceCount(SoftmaxParallel::kGather, shape_.ranks, softmax.key_heads,
+                      /*carries_state=*/false);
+    const std::vector<KeySlice> slices = CutKeyHeads(softmax.key_heads, count);
+    const auto share = [&](int64_t i) {
+      return static_cast<double>(slices[i].heads()) / softmax.key_heads;
+    };
+    if (forward) clocks_.Collective(SliceSeconds(share(0), forward), 0);
+    for (int64_t i = 0; i < count; ++i) {
+      const auto attend = [&](int64_t rank) {
+        return share(i) *
+               PairSeconds(CausalPairs(static_cast<int>(rank)), scale);
+      };
+      const auto window = [&](int64_t rank) { return Window(attend(rank)); };
+      const int64_t beside = forward ? i + 1 : i - 1;
+      if (0 <= beside && beside < count) {
+        clocks_.Collective(SliceSeconds(share(beside), forward), window);
+      } else {
+        clocks_.Compute(window);
+      }
+      clocks_.Compute([&](int64_t rank) { return Rest(attend(rank)); });
+    }
+    if (!forward) {
+      clocks_.Collective(SliceSeconds(share(count - 1), forward), 0);
+    }
+  }
+
+  // Of its AllGather, or ReduceScatter.
+  double SliceSeconds(double share, bool forward) const {
+    const int64_t unit = shape_.element_bytes;
+    const double bytes = share * rows_ *
+                         KeyValueBytes(LayerKind::kSoftmax, model_,
+                                       forward ? unit : AccumulatorBytes(unit));
+    return AllGatherSeconds(network_, shape_.ranks, bytes);
   }
 
   // A ReduceScatter and an AllGather of one W-th each, or, between two ranks,

@@ -143,6 +143,17 @@ const char* ReasonOf(SoftmaxParallel method) {
   return "";
 }
 
+// What of a gather is not waited for.
+std::string SlicesText(const PlanRequest& request, const JobPlan& plan) {
+  const int64_t slices = KeySliceCount(
+      request.softmax_method, plan.group(), request.model->softmax.key_heads,
+      /*carries_state=*/request.mode != RunMode::kTrain);
+  if (slices == 1) return "";
+  return absl::StrCat(", which come in ", slices,
+                      " slices of heads, all but the first while it attends to "
+                      "the one before");
+}
+
 // "3, 3, 2 of 8 heads over all 4096 tokens".
 std::string HeadShares(int64_t heads, int64_t key_heads,
                        const PlanRequest& request, const JobPlan& plan) {
@@ -176,10 +187,10 @@ void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
     }
   }
   if (!HasLayer(*request.model, LayerKind::kSoftmax)) return;
-  plan.reasons.push_back(
-      absl::StrCat("softmax_sequence_parallel ",
-                   std::string(SoftmaxParallelName(request.softmax_method)),
-                   ReasonOf(request.softmax_method)));
+  plan.reasons.push_back(absl::StrCat(
+      "softmax_sequence_parallel ",
+      std::string(SoftmaxParallelName(request.softmax_method)),
+      ReasonOf(request.softmax_method), SlicesText(request, plan)));
   if (!SharesHeads(request.softmax_method)) return;
   const SoftmaxAttentionSpec& softmax = request.model->softmax;
   plan.reasons.push_back(

@@ -22,6 +22,12 @@ class LinearWeight {
   int64_t outputs() const { return weight_.size(0); }
   int64_t inputs() const { return weight_.size(1); }
 
+  // Of outputs [begin, end) alone.
+  LinearWeight Outputs(int64_t begin, int64_t end) const {
+    return {weight_.Slice(0, begin, end),
+            gradient_.is_null() ? gradient_ : gradient_.Slice(0, begin, end)};
+  }
+
   // y [M, out] = x [M, in] W^T. Rows may be strided.
   absl::Status Forward(const RankContext& context, kernels::ConstTensorView x,
                        Write write, kernels::TensorView y) const;

@@ -84,11 +84,10 @@ struct LinearAttentionLayerGradients {
 };
 
 struct SoftmaxAttentionLayerGradients {
-  kernels::TensorView d_o;          // [B, n, H, D]
-  kernels::TensorView d_q;          // [B, n, H, D]
-  kernels::TensorView d_key_value;  // [B, N, 2 Hkv D] of all rows; or null
-  kernels::TensorView d_own;        // [B, n, 2 Hkv D] summed over ranks
-  kernels::TensorView summed;       // [M, d] d_input, where heads are cut
+  kernels::TensorView d_o;     // [B, n, H, D]
+  kernels::TensorView d_q;     // [B, n, H, D]
+  kernels::TensorView d_own;   // [B, n, 2 Hkv D] summed over ranks
+  kernels::TensorView summed;  // [M, d] d_input, where heads are cut
 };
 
 using MixerGradients =

@@ -77,6 +77,13 @@ int64_t SoftmaxAttentionLayer::KeptTokens(const RankContext& context,
              : pass.shard->tokens();
 }
 
+std::vector<KeySlice> SoftmaxAttentionLayer::SlicesOf(
+    const RankContext& context, const LayerPass& pass) const {
+  return CutKeyHeads(spec_.key_heads,
+                     KeySliceCount(context.softmax_method, context.ranks(),
+                                   spec_.key_heads, pass.carries_state));
+}
+
 // ---- Rows seen before ------------------------------------------------------
 
 absl::Status SoftmaxAttentionLayer::MakeRoom(const RankContext& context,
@@ -114,13 +121,16 @@ TensorView SoftmaxAttentionLayer::StateRows(const LayerState& state) const {
 }
 
 SoftmaxExchangeTensors SoftmaxAttentionLayer::TensorsOf(
-    const LayerState* state, const Tape& tape) const {
-  SoftmaxExchangeTensors tensors = {.q = tape.q,
-                                    .rows = tape.key_value,
-                                    .cached_rows = tape.cached_rows,
-                                    .o = tape.o,
-                                    .lse = tape.lse,
-                                    .heads = tape.heads};
+    const RankContext& context, const LayerPass& pass, const LayerState* state,
+    const Tape& tape) const {
+  SoftmaxExchangeTensors tensors = {
+      .q = tape.q,
+      .rows = tape.key_value,
+      .cached_rows = tape.cached_rows,
+      .slices = static_cast<int64_t>(SlicesOf(context, pass).size()),
+      .o = tape.o,
+      .lse = tape.lse,
+      .heads = tape.heads};
   if (state != nullptr) {
     tensors.rows = StateRows(*state).Slice(
         1, 0, tape.cached_rows + tape.key_value.size(1));
@@ -154,7 +164,8 @@ absl::Status SoftmaxAttentionLayer::Project(const RankContext& context,
   RETURN_IF_ERROR(project_query_.Forward(
       context, input, Write::kReplace, rows.Of(AsRows(tape.q, query_width_))));
   // Keys and values go straight to their places in the piece, which lie apart
-  // for different batch elements.
+  // for different batch elements and slices.
+  const std::vector<KeySlice> slices = SlicesOf(context, pass);
   const SequenceShard& shard = *pass.shard;
   for (int64_t b = rows.begin / shard.tokens(); b < shard.batch(); ++b) {
     for (const ShardPart& part : shard.parts()) {
@@ -164,13 +175,35 @@ absl::Status SoftmaxAttentionLayer::Project(const RankContext& context,
       const int64_t end = std::min(rows.end, run_begin + run.rows.size());
       if (begin >= end) continue;
       const int64_t place = run.kept + begin - run_begin;
-      RETURN_IF_ERROR(project_key_value_.Forward(
-          context, input.Slice(0, begin - rows.begin, end - rows.begin),
-          Write::kReplace,
-          tape.key_value.Select(0, b).Slice(0, place, place + end - begin)));
+      for (const KeySlice& slice : slices) {
+        RETURN_IF_ERROR(
+            ProjectSlice(context, slice,
+                         input.Slice(0, begin - rows.begin, end - rows.begin),
+                         SliceRows(tape.key_value, slice, spec_.head_dim)
+                             .Select(0, b)
+                             .Slice(0, place, place + end - begin)));
+      }
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status SoftmaxAttentionLayer::ProjectSlice(const RankContext& context,
+                                                 const KeySlice& slice,
+                                                 ConstTensorView input,
+                                                 TensorView rows) const {
+  if (slice.heads() == spec_.key_heads) {
+    return project_key_value_.Forward(context, input, Write::kReplace, rows);
+  }
+  const int64_t values = width_ / 2;
+  const int64_t begin = slice.begin * spec_.head_dim;
+  const int64_t end = slice.end * spec_.head_dim;
+  RETURN_IF_ERROR(project_key_value_.Outputs(begin, end)
+                      .Forward(context, input, Write::kReplace,
+                               rows.Slice(1, 0, end - begin)));
+  return project_key_value_.Outputs(values + begin, values + end)
+      .Forward(context, input, Write::kReplace,
+               rows.Slice(1, end - begin, rows.size(1)));
 }
 
 absl::Status SoftmaxAttentionLayer::Mix(const RankContext& context,
@@ -182,13 +215,16 @@ absl::Status SoftmaxAttentionLayer::Mix(const RankContext& context,
   RETURN_IF_ERROR(RotateQueries(context, pass, /*inverse=*/false, tape.q));
   for (const ShardPart& part : pass.shard->parts()) {
     const KeptRun run = RunOf(context, part);
-    RETURN_IF_ERROR(RotateKeys(
-        context, run.rows.Of(pass.positions), /*inverse=*/false,
-        tape.key_value.Slice(1, run.kept, run.kept + run.rows.size())));
+    for (const KeySlice& slice : SlicesOf(context, pass)) {
+      RETURN_IF_ERROR(
+          RotateKeys(context, run.rows.Of(pass.positions), /*inverse=*/false,
+                     SliceRows(tape.key_value, slice, spec_.head_dim)
+                         .Slice(1, run.kept, run.kept + run.rows.size())));
+    }
   }
   const auto exchange =
       CreateSoftmaxExchange(context, layer_, *pass.shard, spec_);
-  RETURN_IF_ERROR(exchange->Forward(TensorsOf(state, tape)));
+  RETURN_IF_ERROR(exchange->Forward(TensorsOf(context, pass, state, tape)));
   if (state != nullptr) Advance(pass, *state);
   return absl::OkStatus();
 }
@@ -205,7 +241,8 @@ absl::Status SoftmaxAttentionLayer::RotateKeys(const RankContext& context,
                                                ConstTensorView positions,
                                                bool inverse,
                                                TensorView rows) const {
-  const TensorView k = rows.Slice(2, 0, width_ / 2).SplitLast(spec_.key_heads);
+  const int64_t half = rows.size(2) / 2;
+  const TensorView k = rows.Slice(2, 0, half).SplitLast(half / spec_.head_dim);
   return context.backend->elementwise().Rotary(k, positions, spec_.rotary_base,
                                                inverse, k, *context.stream);
 }
@@ -232,13 +269,7 @@ MixerGradients SoftmaxAttentionLayer::AllocateGradients(
       take("d_o", {shard.batch(), shard.tokens(), spec_.heads, spec_.head_dim});
   d.d_q =
       take("d_q", {shard.batch(), shard.tokens(), spec_.heads, spec_.head_dim});
-  if (GathersKeys(context.softmax_method, context.ranks())) {
-    d.d_key_value =
-        take("d_key_value", {shard.batch(), shard.piece().tokens, width_});
-  }
-  d.d_own = context.ranks() == 1
-                ? d.d_key_value
-                : take("d_own", {shard.batch(), shard.tokens(), width_});
+  d.d_own = take("d_own", {shard.batch(), shard.tokens(), width_});
   return d;
 }
 
@@ -260,8 +291,8 @@ absl::Status SoftmaxAttentionLayer::MixBackward(
   const ArenaScope scratch(*context.arena);
   const auto exchange =
       CreateSoftmaxExchange(context, layer_, *pass.shard, spec_);
-  RETURN_IF_ERROR(exchange->Backward(TensorsOf(nullptr, tape), d.d_o,
-                                     {d.d_q, d.d_key_value, d.d_own}));
+  RETURN_IF_ERROR(exchange->Backward(TensorsOf(context, pass, nullptr, tape),
+                                     d.d_o, {d.d_q, d.d_own}));
   RETURN_IF_ERROR(RotateQueries(context, pass, /*inverse=*/true, d.d_q));
   return RotateKeys(context, pass.positions, /*inverse=*/true, d.d_own);
 }

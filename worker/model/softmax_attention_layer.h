@@ -7,11 +7,13 @@
 //
 // How queries meet the keys of other ranks is the method's
 // (worker/parallel/softmax_exchange.h). Keys and values are projected straight
-// into the buffer that it sends.
+// into the buffer that it sends, slice by slice of their heads.
 //
 // State: the keys and values seen, [B, rows, 2, Hkv, D]; with a window old
 // rows are dropped when the buffer is full.
 #pragma once
+
+#include <vector>
 
 #include "common/model_spec/model_spec.h"
 #include "worker/model/linear_weight.h"
@@ -72,8 +74,17 @@ class SoftmaxAttentionLayer : public Mixer {
     const bool all = GathersKeys(context.softmax_method, context.ranks());
     return {rows, all ? part.range.begin : rows.begin};
   }
+  // The slices in which keys and values lie and travel.
+  std::vector<KeySlice> SlicesOf(const RankContext& context,
+                                 const LayerPass& pass) const;
+  // Keys and values of a slice of heads into rows [M, 2 G D].
+  absl::Status ProjectSlice(const RankContext& context, const KeySlice& slice,
+                            kernels::ConstTensorView input,
+                            kernels::TensorView rows) const;
   // With a state, keys and values are the rows seen before and the piece.
-  SoftmaxExchangeTensors TensorsOf(const LayerState* state,
+  SoftmaxExchangeTensors TensorsOf(const RankContext& context,
+                                   const LayerPass& pass,
+                                   const LayerState* state,
                                    const Tape& tape) const;
   // Makes room for the piece by dropping rows that no window reaches.
   absl::Status MakeRoom(const RankContext& context, int64_t piece_tokens,
@@ -82,7 +93,7 @@ class SoftmaxAttentionLayer : public Mixer {
   // The state's rows as [B, rows, width].
   kernels::TensorView StateRows(const LayerState& state) const;
 
-  // The keys of `rows` [B, T, width], which stand at `positions` [T].
+  // The keys of `rows` [B, T, 2 G D], which stand at `positions` [T].
   absl::Status RotateKeys(const RankContext& context,
                           kernels::ConstTensorView positions, bool inverse,
                           kernels::TensorView rows) const;

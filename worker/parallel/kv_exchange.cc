@@ -48,61 +48,75 @@ absl::Status KvExchange::CopyRows(ConstTensorView from, TensorView to) const {
   return context_.backend->elementwise().Copy(from, to, *context_.stream);
 }
 
-absl::Status KvExchange::Gather(TensorView rows, TensorView staging) {
-  const int own = context_.rank();
-  const bool staged = shard_.batch() > 1;
+absl::Status KvExchange::WaitForWorks() {
+  for (const auto& work : works_) RETURN_IF_ERROR(work->Wait());
+  works_.clear();
+  return absl::OkStatus();
+}
+
+// ---- Keys and values -------------------------------------------------------
+
+absl::Status KvExchange::BeginGather(TensorView rows, TensorView staging) {
+  rows_ = rows;
+  staging_ = staging;
   for (const ShardPart& part : shard_.parts()) {
-    if (!staged) break;
+    if (staging.is_null()) break;
     const TensorView mine = Rows(rows, part.index);
     RETURN_IF_ERROR(
         CopyRows(mine, Parcel(rows, staging, part.index)
                            .Reshape({mine.size(0), mine.size(1), width_})));
   }
-  std::vector<std::unique_ptr<Work>> works;
   for (int half = 0; half < halves(); ++half) {
     const std::vector<TensorView> parcels = ParcelsOf(half, rows, staging);
-    works.push_back(context_.group->AllGather(
-        parcels[own], parcels,
+    works_.push_back(context_.group->AllGather(
+        parcels[context_.rank()], parcels,
         {Traffic::kKvExchange, Direction::kForward, layer_}, context_.stream));
   }
-  for (const auto& work : works) RETURN_IF_ERROR(work->Wait());
-  for (int part = 0; staged && part < shard_.filled_parts(); ++part) {
-    if (OwnerOf(part, context_.ranks()) == own) continue;
-    const TensorView to = Rows(rows, part);
+  return absl::OkStatus();
+}
+
+absl::Status KvExchange::FinishGather() {
+  RETURN_IF_ERROR(WaitForWorks());
+  for (int part = 0; !staging_.is_null() && part < shard_.filled_parts();
+       ++part) {
+    if (OwnerOf(part, context_.ranks()) == context_.rank()) continue;
+    const TensorView to = Rows(rows_, part);
     RETURN_IF_ERROR(CopyRows(
-        Parcel(rows, staging, part).Reshape({to.size(0), to.size(1), width_}),
+        Parcel(rows_, staging_, part).Reshape({to.size(0), to.size(1), width_}),
         to));
   }
   return absl::OkStatus();
 }
 
-TensorView KvExchange::SumOf(int half, TensorView sum, bool apart) const {
+// ---- Their gradients -------------------------------------------------------
+
+bool KvExchange::StagesGradients(const RankContext& context,
+                                 const SequenceShard& shard) {
+  return context.dtype != context.accumulator() || shard.batch() > 1;
+}
+
+bool KvExchange::SumsApart(const RankContext& context,
+                           const SequenceShard& shard, bool sliced) {
+  return context.dtype != context.accumulator() || sliced || PartsApart(shard);
+}
+
+TensorView KvExchange::SumOf(int half) const {
   if (half >= shard_.part_count()) {
-    return TensorView(sum.data(), sum.dtype(), {0});
+    return TensorView(sum_.data(), sum_.dtype(), {0});
   }
   const ShardPart& part = shard_.parts()[half];
   const int64_t count = part.range.size() * width_;
-  if (!apart) return part.Of(sum).Reshape({shard_.batch() * count});
+  if (!PartsApart(shard_)) {
+    return part.Of(sum_).Reshape({shard_.batch() * count});
+  }
   const int64_t first = shard_.batch() * part.first_row * width_;
-  return sum.Reshape({sum.element_count()})
+  return sum_.Reshape({sum_.element_count()})
       .Slice(0, first, first + shard_.batch() * count);
 }
 
-absl::Status KvExchange::ScatterGradients(TensorView d_rows, TensorView d_own) {
-  const bool narrow = context_.dtype != context_.accumulator();
-  // Parts of several batch elements do not lie one behind the other in d_own.
-  const bool apart = shard_.batch() > 1 && shard_.part_count() > 1;
-  const int64_t rows = shard_.batch() * shard_.piece().tokens;
-  TensorView staging;
-  TensorView sum = d_own;
-  if (narrow || shard_.batch() > 1) {
-    staging = context_.arena->Allocate("kv_staging", context_.accumulator(),
-                                       {rows * width_});
-  }
-  if (narrow || apart) {
-    sum = context_.arena->Allocate("d_own_sum", context_.accumulator(),
-                                   {d_own.size(0), d_own.size(1), width_});
-  }
+absl::Status KvExchange::BeginScatter(TensorView d_rows, TensorView staging,
+                                      TensorView sum) {
+  sum_ = sum;
   for (int part = 0; !staging.is_null() && part < shard_.filled_parts();
        ++part) {
     const TensorView from = Rows(d_rows, part);
@@ -110,20 +124,23 @@ absl::Status KvExchange::ScatterGradients(TensorView d_rows, TensorView d_own) {
         CopyRows(from, Parcel(d_rows, staging, part)
                            .Reshape({from.size(0), from.size(1), width_})));
   }
-  std::vector<std::unique_ptr<Work>> works;
   for (int half = 0; half < halves(); ++half) {
     const std::vector<TensorView> parcels = ParcelsOf(half, d_rows, staging);
     const std::vector<ConstTensorView> send(parcels.begin(), parcels.end());
-    works.push_back(context_.group->ReduceScatter(
-        send, SumOf(half, sum, apart),
-        {Traffic::kKvExchange, Direction::kBackward, layer_}, context_.stream));
+    works_.push_back(context_.group->ReduceScatter(
+        send, SumOf(half), {Traffic::kKvExchange, Direction::kBackward, layer_},
+        context_.stream));
   }
-  for (const auto& work : works) RETURN_IF_ERROR(work->Wait());
-  if (!apart) return narrow ? CopyRows(sum, d_own) : absl::OkStatus();
+  return absl::OkStatus();
+}
+
+absl::Status KvExchange::FinishScatter(TensorView d_own) {
+  RETURN_IF_ERROR(WaitForWorks());
+  if (sum_.data() == d_own.data()) return absl::OkStatus();
   for (int half = 0; half < shard_.part_count(); ++half) {
     const TensorView to = shard_.parts()[half].Of(d_own);
     RETURN_IF_ERROR(CopyRows(
-        SumOf(half, sum, apart).Reshape({to.size(0), to.size(1), width_}), to));
+        SumOf(half).Reshape({to.size(0), to.size(1), 2, width_ / 2}), to));
   }
   return absl::OkStatus();
 }

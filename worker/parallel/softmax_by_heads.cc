@@ -63,15 +63,6 @@ SoftmaxExchangeTensors SoftmaxByHeads::HeadTensors(
   return heads;
 }
 
-TensorView SoftmaxByHeads::HeadKeys(TensorView rows) const {
-  return rows.Slice(2, 0, rows.size(2) / 2).SplitLast(own_.key_heads);
-}
-
-TensorView SoftmaxByHeads::HeadValues(TensorView rows) const {
-  return rows.Slice(2, rows.size(2) / 2, rows.size(2))
-      .SplitLast(own_.key_heads);
-}
-
 TensorView SoftmaxByHeads::AllocateParcels() const {
   const HeadExchangeShape shape = {shard_.batch(), shard_.ranges(), spec_.heads,
                                    spec_.key_heads, context_.element_bytes()};
@@ -97,8 +88,8 @@ absl::Status SoftmaxByHeads::Forward(const SoftmaxExchangeTensors& tensors) {
   const HeadExchange exchange = Exchange(Direction::kForward);
   RETURN_IF_ERROR(exchange.ToHeads(
       {{tensors.q, heads.q},
-       {Keys(tensors.rows), HeadKeys(heads.rows), /*of_key_heads=*/true},
-       {Values(tensors.rows), HeadValues(heads.rows), /*of_key_heads=*/true}},
+       {Keys(tensors.rows), Keys(heads.rows), /*of_key_heads=*/true},
+       {Values(tensors.rows), Values(heads.rows), /*of_key_heads=*/true}},
       parcels));
   RETURN_IF_ERROR(attention_.Forward(HeadTensors(tensors)));
   return exchange.ToTokens({{heads.o, tensors.o}}, parcels);
@@ -115,12 +106,12 @@ absl::Status SoftmaxByHeads::Backward(
   const TensorView d_rows = AllocateLike("head_d_key_value", heads.rows);
   const HeadExchange exchange = Exchange(Direction::kBackward);
   RETURN_IF_ERROR(exchange.ToHeads({{d_o, head_d_o}}, parcels));
-  RETURN_IF_ERROR(attention_.Backward(HeadTensors(tensors), head_d_o,
-                                      {d_q, d_rows, d_rows}));
+  RETURN_IF_ERROR(
+      attention_.Backward(HeadTensors(tensors), head_d_o, {d_q, d_rows}));
   return exchange.ToTokens(
       {{d_q, gradients.d_q},
-       {HeadKeys(d_rows), Keys(gradients.d_own), /*of_key_heads=*/true},
-       {HeadValues(d_rows), Values(gradients.d_own), /*of_key_heads=*/true}},
+       {Keys(d_rows), Keys(gradients.d_own), /*of_key_heads=*/true},
+       {Values(d_rows), Values(gradients.d_own), /*of_key_heads=*/true}},
       parcels);
 }
 

@@ -32,8 +32,6 @@ class SoftmaxByHeads : public SoftmaxExchange {
   // What the heads attend to.
   static SoftmaxExchangeTensors HeadTensors(
       const SoftmaxExchangeTensors& tensors);
-  kernels::TensorView HeadKeys(kernels::TensorView rows) const;
-  kernels::TensorView HeadValues(kernels::TensorView rows) const;
   kernels::TensorView AllocateParcels() const;
   kernels::TensorView AllocateLike(const char* name,
                                    kernels::ConstTensorView x) const;

@@ -14,12 +14,23 @@ namespace longspan::worker {
 using kernels::AttentionMask;
 using kernels::TensorView;
 
+TensorView SliceRows(TensorView rows, const KeySlice& slice, int64_t head_dim) {
+  const int64_t width = 2 * slice.heads() * head_dim;
+  if (rows.size(2) == width) return rows;
+  const int64_t head = rows.size(0) * rows.size(1) * 2 * head_dim;
+  return rows.Reshape({rows.element_count()})
+      .Slice(0, slice.begin * head, slice.end * head)
+      .Reshape({rows.size(0), rows.size(1), width});
+}
+
 TensorView SoftmaxExchange::Keys(TensorView rows) const {
-  return rows.Slice(2, 0, width() / 2).SplitLast(spec_.key_heads);
+  const int64_t half = rows.size(2) / 2;
+  return rows.Slice(2, 0, half).SplitLast(half / spec_.head_dim);
 }
 
 TensorView SoftmaxExchange::Values(TensorView rows) const {
-  return rows.Slice(2, width() / 2, width()).SplitLast(spec_.key_heads);
+  const int64_t half = rows.size(2) / 2;
+  return rows.Slice(2, half, 2 * half).SplitLast(half / spec_.head_dim);
 }
 
 kernels::SoftmaxAttentionInputs SoftmaxExchange::Operands(
@@ -39,16 +50,16 @@ kernels::SoftmaxAttentionInputs SoftmaxExchange::Operands(
   return operands;
 }
 
-TensorView SoftmaxExchange::AllocateWorkspace(bool backward,
-                                              int64_t key_tokens) const {
+TensorView SoftmaxExchange::AllocateWorkspace(bool backward, int64_t key_tokens,
+                                              int64_t key_heads) const {
   int64_t bytes = 0;
   for (const ShardPart& part : shard_.parts()) {
-    bytes = std::max(
-        bytes, kernels::SoftmaxAttentionWorkspaceBytes(
-                   backward,
-                   {shard_.batch(), part.range.size(), key_tokens, spec_.heads,
-                    spec_.key_heads, spec_.head_dim, context_.element_bytes()},
-                   context_.backend_kind, context_.threads));
+    bytes = std::max(bytes, kernels::SoftmaxAttentionWorkspaceBytes(
+                                backward,
+                                {shard_.batch(), part.range.size(), key_tokens,
+                                 key_heads * group(), key_heads, spec_.head_dim,
+                                 context_.element_bytes()},
+                                context_.backend_kind, context_.threads));
   }
   return context_.arena->AllocateWorkspace("workspace", bytes);
 }

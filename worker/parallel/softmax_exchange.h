@@ -5,14 +5,16 @@
 // the method's (common/model_spec/kv_exchange_plan.h has the table).
 //
 // Rows interleave key and value per token, [tokens, 2, Hkv * D], so that one
-// transfer carries both. Scratch memory comes from the context's arena, whose
-// scope is the caller's.
+// transfer carries both; where they travel in slices of heads, each slice has
+// rows of its own, [tokens, 2, G * D]. Scratch memory comes from the context's
+// arena, whose scope is the caller's.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/model_spec.h"
 #include "kernels/api/softmax_attention.h"
 #include "kernels/api/tensor_view.h"
@@ -39,6 +41,9 @@ struct SoftmaxExchangeTensors {
   kernels::TensorView rows;
   int64_t cached_rows = 0;
   int64_t document_row = 0;
+  // Of the heads of keys. With more than one `rows` is the memory in which
+  // those of the slices lie one behind the other (SliceRows).
+  int64_t slices = 1;
   // The results of forward, which backward reads.
   kernels::TensorView o;    // [B, n, H, D]
   kernels::TensorView lse;  // [B, H, n]; null where heads travel
@@ -46,12 +51,14 @@ struct SoftmaxExchangeTensors {
 };
 
 struct SoftmaxExchangeGradients {
-  kernels::TensorView d_q;     // [B, n, H, D]
-  kernels::TensorView d_rows;  // as `rows`, scratch; null unless GathersKeys
-  // This rank's rows, summed over ranks, [B, n, 2 Hkv D]; d_rows itself where
-  // there is one rank.
-  kernels::TensorView d_own;
+  kernels::TensorView d_q;    // [B, n, H, D]
+  kernels::TensorView d_own;  // [B, n, 2 Hkv D]: its rows, summed over ranks
 };
+
+// The keys and values of a slice of the heads, [B, T, 2 G D]: `rows` itself if
+// that is all of them.
+kernels::TensorView SliceRows(kernels::TensorView rows, const KeySlice& slice,
+                              int64_t head_dim);
 
 class SoftmaxExchange {
  public:
@@ -69,7 +76,7 @@ class SoftmaxExchange {
       : context_(context), layer_(layer), shard_(shard), spec_(spec) {}
 
   int64_t width() const { return 2 * spec_.key_heads * spec_.head_dim; }
-  // Keys and values of rows [B, T, width] as [B, T, Hkv, D].
+  // Keys and values of rows [B, T, 2 G D] as [B, T, G, D].
   kernels::TensorView Keys(kernels::TensorView rows) const;
   kernels::TensorView Values(kernels::TensorView rows) const;
   // Operands of attention of queries that stand at row `query_offset` and on.
@@ -77,9 +84,11 @@ class SoftmaxExchange {
   kernels::SoftmaxAttentionInputs Operands(
       kernels::TensorView q, kernels::TensorView rows, int64_t query_offset,
       const std::vector<int64_t>& document_starts) const;
-  // For the queries of one part at a time.
-  kernels::TensorView AllocateWorkspace(bool backward,
-                                        int64_t key_tokens) const;
+  // For the queries of one part at a time, and so many heads of keys.
+  kernels::TensorView AllocateWorkspace(bool backward, int64_t key_tokens,
+                                        int64_t key_heads) const;
+  // Heads of queries that read one of keys.
+  int64_t group() const { return spec_.heads / spec_.key_heads; }
 
   const RankContext& context_;
   const int layer_;

@@ -150,8 +150,8 @@ absl::Status SoftmaxRing::Forward(const SoftmaxExchangeTensors& tensors) {
         "part_lse", context_.accumulator(),
         {shard_.batch(), spec_.heads, shard_.tokens()});
   }
-  workspace_ =
-      AllocateWorkspace(/*backward=*/false, LongestRange(shard_.ranges()));
+  workspace_ = AllocateWorkspace(
+      /*backward=*/false, LongestRange(shard_.ranges()), spec_.key_heads);
   for (int step = 0; step <= route_.steps(); ++step) {
     const std::unique_ptr<Work> travel = TravelOn(step, Direction::kForward);
     RETURN_IF_ERROR(AttendToShard(tensors, step));
@@ -185,8 +185,8 @@ absl::Status SoftmaxRing::Backward(const SoftmaxExchangeTensors& tensors,
   RETURN_IF_ERROR(CheckTensors(tensors));
   BeginTravel(tensors.rows);
   BeginSums(gradients.d_own);
-  workspace_ =
-      AllocateWorkspace(/*backward=*/true, LongestRange(shard_.ranges()));
+  workspace_ = AllocateWorkspace(
+      /*backward=*/true, LongestRange(shard_.ranges()), spec_.key_heads);
   std::vector<std::unique_ptr<Work>> sums;
   for (int step = 0; step <= route_.steps(); ++step) {
     const std::unique_ptr<Work> travel = TravelOn(step, Direction::kBackward);

@@ -65,6 +65,23 @@ TEST(KvExchangePlanTest, AWindowSendsToThoseThatSee) {
   ExpectMoves(PlanKvMoves(method, kEqual, 12, 1, true), 2, 20, 10, 0, 0);
 }
 
+// Whole heads of keys, at most four slices, the widest first.
+TEST(KvExchangePlanTest, SlicesOfHeads) {
+  constexpr SoftmaxParallel kGather = SoftmaxParallel::kGather;
+  EXPECT_EQ(KeySliceCount(kGather, 2, 1, false), 1);
+  EXPECT_EQ(KeySliceCount(kGather, 2, 3, false), 3);
+  EXPECT_EQ(KeySliceCount(kGather, 2, 32, false), 4);
+  EXPECT_EQ(KeySliceCount(kGather, 1, 32, false), 1);
+  EXPECT_EQ(KeySliceCount(kGather, 2, 32, /*carries_state=*/true), 1);
+  EXPECT_EQ(KeySliceCount(SoftmaxParallel::kRing, 2, 32, false), 1);
+  std::vector<int64_t> begins;
+  for (const KeySlice& slice : CutKeyHeads(10, 4)) {
+    begins.push_back(slice.begin);
+  }
+  EXPECT_EQ(begins, (std::vector<int64_t>{0, 3, 6, 8}));
+  EXPECT_EQ(CutKeyHeads(10, 4).back().end, 10);
+}
+
 TEST(KvExchangePlanTest, TheRouteOfAWindowOverUnequalRanges) {
   // Token 3 sees 0, and so does 4: the first shard goes to ranks 1 to 3.
   const std::vector<TokenRange> ranges = {{0, 1}, {1, 3}, {3, 4}, {4, 9}};

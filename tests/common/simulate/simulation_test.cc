@@ -163,6 +163,27 @@ TEST(SimulationTest, WhatZigzagDoesNotGoWithIsRefused) {
             "forward pass alone");
 }
 
+// Four slices of the 16 heads of keys, over a network on which each takes
+// longer than attention to one: only that to the last slice is not hidden.
+TEST(SimulationTest, KeysComeInSlicesWhileRanksAttend) {
+  ModelSpec model = Hybrid();
+  model.layer_pattern = "N";
+  model.layer_count = 1;
+  const int64_t tokens = 1 << 16;
+  SimulationShape shape = Shape(tokens, 8);
+  const auto seconds = [&](double bandwidth) {
+    return Seconds(model, ExchangeMethod::kLasp2, shape, Uniform(0, bandwidth));
+  };
+  // Of the last rank, forward.
+  const double pairs = 0.5 * tokens * tokens * (1 - 49.0 / 64);
+  const double attention = pairs * SoftmaxFlopsPerPair(model.softmax) / 1e14;
+  const double with = seconds(1e6);
+  const double alone = seconds(0);
+  shape.overlap = false;
+  EXPECT_NEAR(seconds(0), alone, 1e-9);
+  EXPECT_NEAR(seconds(1e6) - with, 3 * attention * 3 / 4, 1e-6);
+}
+
 // A shard goes to the last rank and no further: W - 1 hops a pass, and one
 // home. Forward the first rank, which waits for nobody, is ahead of the others
 // by all of them, so a second layer adds none.

@@ -173,13 +173,19 @@ TEST(JobPlanTest, OneRankSendsNothing) {
 
 TEST(JobPlanTest, EachKindOfLayerHasItsMethod) {
   PlanRequest request = Request(4, 4096);
+  request.model->softmax.heads = 2;
+  request.model->softmax.key_heads = 2;
+  request.model->softmax.head_dim = 32;
   const JobPlan gather = PlanJob(request).plan;
   request.softmax_method = SoftmaxParallel::kRing;
   const JobPlan ring = PlanJob(request).plan;
   ASSERT_EQ(ring.reasons.size(), 4u);
   EXPECT_EQ(ring.reasons[1], "sequence_parallel lasp2: of linear layers");
   EXPECT_EQ(ring.reasons[2].find("softmax_sequence_parallel ring: "), 0u);
-  EXPECT_EQ(gather.reasons[2].find("softmax_sequence_parallel gather: "), 0u);
+  EXPECT_EQ(gather.reasons[2],
+            "softmax_sequence_parallel gather: every rank keeps the keys and "
+            "values of all tokens, which come in 2 slices of heads, all "
+            "but the first while it attends to the one before");
   EXPECT_EQ(ring.layers[0].backward_bytes, gather.layers[0].backward_bytes);
   // A shard goes to the ranks after its own, by way of each other; backward the
   // sums of its gradients begin their way behind it.

@@ -59,15 +59,15 @@ absl::Duration Exposed(const worker::ProcessGroup& group, Direction direction) {
 }
 
 // Forward and backward of a model of one layer.
-absl::Status RunRank(const GangCase& c, absl::Duration latency,
+absl::Status RunRank(const GangCase& c, const worker::EmulatedNetwork& network,
                      worker::ProcessGroup& threads, RankRun& run) {
   const std::vector<TokenRange> ranges = RangesOf(c, threads.size());
   const MemoryPlan plan =
       PlanMemory(c.spec, ShapeOf(c, RunMode::kTrain, ranges, threads.rank()));
   RankFixture rank(c, &threads, plan.arena_bytes, true);
   ManualRankClock clock;
-  const auto group = worker::CreateEmulatedNetworkGroup(
-      {latency, std::numeric_limits<double>::infinity()}, &threads, &clock);
+  const auto group =
+      worker::CreateEmulatedNetworkGroup(network, &threads, &clock);
   worker::RankContext context = rank.context();
   TimedBackend backend(context.backend, kParts, &clock);
   context.group = group.get();
@@ -93,14 +93,20 @@ absl::Status RunRank(const GangCase& c, absl::Duration latency,
   return absl::OkStatus();
 }
 
-std::vector<RankRun> RunCase(const GangCase& c, absl::Duration latency) {
+std::vector<RankRun> RunCase(const GangCase& c,
+                             const worker::EmulatedNetwork& network) {
   std::vector<RankRun> runs(kRanks);
   const absl::Status status =
       RunThreadWorld(kRanks, [&](worker::ProcessGroup& threads) {
-        return RunRank(c, latency, threads, runs[threads.rank()]);
+        return RunRank(c, network, threads, runs[threads.rank()]);
       });
   EXPECT_TRUE(status.ok()) << status;
   return runs;
+}
+
+// Bytes take no time.
+worker::EmulatedNetwork Latency(absl::Duration latency) {
+  return {latency, std::numeric_limits<double>::infinity()};
 }
 
 std::vector<RankRun> RunGang(SequenceParallel method, absl::Duration latency) {
@@ -108,13 +114,13 @@ std::vector<RankRun> RunGang(SequenceParallel method, absl::Duration latency) {
   spec.linear.short_convolution = 0;
   GangCase c = MakeGangCase(spec, 1, 48);
   c.method = method;
-  return RunCase(c, latency);
+  return RunCase(c, Latency(latency));
 }
 
 std::vector<RankRun> RunGang(SoftmaxParallel method, absl::Duration latency) {
   GangCase c = MakeGangCase(SmallSpec(LinearMixer::kBasic, "N"), 1, 48);
   c.softmax_method = method;
-  return RunCase(c, latency);
+  return RunCase(c, Latency(latency));
 }
 
 std::vector<double> Seconds(const std::vector<RankRun>& runs,
@@ -209,13 +215,39 @@ TEST(OverlapTest, WhoWaitsLeastWhereLatencyIsEverything) {
 
 // ---- Softmax layers --------------------------------------------------------
 
-// All ranks wait for all keys, then attend to them at once.
+// Both slices of the keys are there after 10 s; ranks attend to one after the
+// other.
 TEST(OverlapTest, GatheredKeysAreWaitedFor) {
   const std::vector<RankRun> runs =
       RunGang(SoftmaxParallel::kGather, absl::Seconds(10));
   EXPECT_THAT(Seconds(runs, &RankRun::forward_exposed),
               ElementsAre(10, 10, 10));
-  EXPECT_THAT(Seconds(runs, &RankRun::forward_end), ElementsAre(13, 13, 13));
+  EXPECT_THAT(Seconds(runs, &RankRun::forward_end), ElementsAre(16, 16, 16));
+}
+
+// Keys of so many heads with 8 numbers in all, over links that take a second
+// for 4 of the 8 numbers of the 16 tokens that a rank sends to each of two.
+std::vector<RankRun> RunSlices(int64_t key_heads) {
+  ModelSpec spec = SmallSpec(LinearMixer::kBasic, "N");
+  spec.softmax.key_heads = key_heads;
+  spec.softmax.head_dim = 8 / key_heads;
+  constexpr double kBytesPerSecond = 16 * (2 * 4) * sizeof(double);
+  return RunCase(MakeGangCase(spec, 1, 48),
+                 {absl::ZeroDuration(), kBytesPerSecond});
+}
+
+// Whole, the last message of keys arrives after 4 s. In two slices the first
+// one has after 2 s, and the second comes while ranks attend to the first for
+// 3 s. The same backward, where attention to the first slice is not waited for.
+TEST(OverlapTest, ASliceComesWhileRanksAttendToTheOneBefore) {
+  const std::vector<RankRun> whole = RunSlices(1);
+  EXPECT_THAT(Seconds(whole, &RankRun::forward_exposed), ElementsAre(4, 4, 4));
+  EXPECT_THAT(Seconds(whole, &RankRun::backward_exposed), ElementsAre(4, 4, 4));
+  const std::vector<RankRun> sliced = RunSlices(2);
+  EXPECT_THAT(Seconds(sliced, &RankRun::forward_exposed), ElementsAre(2, 2, 2));
+  EXPECT_THAT(Seconds(sliced, &RankRun::forward_end), ElementsAre(8, 8, 8));
+  EXPECT_THAT(Seconds(sliced, &RankRun::backward_exposed),
+              ElementsAre(2, 2, 2));
 }
 
 // Rank r attends to r + 1 shards for 3 s each while the next is on its way;

@@ -40,6 +40,11 @@ std::vector<NamedSpec> SoftmaxSpecs() {
   ungrouped.softmax.key_heads = 8;
   specs.push_back({"a_key_for_every_head", ungrouped});
   for (NamedSpec& named : specs) named.spec.softmax.heads = 8;
+  // Slices of two heads of keys, and of one.
+  ModelSpec uneven = SmallSpec(LinearMixer::kBasic, "N");
+  uneven.softmax.heads = 10;
+  uneven.softmax.key_heads = 5;
+  specs.push_back({"five_keys_for_ten_heads", uneven});
   return specs;
 }
 
@@ -188,7 +193,8 @@ TEST_P(SoftmaxMethodsTest, GradientsOfBorderTokens) {
 
 INSTANTIATE_TEST_SUITE_P(
     Specs, SoftmaxMethodsTest,
-    ::testing::Combine(::testing::Values(SoftmaxParallel::kRing,
+    ::testing::Combine(::testing::Values(SoftmaxParallel::kGather,
+                                         SoftmaxParallel::kRing,
                                          SoftmaxParallel::kUlysses),
                        ::testing::ValuesIn(SoftmaxSpecs())),
     [](const auto& info) {
@@ -223,7 +229,12 @@ TEST(SoftmaxRingTest, TheMessagesOfEachLayerAreTheMethods) {
       EXPECT_EQ(backward.launches, back[rank]);
       const int home = rank == ranks - 1 ? ranks - 1 : 0;
       EXPECT_EQ(backward.bytes_sent, (2 * shards[rank] + home) * shard);
-      EXPECT_EQ(CountsOf(gather, rank, Direction::kForward, layer).launches, 1);
+      for (Direction direction : {Direction::kForward, Direction::kBackward}) {
+        // A call for each of the two heads of keys.
+        const auto gathered = CountsOf(gather, rank, direction, layer);
+        EXPECT_EQ(gathered.launches, 2);
+        EXPECT_EQ(gathered.bytes_sent, (ranks - 1) * shard);
+      }
     }
     EXPECT_EQ(CountsOf(ring, rank, Direction::kForward, 0).launches, 0);
   }

@@ -48,13 +48,10 @@ absl::Status Exchange(worker::ProcessGroup& group, int64_t batch,
   const TensorView staged =
       count == 0 ? TensorView()
                  : TensorView(staging.data(), DType::kF64, {count});
-  worker::RankContext context = rank.context();
-  ASSIGN_OR_RETURN(
-      worker::Arena arena,
-      worker::Arena::Create(context.backend->memory(), int64_t{1} << 20));
-  context.arena = &arena;
+  const worker::RankContext context = rank.context();
   worker::KvExchange exchange(context, 3, shard, kWidth);
-  RETURN_IF_ERROR(exchange.Gather(view, staged));
+  RETURN_IF_ERROR(exchange.BeginGather(view, staged));
+  RETURN_IF_ERROR(exchange.FinishGather());
   for (int64_t i = 0; i < static_cast<int64_t>(rows.size()); ++i) {
     EXPECT_EQ(rows[i], ValueAt(i / (kTokens * kWidth), i / kWidth % kTokens,
                                i % kWidth));
@@ -63,8 +60,16 @@ absl::Status Exchange(worker::ProcessGroup& group, int64_t batch,
   // Every rank contributes the same rows times its number plus one.
   for (double& row : rows) row *= group.rank() + 1;
   std::vector<double> d_own(batch * count_own * kWidth);
-  RETURN_IF_ERROR(exchange.ScatterGradients(
-      view, TensorView(d_own.data(), DType::kF64, {batch, count_own, kWidth})));
+  std::vector<double> sums(d_own.size());
+  const bool apart = worker::KvExchange::SumsApart(context, shard, false);
+  RETURN_IF_ERROR(exchange.BeginScatter(
+      view,
+      worker::KvExchange::StagesGradients(context, shard) ? staged
+                                                          : TensorView(),
+      TensorView((apart ? sums : d_own).data(), DType::kF64,
+                 {batch, count_own, kWidth})));
+  RETURN_IF_ERROR(exchange.FinishScatter(TensorView(
+      d_own.data(), DType::kF64, {batch, count_own, 2, kWidth / 2})));
   const double sum = group.size() * (group.size() + 1) / 2;
   for (int64_t i = 0; i < static_cast<int64_t>(d_own.size()); ++i) {
     EXPECT_EQ(d_own[i], sum * ValueAt(i / (count_own * kWidth),
