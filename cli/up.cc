@@ -57,7 +57,9 @@ void PrintAddresses(const UpOptions& options, const std::string& run) {
         "worker-%d     %s   metrics http://127.0.0.1:%d/metrics\n", i,
         OfferOf(options), options.metrics_port + 1 + i);
   }
-  std::cout << "state and logs in " << run << "; Ctrl-C stops everything"
+  std::cout << absl::StrFormat("status page  http://127.0.0.1:%d/\n",
+                               options.metrics_port)
+            << "state and logs in " << run << "; Ctrl-C stops everything"
             << std::endl;
 }
 

@@ -2,8 +2,8 @@
 # that its headers count as system headers.
 #
 # Names for EXTERNAL: absl::*, protobuf::libprotobuf, gRPC::grpc++,
-# gRPC::grpc++_reflection, prometheus-cpp::pull, spdlog::spdlog,
-# nlohmann_json::nlohmann_json, CLI11::CLI11, yaml-cpp, SQLite::SQLite3,
+# gRPC::grpc++_reflection, prometheus-cpp::core, civetweb::civetweb,
+# spdlog::spdlog, nlohmann_json::nlohmann_json, CLI11::CLI11, yaml-cpp, SQLite::SQLite3,
 # ICU::uc, ICU::i18n, OpenSSL::Crypto, ZLIB::ZLIB, DNNL::dnnl, gloo::gloo,
 # Boost::context, Threads::Threads, GTest::gmock, benchmark::benchmark.
 
@@ -15,6 +15,7 @@ find_package(Protobuf REQUIRED)
 find_package(absl REQUIRED CONFIG)
 find_package(gRPC REQUIRED CONFIG)
 find_package(prometheus-cpp REQUIRED CONFIG)
+find_package(civetweb REQUIRED CONFIG)
 find_package(spdlog REQUIRED CONFIG)
 find_package(nlohmann_json REQUIRED CONFIG)
 find_package(CLI11 REQUIRED CONFIG)

@@ -24,7 +24,7 @@ RULES = {
 IMPURE = re.compile(
     r"^(thread|mutex|shared_mutex|condition_variable|future|chrono|fstream|"
     r"iostream|filesystem|ctime|unistd\.h|fcntl\.h|absl/time/clock\.h|"
-    r"common/(log|config|metrics|rpc)/.*|"
+    r"common/(log|config|http|metrics|rpc)/.*|"
     r"common/base/(clock|mutex|safe_path|unique_fd)\.h)$")
 
 

@@ -8,9 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
+#include "common/http/http_server.h"
 #include "common/log/log.h"
 #include "common/metrics/metric_registry.h"
-#include "common/metrics/metrics_server.h"
+#include "common/metrics/metrics_route.h"
 #include "coordinator/background/duty_runner.h"
 #include "coordinator/background/job_advance.h"
 #include "coordinator/background/lease_expiry.h"
@@ -18,6 +19,8 @@
 #include "coordinator/background/stream_wake.h"
 #include "coordinator/ops/core.h"
 #include "coordinator/rpc/rpc_server.h"
+#include "coordinator/status_page/progress_history.h"
+#include "coordinator/status_page/status_page.h"
 #include "coordinator/store/log_store.h"
 #include "coordinator/store/sqlite_journal.h"
 
@@ -73,14 +76,25 @@ class HealthReport final : public Duty {
   RpcServer& server_;
 };
 
-std::vector<std::unique_ptr<Duty>> DutiesOf(Core& core, RpcServer& server) {
+std::vector<std::unique_ptr<Duty>> DutiesOf(
+    Core& core, RpcServer& server, std::unique_ptr<ProgressHistory> history) {
   std::vector<std::unique_ptr<Duty>> duties;
   duties.push_back(std::make_unique<LeaseExpiry>(core));
   duties.push_back(std::make_unique<JobAdvance>(core));
   duties.push_back(std::make_unique<Retention>(core));
   duties.push_back(std::make_unique<StreamWake>(core));
   duties.push_back(std::make_unique<HealthReport>(core, server));
+  duties.push_back(std::move(history));
   return duties;
+}
+
+std::vector<HttpRoute> RoutesOf(const CoordinatorOptions& options,
+                                const MetricRegistry& metrics, Core& core,
+                                const ProgressHistory& history) {
+  std::vector<HttpRoute> routes;
+  if (options.status_page) routes = StatusPageRoutes(core, history);
+  routes.push_back(MetricsRoute(metrics));
+  return routes;
 }
 
 }  // namespace
@@ -93,8 +107,8 @@ struct Coordinator::Impl {
   std::unique_ptr<LogStore> logs;
   std::unique_ptr<Core> core;
   std::unique_ptr<RpcServer> server;
-  std::unique_ptr<MetricsServer> metrics_server;
   std::unique_ptr<DutyRunner> duties;
+  std::unique_ptr<HttpServer> http_server;  // reads the progress history
 };
 
 Coordinator::Coordinator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -122,13 +136,16 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(
       RpcServer::Start(*impl->core, {options.listen, options.token,
                                      options.reflection ||
                                          IsLoopback(options.listen.host)}));
-  if (!options.metrics_listen.host.empty()) {
-    ASSIGN_OR_RETURN(
-        impl->metrics_server,
-        MetricsServer::Start(options.metrics_listen, impl->metrics));
-  }
+  auto history = std::make_unique<ProgressHistory>(*impl->core);
+  const std::vector<HttpRoute> routes =
+      RoutesOf(options, impl->metrics, *impl->core, *history);
   impl->duties = std::make_unique<DutyRunner>(
-      SystemClock::Get(), DutiesOf(*impl->core, *impl->server));
+      SystemClock::Get(),
+      DutiesOf(*impl->core, *impl->server, std::move(history)));
+  if (!options.metrics_listen.host.empty()) {
+    ASSIGN_OR_RETURN(impl->http_server,
+                     HttpServer::Start(options.metrics_listen, routes));
+  }
   return std::unique_ptr<Coordinator>(new Coordinator(std::move(impl)));
 }
 
@@ -138,16 +155,16 @@ std::string Coordinator::address() const {
 }
 
 std::string Coordinator::metrics_address() const {
-  if (impl_->metrics_server == nullptr) return "";
+  if (impl_->http_server == nullptr) return "";
   return ListenAddress{impl_->options.metrics_listen.host,
-                       impl_->metrics_server->port()}
+                       impl_->http_server->port()}
       .ToString();
 }
 
 void Coordinator::Stop(absl::Duration grace) {
+  impl_->http_server.reset();
   impl_->duties.reset();
   impl_->server->Stop(grace);
-  impl_->metrics_server.reset();
 }
 
 }  // namespace longspan::coordinator

@@ -1,5 +1,6 @@
-// The coordinator, assembled: journal, core, RPC server, metrics, background
-// duties. Used by main and by tests that want the whole daemon in a process.
+// The coordinator, assembled: journal, core, RPC server, metrics, status page,
+// background duties. Used by main and by tests that want the whole daemon in a
+// process.
 #pragma once
 
 #include <memory>
@@ -16,6 +17,8 @@ struct CoordinatorOptions {
   ListenAddress listen = {"127.0.0.1", 7600};
   // Not served when the host is empty.
   ListenAddress metrics_listen;
+  // The page at / beside /metrics.
+  bool status_page = true;
   // Holds journal.sqlite and logs/; created if missing.
   std::string state_dir;
   std::string token;

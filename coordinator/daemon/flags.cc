@@ -27,6 +27,7 @@ struct RawFlags {
   std::string stop_grace = "30s";
   bool insecure = false;
   bool reflection = false;
+  bool no_status_page = false;
 };
 
 // $XDG_STATE_HOME/longspan/coordinator, as the XDG directories say.
@@ -48,7 +49,9 @@ void Declare(CLI::App& app, RawFlags& raw, CoordinatorFlags& flags) {
                  "Directory of the journal and the job logs")
       ->default_str(DefaultStateDir());
   app.add_option("--metrics-listen", raw.metrics_listen,
-                 "HOST:PORT of /metrics; without it there is none");
+                 "HOST:PORT of /metrics and the status page, which is at /; "
+                 "without it there is neither");
+  app.add_flag("--no-status-page", raw.no_status_page, "Serve /metrics alone");
   app.add_option("--address-file", flags.address_file,
                  "File that the bound address is written to");
   app.add_option("--token-file", raw.token_file,
@@ -114,6 +117,7 @@ absl::Status Understand(const RawFlags& raw, CoordinatorOptions& options) {
   options.state_dir = raw.state_dir.empty() ? DefaultStateDir() : raw.state_dir;
   options.insecure = raw.insecure;
   options.reflection = raw.reflection;
+  options.status_page = !raw.no_status_page;
   return ReadDurations(raw, options.core);
 }
 

@@ -265,6 +265,14 @@ def only_scrapers_may_scrape():
         expect(open_ports - {7600} == ports, f"{scrapers}: {open_ports}")
 
 
+def the_status_page_can_be_left_out():
+    for value in (True, False):
+        pod = of_kind(objects({**OPEN, "coordinator": {"statusPage": value}}),
+                      "StatefulSet", "coordinator")["spec"]["template"]["spec"]
+        expect(("--no-status-page" not in pod["containers"][0]["args"])
+               == value, f"statusPage: {value}")
+
+
 def only_what_changes_restarts():
     """A value of the coordinator leaves the workers' pods as they are."""
     before = objects(OPEN)
@@ -297,5 +305,6 @@ def check_all(report, cache):
     for check in (pods_are_restricted, a_token_is_by_reference, gpus_and_rdma,
                   queues_and_groups,
                   rules_and_dashboards_are_those_of_the_files,
-                  only_scrapers_may_scrape, only_what_changes_restarts):
+                  only_scrapers_may_scrape, only_what_changes_restarts,
+                  the_status_page_can_be_left_out):
         report.step(check.__name__.replace("_", " "), check)

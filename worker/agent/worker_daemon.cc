@@ -17,9 +17,10 @@
 #include "common/config/listen_address.h"
 #include "common/config/named_roots.h"
 #include "common/config/token_file.h"
+#include "common/http/http_server.h"
 #include "common/log/log.h"
 #include "common/metrics/metric_registry.h"
-#include "common/metrics/metrics_server.h"
+#include "common/metrics/metrics_route.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/coordinator_link.h"
 #include "worker/agent/event_loop.h"
@@ -105,7 +106,7 @@ absl::StatusOr<std::map<std::string, std::string>> Roots(
   return roots;
 }
 
-absl::StatusOr<std::unique_ptr<MetricsServer>> ServeMetrics(
+absl::StatusOr<std::unique_ptr<HttpServer>> ServeMetrics(
     const WorkerDaemonOptions& options, const MetricRegistry& registry) {
   if (options.metrics_listen.empty()) return nullptr;
   ASSIGN_OR_RETURN(const ListenAddress address,
@@ -113,11 +114,11 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> ServeMetrics(
   RETURN_IF_ERROR(CheckListenAddress(
       address, {!options.token_file.empty(), options.insecure},
       "--metrics-listen"));
-  return MetricsServer::Start(address, registry);
+  return HttpServer::Start(address, {MetricsRoute(registry)});
 }
 
 absl::StatusOr<AgentOptions> MakeAgentOptions(
-    const WorkerDaemonOptions& options, const MetricsServer* metrics) {
+    const WorkerDaemonOptions& options, const HttpServer* metrics) {
   AgentOptions agent;
   agent.name = NameOf(options);
   agent.log_format = options.log_format;
@@ -174,7 +175,7 @@ absl::Status RunWorkerDaemon(const WorkerDaemonOptions& options) {
 
   // What this node has and shows.
   MetricRegistry registry;
-  ASSIGN_OR_RETURN(const std::unique_ptr<MetricsServer> metrics_server,
+  ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> metrics_server,
                    ServeMetrics(options, registry));
   ASSIGN_OR_RETURN(AgentOptions agent_options,
                    MakeAgentOptions(options, metrics_server.get()));
