@@ -111,6 +111,7 @@ absl::Status ReadFromJob(const std::string& file, const std::string& text,
   ASSIGN_OR_RETURN(request.shape.softmax,
                    SoftmaxParallelFromProto(train.softmax_sequence_parallel()));
   ASSIGN_OR_RETURN(request.shape.layout, LayoutFromProto(train.layout()));
+  request.shape.state_gather = GatherSettingsFromProto(train);
   request.shape.backend = backend == "cuda" ? kernels::BackendKind::kCuda
                                             : kernels::BackendKind::kCpu;
   return absl::OkStatus();

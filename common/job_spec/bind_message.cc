@@ -24,6 +24,11 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::OneofDescriptor;
 
+// Why there is no key for a model without mask.
+constexpr char kAlwaysCausal[] =
+    "every layer is causal: jobs predict the next token, which a layer without "
+    "mask would see";
+
 std::string Join(const std::string& path, const std::string& key) {
   return path.empty() ? key : absl::StrCat(path, ".", key);
 }
@@ -128,6 +133,9 @@ class Binder {
     std::string hint =
         closest ? absl::StrCat("did you mean '", *closest, "'?")
                 : absl::StrCat("known keys here: ", absl::StrJoin(keys, ", "));
+    if (entry.key == "causal" || entry.key == "bidirectional") {
+      hint = kAlwaysCausal;
+    }
     Report(Join(path, entry.key), "unknown key; " + hint, entry.position);
     if (closest) result_.excused.insert(Join(path, *closest));
     // A mistyped kind must not be reported as missing as well.

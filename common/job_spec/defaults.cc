@@ -42,6 +42,15 @@ void ResolveSchedule(v1::ScheduleSpec* schedule) {
   if (!schedule->has_decay_ratio()) schedule->set_decay_ratio(0.2);
 }
 
+// Sums of bf16 are f32.
+void ResolveStateExchange(v1::TrainSpec* train) {
+  if (train->state_exchange_precision() == v1::PRECISION_UNSPECIFIED) {
+    train->set_state_exchange_precision(
+        train->precision() == v1::F64 ? v1::F64 : v1::F32);
+  }
+  if (train->state_exchange_splits() == 0) train->set_state_exchange_splits(1);
+}
+
 void ResolveTrain(const std::string& backend, v1::TrainSpec* train) {
   ResolveModel(train->mutable_model());
   if (train->batch_size() == 0) train->set_batch_size(1);
@@ -55,6 +64,7 @@ void ResolveTrain(const std::string& backend, v1::TrainSpec* train) {
   if (checkpoint->keep_last() == 0) checkpoint->set_keep_last(2);
   if (train->report_interval() == 0) train->set_report_interval(10);
   ResolveRun(backend, train);
+  ResolveStateExchange(train);
 }
 
 void ResolveGenerate(const std::string& backend, v1::GenerateSpec* generate) {

@@ -38,6 +38,7 @@ constexpr std::array kRules = {
     Range("longspan.v1.TrainSpec.steps", 0, kManySteps),
     Range("longspan.v1.TrainSpec.validation_interval", 0, kManySteps),
     Range("longspan.v1.TrainSpec.report_interval", 1, kManySteps),
+    Range("longspan.v1.TrainSpec.state_exchange_splits", 1, 1024),
     Open("longspan.v1.OptimizerSpec.learning_rate", 0, true, 100, false),
     Open("longspan.v1.OptimizerSpec.beta1", 0, false, 1, true),
     Open("longspan.v1.OptimizerSpec.beta2", 0, false, 1, true),

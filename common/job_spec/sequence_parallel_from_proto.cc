@@ -1,5 +1,7 @@
 #include "common/job_spec/sequence_parallel_from_proto.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "longspan/v1/job.pb.h"
 
@@ -50,6 +52,11 @@ absl::StatusOr<SoftmaxParallel> SoftmaxParallelFromProto(
           "softmax_sequence_parallel ", static_cast<int>(from),
           "; this build knows gather, ring, ulysses and megatron_sp"));
   }
+}
+
+GatherSettings GatherSettingsFromProto(const v1::TrainSpec& train) {
+  return {train.state_exchange_precision() == v1::BF16,
+          std::max(1, train.state_exchange_splits())};
 }
 
 }  // namespace longspan

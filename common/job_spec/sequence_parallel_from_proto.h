@@ -1,5 +1,6 @@
-// The wire forms of `sequence_parallel` and `softmax_sequence_parallel` and the
-// plain ones (common/model_spec/state_exchange_plan.h, kv_exchange_plan.h).
+// The wire forms of `sequence_parallel`, `softmax_sequence_parallel` and what
+// goes with them, and the plain ones (common/model_spec/state_exchange_plan.h,
+// kv_exchange_plan.h).
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -9,6 +10,7 @@
 namespace longspan::v1 {
 enum SequenceParallel : int;
 enum SoftmaxSequenceParallel_Method : int;
+class TrainSpec;
 }  // namespace longspan::v1
 
 namespace longspan {
@@ -21,5 +23,8 @@ absl::StatusOr<SequenceParallel> SequenceParallelFromProto(
 // The same; UNSPECIFIED is GATHER.
 absl::StatusOr<SoftmaxParallel> SoftmaxParallelFromProto(
     v1::SoftmaxSequenceParallel_Method from);
+
+// state_exchange_precision and state_exchange_splits of a valid spec.
+GatherSettings GatherSettingsFromProto(const v1::TrainSpec& train);
 
 }  // namespace longspan

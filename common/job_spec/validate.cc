@@ -260,6 +260,48 @@ class Validator {
     Report(path, CheckZigzag(*method, *softmax, backend == "cuda"));
   }
 
+  // States are gathered in the type of sums, or narrower.
+  void CheckStatePrecision(const v1::TrainSpec& train) {
+    const v1::Precision states = train.state_exchange_precision();
+    const bool f64 = train.precision() == v1::F64;
+    if (states == v1::PRECISION_UNSPECIFIED) return;
+    if (f64 == (states == v1::F64)) return;
+    Report("train.state_exchange_precision",
+           f64 ? "states of a job of precision f64 travel in f64: leave it out"
+               : "f64 goes with precision f64; states of other jobs travel in "
+                 "f32 or bf16");
+  }
+
+  // bf16, and more than one call, are lasp2's.
+  void CheckGather(const std::string& path, const std::string& what,
+                   const v1::TrainSpec& train, const std::string& backend) {
+    const auto method = SequenceParallelFromProto(train.sequence_parallel());
+    if (!method.ok()) return;  // reported there
+    if (*method != SequenceParallel::kLasp2) {
+      Report(path, absl::StrCat(what, " is of lasp2, which gathers states; ",
+                                std::string(SequenceParallelName(*method)),
+                                " does not: use lasp2 or leave it out"));
+    } else if (backend == "cuda") {
+      Report(path, absl::StrCat(what,
+                                " runs on the backend cpu; on cuda no test has "
+                                "seen it yet: leave it out"));
+    }
+  }
+
+  void CheckStateExchange(const v1::TrainSpec& train,
+                          const std::string& backend) {
+    CheckStatePrecision(train);
+    if (train.state_exchange_precision() == v1::BF16) {
+      CheckGather("train.state_exchange_precision", "bf16", train, backend);
+    }
+    if (train.state_exchange_splits() > 1) {
+      CheckGather(
+          "train.state_exchange_splits",
+          absl::StrCat("a gather in ", train.state_exchange_splits(), " calls"),
+          train, backend);
+    }
+  }
+
   void CheckTrain(const v1::TrainSpec& train,
                   const v1::ResourceSpec& resources) {
     CheckModel("train.model", train.model(), resources.backend());
@@ -273,6 +315,7 @@ class Validator {
     CheckTrainLength(train);
     CheckReplicas(train, resources);
     CheckLayout(train, resources.backend());
+    CheckStateExchange(train, resources.backend());
     CheckPieces("train.sequence_length", train.sequence_length(),
                 resources.ranks() / std::max(1, train.data_parallel()));
     const std::string& checkpoint = train.checkpoint().uri();

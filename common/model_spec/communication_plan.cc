@@ -81,7 +81,8 @@ class Planner {
   int64_t wide() const { return AccumulatorBytes(shape_.element_bytes); }
 
   void PlanStates(int layer) {
-    const StateExchangeShape state = StateShapeOf(spec_.linear, shape_.batch);
+    const StateExchangeShape state =
+        StateShapeOf(spec_.linear, shape_.batch, shape_.state_gather);
     AddStates(TransferDirection::kForward, layer, state);
     if (shape_.backward) AddStates(TransferDirection::kBackward, layer, state);
   }
@@ -243,13 +244,14 @@ std::string_view TransferKindName(TransferKind kind) {
 }
 
 StateExchangeShape StateShapeOf(const LinearAttentionSpec& linear,
-                                int64_t batch) {
+                                int64_t batch, const GatherSettings& gather) {
   const LinearLayerForm form = FormOf(linear);
   StateExchangeShape state;
   state.heads = batch * linear.heads;
   state.state = state.heads * form.features * form.columns;
   state.decay = batch * RangeDecayCount(linear);
   state.decay_travels = RangeDecayTravels(form);
+  state.gather = gather;
   return state;
 }
 

@@ -65,6 +65,7 @@ struct CommunicationShape {
   bool carries_state = false;  // the leaving state is wanted on every rank
   SequenceParallel method = SequenceParallel::kLasp2;
   SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
+  GatherSettings state_gather;
   // Data-parallel copies of these ranks, which sum their gradients together,
   // and which of them this is: rank r of copy c is rank c * ranks + r of all.
   int replicas = 1;
@@ -81,7 +82,8 @@ std::vector<PlannedTransfer> PlanCommunication(const ModelSpec& spec,
 
 // What the ranks exchange for a linear layer of so many sequences.
 StateExchangeShape StateShapeOf(const LinearAttentionSpec& linear,
-                                int64_t batch);
+                                int64_t batch,
+                                const GatherSettings& gather = {});
 
 // Elements of the gradient buffer that follow the gradients and are summed
 // with them: [0] the loss, the rest padding.

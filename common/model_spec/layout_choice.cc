@@ -60,7 +60,8 @@ int64_t CountLayers(const ModelSpec& spec, LayerKind kind) {
 
 // Of states and decays, forward and backward.
 int64_t AddedBytes(const ModelSpec& spec, const LayoutQuestion& question) {
-  const StateExchangeShape shape = StateShapeOf(spec.linear, question.batch);
+  const StateExchangeShape shape =
+      StateShapeOf(spec.linear, question.batch, question.state_gather);
   int64_t elements = 0;
   for (const bool forward : {true, false}) {
     elements +=

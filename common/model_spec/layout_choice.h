@@ -48,6 +48,7 @@ struct LayoutQuestion {
   int64_t element_bytes = 4;
   SequenceParallel method = SequenceParallel::kLasp2;
   SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
+  GatherSettings state_gather;
   bool cuda = false;
 };
 

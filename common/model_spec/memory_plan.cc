@@ -275,10 +275,9 @@ class Planner {
   }
 
   int64_t ExchangeCount(bool forward) const {
-    const StateExchangeShape shape = {shape_.batch * spec_.linear.heads,
-                                      MemoryCount(), DecayCount(),
-                                      RangeDecayTravels(form_)};
-    return StateExchangeScratch(shape_.method, shape,
+    const StateExchangeShape state =
+        StateShapeOf(spec_.linear, shape_.batch, shape_.state_gather);
+    return StateExchangeScratch(shape_.method, state,
                                 FilledParts(shape_.ranges), forward);
   }
 

@@ -37,6 +37,7 @@ struct RunShape {
   int threads = 1;
   SequenceParallel method = SequenceParallel::kLasp2;
   SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
+  GatherSettings state_gather;
   // Whether a state is carried from piece to piece (evaluate and generate
   // over long texts), and the longest text it must look back upon.
   bool carries_state = false;

@@ -7,8 +7,8 @@ namespace {
 
 StateMoves GatherMoves(const StateExchangeShape& shape, int ranks,
                        bool forward) {
-  const int64_t row = shape.state + (forward ? shape.travelling() : 0);
-  return {1, (ranks - 1) * row, (ranks - 1) * row};
+  const int64_t others = (ranks - 1) * shape.gathered(forward);
+  return {shape.gather.splits, others, others};
 }
 
 // `place` counts from where the chain begins.
@@ -66,7 +66,9 @@ int64_t StateExchangeScratch(SequenceParallel method,
   if (method == SequenceParallel::kScan) return 5 * (shape.state + shape.decay);
   if (RowsTravel(method)) return ranks * shape.state;
   if (method != SequenceParallel::kLasp2) return 2 * shape.state;
-  return ranks * (shape.state + (forward ? shape.travelling() : 0));
+  // In bf16 one state besides, which is widened where it is folded.
+  const int64_t widened = shape.gather.bf16 ? shape.state : 0;
+  return ranks * shape.gathered(forward) + widened;
 }
 
 StateMoves PlanStateMoves(SequenceParallel method,
@@ -90,8 +92,9 @@ StateMoves PlanStateMoves(SequenceParallel method,
 
 StateMoves PlanPartMoves(const StateExchangeShape& shape, int own, int parts,
                          int ranks, bool forward) {
-  const int64_t row = shape.state + (forward ? shape.travelling() : 0);
-  return {parts > ranks ? 2 : 1, own * (ranks - 1) * row, (parts - own) * row};
+  const int64_t row = shape.gathered(forward);
+  return {(parts > ranks ? 2 : 1) * shape.gather.splits,
+          own * (ranks - 1) * row, (parts - own) * row};
 }
 
 }  // namespace longspan

@@ -7,6 +7,7 @@
 //
 //     method        forward, sent by a rank     backward    calls    scratch
 //     lasp2         (W - 1)(S + x)              (W - 1) S   1        W (S + x)
+//       in bf16     (W - 1)(S/2 + x)            (W - 1) S/2 1   W (S/2 + x) + S
 //     lasp1         S, last rank 0              S, first 0  1 or 2   2 S
 //     lasp1_serial  as lasp1
 //     all_scan      as lasp1                    as lasp1    K, K+1   2 S
@@ -21,6 +22,11 @@
 // to a state, with the decay x' of those ranks; the ranks at an end send or
 // receive in fewer rounds. Ranks summarise their ranges and compute what needs
 // no state before they wait; lasp1_serial waits first, as LASP-1 was released.
+//
+// lasp2's gather may carry states as bf16, rounded to nearest even, and in
+// several calls that share each summary's numbers (GatherSettings). Decays, and
+// above all the delta rule's matrices, of which products are made, stay in f32,
+// and so does every sum.
 #pragma once
 
 #include <cstdint>
@@ -57,14 +63,30 @@ inline bool RowsTravel(SequenceParallel method) {
 
 std::string_view SequenceParallelName(SequenceParallel method);  // "lasp2"
 
+// How lasp2's gather carries the states. Other methods have the default only.
+struct GatherSettings {
+  bool bf16 = false;  // states on their way, where sums are f32
+  int splits = 1;     // calls, in flight together
+
+  friend bool operator==(const GatherSettings&,
+                         const GatherSettings&) = default;
+};
+
 // Elements of one layer's summary.
 struct StateExchangeShape {
   int64_t heads = 1;  // B * H, over the batch
   int64_t state = 0;  // S
   int64_t decay = 0;  // of a range, whoever knows it
   bool decay_travels = false;
+  GatherSettings gather;
 
   int64_t travelling() const { return decay_travels ? decay : 0; }
+  // A summary that lasp2 gathers, in numbers of the type of sums, each of which
+  // is two of bf16.
+  int64_t gathered(bool forward) const {
+    return (gather.bf16 ? (state + 1) / 2 : state) +
+           (forward ? travelling() : 0);
+  }
 };
 
 // Whether a rank needs every rank's decay, or only its own.
@@ -76,8 +98,8 @@ inline bool KeepsAllDecays(SequenceParallel method) {
 inline constexpr int64_t kAllScanBlocks = 8;
 int64_t StateBlocks(SequenceParallel method, int64_t heads);
 
-// Elements of scratch of a pass. Decays travel forward only. `ranks`: with the
-// layout zigzag, the parts that are not empty.
+// Elements of scratch of a pass, of the type of sums. Decays travel forward
+// only. `ranks`: with the layout zigzag, the parts that are not empty.
 int64_t StateExchangeScratch(SequenceParallel method,
                              const StateExchangeShape& shape, int ranks,
                              bool forward);
@@ -96,8 +118,8 @@ StateMoves PlanStateMoves(SequenceParallel method,
                           bool forward, bool leaves);
 
 // lasp2 under the layout zigzag (token_layout.h): every rank gathers the
-// summaries of the first parts, then those of the second ones, in two calls.
-// `own` of all `parts` that are not empty are this rank's.
+// summaries of the first parts, then those of the second ones, in a gather
+// each. `own` of all `parts` that are not empty are this rank's.
 StateMoves PlanPartMoves(const StateExchangeShape& shape, int own, int parts,
                          int ranks, bool forward);
 

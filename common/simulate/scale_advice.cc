@@ -26,9 +26,10 @@ class Adviser {
       : request_(request),
         tokens_(tokens),
         ranks_(ranks),
-        state_(StateShapeOf(request.model.linear, request.shape.batch)),
+        state_(StateShapeOf(request.model.linear, request.shape.batch,
+                            request.shape.state_gather)),
         wide_(AccumulatorBytes(request.shape.element_bytes)),
-        row_((state_.state + state_.travelling()) * wide_) {}
+        row_(state_.gathered(true) * wide_) {}
 
   std::string Advise() const {
     const std::string where =
@@ -129,7 +130,7 @@ class Adviser {
   double StepBytesSeconds() const {
     double layer = SlowestLevel(row_).second;
     if (request_.shape.train) {
-      layer += SlowestLevel(state_.state * wide_).second;
+      layer += SlowestLevel(state_.gathered(false) * wide_).second;
     }
     return static_cast<double>(LinearLayers()) * layer;
   }

@@ -73,6 +73,7 @@ absl::StatusOr<TokenLayout> LayoutFor(const ModelSpec& model,
                        .element_bytes = shape.element_bytes,
                        .method = *planned,
                        .softmax_method = SoftmaxOf(method, shape.softmax),
+                       .state_gather = shape.state_gather,
                        .cuda = shape.backend == kernels::BackendKind::kCuda})
       .layout;
 }
@@ -144,6 +145,7 @@ class Coster {
     shape.method = planned_.value_or(kBaseline);
     shape.softmax_method = softmax();
     shape.layout = cost_.layout;
+    shape.state_gather = shape_.state_gather;
     MethodCost sent;
     for (const PlannedTransfer& transfer :
          PlanCommunication(model_, shape, rank)) {
@@ -254,13 +256,15 @@ class Coster {
     run.method = method;
     run.softmax_method = softmax();
     run.layout = cost_.layout;
+    run.state_gather = shape_.state_gather;
     return PlanMemory(model_, run).total_bytes();
   }
 
   // 0 where no layer has a state, or no rank to send it to.
   int64_t StateScratch(SequenceParallel method) const {
     if (shape_.ranks == 1 || !HasLinear() || SharesHeads(method)) return 0;
-    const StateExchangeShape state = StateShapeOf(model_.linear, shape_.batch);
+    const StateExchangeShape state =
+        StateShapeOf(model_.linear, shape_.batch, shape_.state_gather);
     return AccumulatorBytes(shape_.element_bytes) *
            StateExchangeScratch(method, state, FilledParts(ranges_), true);
   }

@@ -44,6 +44,7 @@ struct SimulationShape {
   std::optional<TokenLayout> layout = TokenLayout::kContiguous;
   // Softmax layers of the methods that leave it open (SoftmaxOf).
   SoftmaxParallel softmax = SoftmaxParallel::kGather;
+  GatherSettings state_gather;  // of lasp2
   kernels::BackendKind backend = kernels::BackendKind::kCuda;
 };
 

@@ -32,7 +32,7 @@ class Stepper {
         clocks_(network, shape.ranks),
         rows_(static_cast<double>(shape.batch) * longest()),
         linear_(LinearFlopsPerToken(model.linear)),
-        state_(StateShapeOf(model.linear, shape.batch)) {
+        state_(StateShapeOf(model.linear, shape.batch, shape.state_gather)) {
     clocks_.Compute(compute.fixed_s);
   }
 
@@ -139,9 +139,7 @@ class Stepper {
     switch (method_) {
       case ExchangeMethod::kLasp2:
         clocks_.Compute(summary);
-        clocks_.Collective(
-            AllGatherSeconds(network_, shape_.ranks, GatheredBytes(forward)),
-            Window(intra));
+        clocks_.Collective(GatherSeconds(forward), Window(intra));
         break;
       case ExchangeMethod::kScan:
         clocks_.Compute(summary);
@@ -155,10 +153,12 @@ class Stepper {
     clocks_.Compute(Rest(intra));
   }
 
-  // Of every part that a rank holds: the gathers are in flight together.
-  double GatheredBytes(bool forward) const {
-    return (zigzag() ? 2 : 1) *
-           (state_.state + (forward ? state_.travelling() : 0)) * wide();
+  // Of every part that a rank holds: the gathers are in flight together, and
+  // so are the calls of one that is split, over the same links.
+  double GatherSeconds(bool forward) const {
+    const int splits = state_.gather.splits;
+    const double bytes = (zigzag() ? 2 : 1) * state_.gathered(forward) * wide();
+    return splits * AllGatherSeconds(network_, shape_.ranks, bytes / splits);
   }
 
   void Chain(bool forward, double summary, double intra) {

@@ -128,6 +128,7 @@ void RequestTrain(const v1::TrainSpec& train, PlanRequest& request) {
   request.element_bytes = BytesOf(train.precision());
   request.method = MethodOf(train.sequence_parallel());
   request.softmax_method = MethodOf(train.softmax_sequence_parallel());
+  request.state_gather = GatherSettingsFromProto(train);
   request.layout =
       LayoutFromProto(train.layout()).value_or(TokenLayout::kContiguous);
   request.tokens_path = "train.sequence_length";

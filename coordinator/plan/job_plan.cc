@@ -26,6 +26,7 @@ CommunicationShape CommunicationOf(const PlanRequest& request,
   shape.carries_state = request.carries_state;
   shape.method = request.method;
   shape.softmax_method = request.softmax_method;
+  shape.state_gather = request.state_gather;
   shape.replicas = request.replicas;
   shape.replica = replica;
   return shape;
@@ -50,6 +51,7 @@ RunShape MemoryShapeOf(const PlanRequest& request, const JobPlan& plan,
   shape.threads = std::max(request.threads, 1);
   shape.method = request.method;
   shape.softmax_method = request.softmax_method;
+  shape.state_gather = request.state_gather;
   shape.carries_state = request.carries_state;
   shape.context_tokens = request.context_tokens;
   return shape;
@@ -174,11 +176,19 @@ void ExplainHeads(const PlanRequest& request, JobPlan& plan) {
       "; bytes grow with the tokens, where those of states do not"));
 }
 
+// ", gathered as bf16, in 4 calls"; nothing for the default.
+std::string GatherText(const GatherSettings& gather) {
+  if (gather == GatherSettings()) return "";
+  return absl::StrCat(
+      ", gathered ", gather.bf16 ? "as bf16, half the bytes" : "as they are",
+      gather.splits > 1 ? absl::StrCat(", in ", gather.splits, " calls") : "");
+}
+
 void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
   if (HasLayer(*request.model, LayerKind::kLinear)) {
     plan.reasons.push_back(absl::StrCat(
         "sequence_parallel ", std::string(SequenceParallelName(request.method)),
-        ": of linear layers"));
+        ": of linear layers", GatherText(request.state_gather)));
     if (SharesHeads(request.method)) ExplainHeads(request, plan);
     if (RowsTravel(request.method)) {
       plan.reasons.push_back(
@@ -207,6 +217,7 @@ LayoutQuestion QuestionOf(const PlanRequest& request) {
           .element_bytes = request.element_bytes,
           .method = request.method,
           .softmax_method = request.softmax_method,
+          .state_gather = request.state_gather,
           .cuda = OnCuda(request)};
 }
 

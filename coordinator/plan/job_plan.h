@@ -32,6 +32,7 @@ struct PlanRequest {
   int threads = 1;
   SequenceParallel method = SequenceParallel::kLasp2;
   SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
+  GatherSettings state_gather;
   // Absent: the planner chooses (common/model_spec/layout_choice.h). For train
   // jobs.
   std::optional<TokenLayout> layout = TokenLayout::kContiguous;

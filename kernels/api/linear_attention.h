@@ -173,7 +173,7 @@ class LinearAttention {
   // log_decay of the summaries, [W, B, H] or [W, B, H, Dk], or their transition
   // matrices, [W, B, H, Dk, Dk]: S <- M_i S + S_i. `reverse` folds i = W-1..0
   // (the gradient direction, with M_i transposed). W may be 0: the result is
-  // then the initial state.
+  // then the initial state. `state` may be the very view of `initial_state`.
   virtual absl::Status FoldSummaries(ConstTensorView states,
                                      ConstTensorView decays,
                                      ConstTensorView initial_state,

@@ -26,7 +26,7 @@ int64_t BytesPerElement(DType dtype);
 
 // The type of sums, states, parameters and their gradients beside activations
 // of type `dtype`: f32 beside bf16, else the same. The cpu backend has f32 and
-// f64, and bf16 in linear attention; reference all three, cuda f32 and bf16.
+// f64, bf16 in linear attention and copies; reference all, cuda f32 and bf16.
 constexpr DType AccumulatorOf(DType dtype) {
   return dtype == DType::kBF16 ? DType::kF32 : dtype;
 }

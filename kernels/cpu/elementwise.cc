@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "common/base/status_macros.h"
+#include "kernels/api/bfloat16.h"
 #include "kernels/api/elementwise_operands.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/cpu_stream.h"
@@ -70,6 +71,20 @@ void CopyRow(const char* from, int64_t from_step, char* to, int64_t to_step,
   for (int64_t i = 0; i < count; ++i) {
     std::memcpy(to + i * to_step, from + i * from_step, width);
   }
+}
+
+// Unlike the others, Copy knows bf16.
+constexpr OperandRules kCopyOperands = {true, true, true};
+
+// y = convert(x), element by element; last dimensions are contiguous.
+template <typename From, typename To>
+void ConvertRuns(ConstTensorView from, TensorView to, To (*convert)(From),
+                 ThreadPool& pool) {
+  ForRuns(pool, {from, to}, [&](const RunSplitter::Run& run) {
+    const From* const x = from.data_as<From>() + run.offsets[0];
+    To* const y = to.data_as<To>() + run.offsets[1];
+    for (int64_t i = 0; i < run.size; ++i) y[i] = convert(x[i]);
+  });
 }
 
 }  // namespace
@@ -151,7 +166,16 @@ absl::Status CpuElementwise::SetZero(TensorView x, Stream& stream) {
 
 absl::Status CpuElementwise::Copy(ConstTensorView from, TensorView to,
                                   Stream& stream) {
-  RETURN_IF_ERROR(CheckCopy(from, to));
+  RETURN_IF_ERROR(CheckCopy(from, to, kCopyOperands));
+  if (from.dtype() != to.dtype()) {
+    ThreadPool& pool = CpuStream::PoolOf(stream);
+    if (to.dtype() == DType::kBF16) {
+      ConvertRuns<float, BFloat16>(from, to, ToBFloat16, pool);
+    } else {
+      ConvertRuns<BFloat16, float>(from, to, ToFloat, pool);
+    }
+    return absl::OkStatus();
+  }
   const int64_t width = BytesPerElement(from.dtype());
   const int last = std::max(from.rank() - 1, 0);
   const auto* source = static_cast<const char*>(from.data());

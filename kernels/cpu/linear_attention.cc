@@ -507,7 +507,7 @@ class CpuLinearAttention : public LinearAttention {
       T* row = to.data + c * to.stride;
       if (from.data == nullptr) {
         std::fill(row, row + cols, T{0});
-      } else {
+      } else if (from.data != to.data) {
         std::copy_n(from.data + c * from.stride, cols, row);
       }
     }

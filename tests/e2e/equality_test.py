@@ -69,6 +69,16 @@ class EqualityTest(unittest.TestCase):
                     self.assertLess(abs(other[step] - loss) / loss, 1e-5,
                                     f"step {step}")
                 self.check_bytes(run, text, ranks, method)
+        with self.subTest("states as bf16, in 3 calls"):
+            text = job(4, "lasp2 gather") + (
+                "  state_exchange_precision: bf16\n"
+                "  state_exchange_splits: 3\n")
+            run = self.run_job(text)
+            for step, loss in self.losses_of(run).items():
+                # A rounding of a state is 2^-8 of it.
+                self.assertLess(abs(one[step] - loss) / loss, 2 ** -8,
+                                f"step {step}")
+            self.check_bytes(run, text, 4, "lasp2 gather")
 
     def test_losses_do_not_depend_on_the_replicas(self):
         # In doubles: four sequences a step make rounding grow tenfold every

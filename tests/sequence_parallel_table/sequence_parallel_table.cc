@@ -8,9 +8,10 @@
 // token by token and of all parameters' gradients, over the largest value, in
 // f64: the worst of a length that no gang divides, packed documents, a batch,
 // and ranges of one token. Bytes are those of one layer of simple_gla, or of
-// softmax, sent by the rank that sends most. Exit status 1 when an error is
-// above 1e-10, a count is not its formula, or any rank of any run sent other
-// bytes or messages than planned.
+// softmax, sent by the rank that sends most; those of lasp2's gathers as bf16
+// and in several calls are of f32. Exit status 1 when an error is above 1e-10,
+// a count is not its formula, or any rank of any run sent other bytes or
+// messages than planned.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -118,9 +119,10 @@ bool AsPlanned(const GangCase& c, const GangResult& result, int ranks) {
     CommunicationShape shape;
     shape.batch = c.batch;
     shape.ranges = RangesOf(c, ranks);
-    shape.element_bytes = kBytes;
+    shape.element_bytes = kernels::BytesPerElement(c.dtype);
     shape.method = c.method;
     shape.softmax_method = c.softmax_method;
+    shape.state_gather = c.state_gather;
     TransferLines planned = Planned(PlanCommunication(c.spec, shape, rank));
     TransferLines counted = Counted(result.ranks[rank].counters);
     std::sort(planned.begin(), planned.end());
@@ -295,6 +297,14 @@ std::string CellsOf(const Sent& sent) {
                          sent.forward_calls, sent.backward_calls);
 }
 
+Sent CountedOf(const GangResult& result) {
+  Sent counted;
+  for (const RankReport& rank : result.ranks) {
+    counted = Most(counted, CountedOf(rank.counters));
+  }
+  return counted;
+}
+
 bool PrintBytes() {
   std::cout << "\n## Bytes and messages of one layer of scalar gates, "
             << kHeads << " heads of " << kKeyDim << " x " << kValueDim
@@ -310,10 +320,7 @@ bool PrintBytes() {
             MakeGangCase(SpecOf(LinearMixer::kSimpleGla, "L", true), 1, tokens);
         c.method = method.linear;
         const GangResult result = TrainOnce(c, ranks);
-        Sent counted;
-        for (const RankReport& rank : result.ranks) {
-          counted = Most(counted, CountedOf(rank.counters));
-        }
+        const Sent counted = CountedOf(result);
         const Sent formula = FormulaOf(method.linear, tokens, ranks);
         const bool same = counted == formula && AsPlanned(c, result, ranks);
         good = good && same;
@@ -321,6 +328,48 @@ bool PrintBytes() {
                   << " | " << CellsOf(counted) << " | "
                   << (same ? "=" : "NOT " + CellsOf(formula)) << " |\n";
       }
+    }
+  }
+  return good;
+}
+
+struct GatherForm {
+  const char* name;
+  GatherSettings settings;
+};
+constexpr GatherForm kGathers[] = {
+    {"f32", {}},
+    {"f32 in 4 calls", {.splits = 4}},
+    {"bf16", {.bf16 = true}},
+    {"bf16 in 4 calls", {.bf16 = true, .splits = 4}}};
+
+// (W - 1)(S + x) forward and (W - 1) S backward, in f32, with S halved in bf16.
+Sent FormulaOf(const GatherSettings& gather, int ranks) {
+  const int64_t s = (gather.bf16 ? 2 : 4) * kHeads * kKeyDim * kValueDim;
+  const int64_t x = 4 * kHeads;
+  return {(ranks - 1) * (s + x), (ranks - 1) * s, gather.splits, gather.splits};
+}
+
+bool PrintGathers() {
+  std::cout << "\n## The same of `lasp2` in f32, by how states travel\n\n"
+            << "| states | W | forward | backward | messages | formula |\n"
+            << "|---|---:|---:|---:|---:|---|\n";
+  bool good = true;
+  for (const GatherForm& form : kGathers) {
+    for (int ranks : kRanks) {
+      if (ranks == 1) continue;
+      GangCase c =
+          MakeGangCase(SpecOf(LinearMixer::kSimpleGla, "L", true), 1, 71);
+      c.dtype = kernels::DType::kF32;
+      c.state_gather = form.settings;
+      const GangResult result = TrainOnce(c, ranks);
+      const Sent counted = CountedOf(result);
+      const Sent formula = FormulaOf(form.settings, ranks);
+      const bool same = counted == formula && AsPlanned(c, result, ranks);
+      good = good && same;
+      std::cout << "| " << form.name << " | " << ranks << " | "
+                << CellsOf(counted) << " | "
+                << (same ? "=" : "NOT " + CellsOf(formula)) << " |\n";
     }
   }
   return good;
@@ -337,6 +386,7 @@ void PrintRefusal() {
 int main() {
   const bool near = longspan::testing::PrintErrors();
   const bool counted = longspan::testing::PrintBytes();
+  const bool gathered = longspan::testing::PrintGathers();
   longspan::testing::PrintRefusal();
-  return near && counted ? EXIT_SUCCESS : EXIT_FAILURE;
+  return near && counted && gathered ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -204,6 +204,7 @@ absl::StatusOr<RankSetup> SetUpRank(const internal::ExecutorAssignment& message,
   ASSIGN_OR_RETURN(context.method, SequenceParallelFromProto(settings.method));
   ASSIGN_OR_RETURN(context.softmax_method,
                    SoftmaxParallelFromProto(settings.softmax_method));
+  context.state_gather = GatherSettingsFromProto(spec.train());
   RETURN_IF_ERROR(CheckVisibleGpus(context.backend_kind));
   ASSIGN_OR_RETURN(setup.backend, kernels::CreateBackend(context.backend_kind));
   ASSIGN_OR_RETURN(setup.stream, setup.backend->CreateStream(context.threads));

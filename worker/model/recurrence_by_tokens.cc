@@ -101,7 +101,8 @@ TensorView RecurrenceByTokens::AllocateExchange(const RankContext& context,
                                                 Direction direction) const {
   const MemoryShape m = Memory(pass);
   const StateExchangeShape shape = {m.batch * m.heads, m.state_count(),
-                                    m.decay_count(), travels()};
+                                    m.decay_count(), travels(),
+                                    context.state_gather};
   return context.arena->Allocate(
       "exchange", context.accumulator(),
       {StateExchangeScratch(context.method, shape, pass.shard->filled_parts(),

@@ -38,9 +38,9 @@ TensorView SummaryBuffer::Row(int part) const {
 }
 
 TensorView SummaryBuffer::State(int part) const {
-  return Row(part)
-      .Slice(0, 0, shape_.state_count())
-      .Reshape({shape_.batch, shape_.heads, shape_.key_dim, shape_.value_dim});
+  return TensorView(
+      Row(part).data(), bf16_ ? kernels::DType::kBF16 : buffer_.dtype(),
+      {shape_.batch, shape_.heads, shape_.key_dim, shape_.value_dim});
 }
 
 namespace {
@@ -57,12 +57,13 @@ TensorView DecayShaped(TensorView decays, const MemoryShape& shape) {
 
 TensorView SummaryBuffer::Decay(int part) const {
   return DecayShaped(Row(part)
-                         .Slice(0, shape_.state_count(), buffer_.size(1))
+                         .Slice(0, state_space(), buffer_.size(1))
                          .SplitLast(shape_.batch),
                      shape_);
 }
 
 TensorView SummaryBuffer::States() const {
+  LONGSPAN_CHECK(!bf16_) << "states of bf16 are taken one by one";
   return buffer_.Slice(1, 0, shape_.state_count())
       .SplitLast(shape_.batch)
       .SplitLast(shape_.heads)
@@ -70,9 +71,9 @@ TensorView SummaryBuffer::States() const {
 }
 
 TensorView SummaryBuffer::Decays() const {
-  return DecayShaped(buffer_.Slice(1, shape_.state_count(), buffer_.size(1))
-                         .SplitLast(shape_.batch),
-                     shape_);
+  return DecayShaped(
+      buffer_.Slice(1, state_space(), buffer_.size(1)).SplitLast(shape_.batch),
+      shape_);
 }
 
 void FillConstantDecays(const SequenceShard& shard,

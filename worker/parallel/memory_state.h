@@ -49,29 +49,39 @@ struct MemorySummary {
 MemorySummary Compose(const MemorySummary& later, const MemorySummary& earlier);
 
 // Where the gathered summaries lie: one row per part of the piece, the states
-// followed by the decays where those travel.
+// followed by the decays where those travel. Numbers are of the type of sums;
+// where states are bf16 each holds two of a state's.
 class SummaryBuffer {
  public:
   // Elements of one row.
-  static int64_t RowCount(const MemoryShape& shape, bool with_decay) {
-    return shape.state_count() + (with_decay ? shape.decay_count() : 0);
+  static int64_t RowCount(const MemoryShape& shape, bool with_decay,
+                          bool bf16 = false) {
+    return StateSpace(shape, bf16) + (with_decay ? shape.decay_count() : 0);
   }
 
   // `buffer` [parts, RowCount] contiguous.
-  SummaryBuffer(kernels::TensorView buffer, const MemoryShape& shape)
-      : buffer_(buffer), shape_(shape) {}
+  SummaryBuffer(kernels::TensorView buffer, const MemoryShape& shape,
+                bool bf16 = false)
+      : buffer_(buffer), shape_(shape), bf16_(bf16) {}
 
   kernels::TensorView Row(int part) const;    // [RowCount]
   kernels::TensorView State(int part) const;  // [B, H, Dk, Dv]
   // [B, H], [B, H, Dk] or [B, H, Dk, Dk].
   kernels::TensorView Decay(int part) const;
-  kernels::TensorView States() const;  // [parts, B, H, Dk, Dv], strided
+  // [parts, B, H, Dk, Dv], strided; not of bf16.
+  kernels::TensorView States() const;
   // [parts, B, H (, Dk (, Dk))], strided.
   kernels::TensorView Decays() const;
 
  private:
+  static int64_t StateSpace(const MemoryShape& shape, bool bf16) {
+    return bf16 ? (shape.state_count() + 1) / 2 : shape.state_count();
+  }
+  int64_t state_space() const { return StateSpace(shape_, bf16_); }
+
   kernels::TensorView buffer_;
   MemoryShape shape_;
+  bool bf16_;
 };
 
 // Fills log_decays [parts, B, H] of the parts of the piece that are not empty,

@@ -67,6 +67,7 @@ int64_t TextPass::PlannedArenaBytes(RunMode mode,
                           .threads = context_.threads,
                           .method = context_.method,
                           .softmax_method = context_.softmax_method,
+                          .state_gather = context_.state_gather,
                           .carries_state = true,
                           .context_tokens = options_.context_tokens};
   return PlanMemory(model_.spec(), shape).arena_bytes;

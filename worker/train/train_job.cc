@@ -62,6 +62,7 @@ int64_t TrainJob::ArenaBytes() const {
                     .threads = context_.threads,
                     .method = context_.method,
                     .softmax_method = context_.softmax_method,
+                    .state_gather = context_.state_gather,
                     .replicas = context_.replica_count(),
                     .replica = context_.replica(),
                     .layout = shard_.layout()};

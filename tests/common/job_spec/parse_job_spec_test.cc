@@ -139,6 +139,16 @@ TEST(ParseJobSpecTest, AMistypedKindIsOneError) {
               ElementsAre(At(3, "trian", "did you mean 'train'")));
 }
 
+TEST(ParseJobSpecTest, ModelsWithoutMaskAreRefusedByName) {
+  for (const char* const key : {"causal: false", "bidirectional: true"}) {
+    EXPECT_THAT(ParseYaml(With("layer_count: 3",
+                               std::string("layer_count: 3\n    ") + key)),
+                ElementsAre(AllOf(Field("line", &SpecViolation::line, 7),
+                                  Field("message", &SpecViolation::message,
+                                        HasSubstr("every layer is causal")))));
+  }
+}
+
 TEST(ParseJobSpecTest, QuotedNumbersAreText) {
   EXPECT_THAT(ParseYaml(With("ranks: 2", "ranks: \"2\"")),
               ElementsAre(At(2, "resources.ranks", "the text '2'")));

@@ -153,6 +153,37 @@ TEST(ValidateSpecTest, ZigzagRunsOrIsRefusedByName) {
               ElementsAre("train.layout"));
 }
 
+TEST(ValidateSpecTest, GathersRunOrAreRefusedByName) {
+  const std::string bf16 = "steps: 1 state_exchange_precision: BF16 ";
+  const std::string splits = "steps: 1 state_exchange_splits: 4 ";
+  const std::string cuda = R"(resources { backend: "cuda" })";
+  EXPECT_THAT(Mistakes(Train(bf16)), IsEmpty());
+  EXPECT_THAT(Mistakes(Train(splits + "layout: ZIGZAG")), IsEmpty());
+  EXPECT_THAT(Mistakes(Train(bf16), cuda),
+              ElementsAre("train.state_exchange_precision"));
+  EXPECT_THAT(Mistakes(Train(splits), cuda),
+              ElementsAre("train.state_exchange_splits"));
+  for (const char* const other : {"LASP1", "LASP1_SERIAL", "ALL_SCAN", "SCAN",
+                                  "ULYSSES", "RING", "MEGATRON_SP"}) {
+    SCOPED_TRACE(other);
+    const std::string method = std::string("sequence_parallel: ") + other;
+    EXPECT_THAT(Mistakes(Train(bf16 + method)),
+                ElementsAre("train.state_exchange_precision"));
+    EXPECT_THAT(Mistakes(Train(splits + method)),
+                ElementsAre("train.state_exchange_splits"));
+  }
+  for (const char* const states : {"F32", "BF16"}) {
+    EXPECT_THAT(Mistakes(Train(std::string("steps: 1 precision: F64 "
+                                           "state_exchange_precision: ") +
+                               states)),
+                ElementsAre("train.state_exchange_precision"));
+  }
+  EXPECT_THAT(Mistakes(Train("steps: 1 state_exchange_precision: F64")),
+              ElementsAre("train.state_exchange_precision"));
+  EXPECT_THAT(Mistakes(Train("steps: 1 state_exchange_splits: 1025")),
+              ElementsAre("train.state_exchange_splits"));
+}
+
 TEST(ValidateSpecTest, WarmupFitsTheSteps) {
   EXPECT_THAT(Mistakes(Train("steps: 5 schedule { warmup_steps: 6 }")),
               ElementsAre("train.schedule.warmup_steps"));

@@ -85,5 +85,28 @@ TEST(StateExchangePlanTest, OnlyLasp2sScratchGrowsWithTheRanks) {
             2 * 1024);
 }
 
+// 1,024 numbers of a state are 512 of twice the width; decays stay as they are.
+TEST(StateExchangePlanTest, Bf16HalvesTheStatesThatLasp2Gathers) {
+  const auto method = SequenceParallel::kLasp2;
+  const StateExchangeShape narrow = {4, 1024, 4, true, {.bf16 = true}};
+  ExpectMoves(PlanStateMoves(method, narrow, 3, 8, true, false), 1, 7 * 516,
+              7 * 516);
+  ExpectMoves(PlanStateMoves(method, narrow, 3, 8, false, false), 1, 7 * 512,
+              7 * 512);
+  ExpectMoves(PlanPartMoves(narrow, 2, 16, 8, true), 2, 2 * 7 * 516, 14 * 516);
+  EXPECT_EQ(StateExchangeScratch(method, narrow, 8, true), 8 * 516 + 1024);
+  const StateExchangeShape odd = {1, 15, 1, true, {.bf16 = true}};
+  EXPECT_EQ(odd.gathered(true), 8 + 1);
+}
+
+TEST(StateExchangePlanTest, SplitsShareTheBytes) {
+  const auto method = SequenceParallel::kLasp2;
+  const StateExchangeShape split = {4, 1024, 4, true, {.splits = 3}};
+  ExpectMoves(PlanStateMoves(method, split, 3, 8, true, false), 3, 7 * 1028,
+              7 * 1028);
+  ExpectMoves(PlanPartMoves(split, 2, 16, 8, true), 6, 2 * 7 * 1028, 14 * 1028);
+  EXPECT_EQ(StateExchangeScratch(method, split, 8, true), 8 * 1028);
+}
+
 }  // namespace
 }  // namespace longspan

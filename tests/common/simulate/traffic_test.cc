@@ -113,6 +113,33 @@ TEST(TrafficTest, PlannedMethodsAreThePlannersBytesAndCalls) {
   }
 }
 
+// States as bf16 are half the bytes both ways, and decays stay; splits are the
+// same bytes in more calls. Other methods know neither.
+TEST(TrafficTest, GathersOfLasp2MayBeNarrowOrSplit) {
+  ModelSpec model;
+  model.linear.mixer = LinearMixer::kGla;
+  model.layer_pattern = "L";
+  model = ResolveDefaults(model);
+  const auto cost = [&](ExchangeMethod method, const GatherSettings& gather) {
+    SimulationShape shape;
+    shape.tokens = 4096;
+    shape.ranks = 8;
+    shape.state_gather = gather;
+    return Simulate(model, shape, kNetwork, kCompute, method).value();
+  };
+  const GatherSettings settings = {.bf16 = true, .splits = 4};
+  const MethodCost wide = cost(ExchangeMethod::kLasp2, {});
+  const MethodCost narrow = cost(ExchangeMethod::kLasp2, settings);
+  const StateExchangeShape state = StateShapeOf(model.linear, 1);
+  const int64_t saved = model.layer_count * 7 * 4 * state.state / 2;
+  EXPECT_EQ(wide.forward_bytes - narrow.forward_bytes, saved);
+  EXPECT_EQ(wide.backward_bytes - narrow.backward_bytes, saved);
+  EXPECT_EQ(narrow.forward_calls - wide.forward_calls, 3 * model.layer_count);
+  EXPECT_LT(narrow.buffer_bytes, wide.buffer_bytes);
+  EXPECT_EQ(cost(ExchangeMethod::kLasp1, settings).forward_bytes,
+            cost(ExchangeMethod::kLasp1, {}).forward_bytes);
+}
+
 // 16 heads over 12 ranks, two of them on the first four: the largest rank's.
 TEST(TrafficTest, UnevenHeadsCountTheBusiestRank) {
   const ModelSpec model = Preset("linear-llama3-1b");

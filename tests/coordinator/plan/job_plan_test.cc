@@ -171,6 +171,22 @@ TEST(JobPlanTest, OneRankSendsNothing) {
   EXPECT_EQ(plan.gradient_sync_bytes_per_rank, 0);
 }
 
+TEST(JobPlanTest, GathersSayHowTheyCarryStates) {
+  PlanRequest request = Request(4, 4096);
+  const JobPlan plain = PlanJob(request).plan;
+  request.state_gather = {.bf16 = true, .splits = 4};
+  const JobPlan narrow = PlanJob(request).plan;
+  EXPECT_EQ(narrow.reasons[1],
+            "sequence_parallel lasp2: of linear layers, gathered as bf16, half "
+            "the bytes, in 4 calls");
+  // Backward states travel alone, forward with their decays.
+  const LayerTraffic& wide = plain.layers[0];
+  EXPECT_EQ(2 * narrow.layers[0].backward_bytes[0], wide.backward_bytes[0]);
+  EXPECT_EQ(wide.forward_bytes[0] - narrow.layers[0].forward_bytes[0],
+            wide.backward_bytes[0] / 2);
+  EXPECT_LE(narrow.LargestRankBytes(), plain.LargestRankBytes());
+}
+
 TEST(JobPlanTest, EachKindOfLayerHasItsMethod) {
   PlanRequest request = Request(4, 4096);
   request.model->softmax.heads = 2;

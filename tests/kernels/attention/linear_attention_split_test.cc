@@ -240,6 +240,36 @@ void ExpectFoldsAgree(const HostTensor& decays) {
   }
 }
 
+// One summary after the other, in the memory of the initial state.
+void ExpectFoldsInPlace(const HostTensor& decays) {
+  CpuStream stream(2);
+  HostTensor states(DType::kF64, {4, 2, 3, 5, 6});
+  HostTensor whole(DType::kF64, {2, 3, 5, 6});
+  HostTensor state(DType::kF64, {2, 3, 5, 6});
+  FillUniform(1, -1.0, 1.0, states.view());
+  FillUniform(2, -2.0, 0.0, decays.view());
+  for (auto& op :
+       {CreateCpuLinearAttention(), CreateReferenceLinearAttention()}) {
+    FillUniform(3, -1.0, 1.0, state.view());
+    ASSERT_EQ(op->FoldSummaries(states.view(), decays.view(), state.view(),
+                                false, whole.view(), stream),
+              absl::OkStatus());
+    for (int64_t i = 0; i < 4; ++i) {
+      ASSERT_EQ(op->FoldSummaries(states.view().Slice(0, i, i + 1),
+                                  decays.view().Slice(0, i, i + 1),
+                                  state.view(), false, state.view(), stream),
+                absl::OkStatus());
+    }
+    EXPECT_EQ(state.ToDoubles(), whole.ToDoubles());
+  }
+}
+
+TEST(FoldSummaries, MayGoOnInPlace) {
+  ExpectFoldsInPlace(HostTensor(DType::kF64, {4, 2, 3}));
+  ExpectFoldsInPlace(HostTensor(DType::kF64, {4, 2, 3, 5}));
+  ExpectFoldsInPlace(HostTensor(DType::kF64, {4, 2, 3, 5, 5}));
+}
+
 TEST(FoldSummaries, AgreesWithReferenceInBothDirections) {
   ExpectFoldsAgree(HostTensor(DType::kF64, {4, 2, 3}));
   ExpectFoldsAgree(HostTensor(DType::kF64, {4, 2, 3, 5}));

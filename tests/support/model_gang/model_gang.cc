@@ -119,6 +119,7 @@ RunShape ShapeOf(const GangCase& c, RunMode mode,
   shape.threads = 1;
   shape.method = c.method;
   shape.softmax_method = c.softmax_method;
+  shape.state_gather = c.state_gather;
   shape.layout = ranges.size() == 1 ? TokenLayout::kContiguous : c.layout;
   return shape;
 }
@@ -138,6 +139,7 @@ RankFixture::RankFixture(const GangCase& c, worker::ProcessGroup* group,
   context_.threads = 1;
   context_.method = c.method;
   context_.softmax_method = c.softmax_method;
+  context_.state_gather = c.state_gather;
   parameters_ =
       ValueOrDie(worker::Parameters::Create(context_, c.spec, with_gradients));
   LONGSPAN_CHECK_OK(parameters_->Initialize(c.seed));

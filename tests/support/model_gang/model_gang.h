@@ -32,6 +32,7 @@ struct GangCase {
   kernels::BackendKind backend = kernels::BackendKind::kCpu;
   SequenceParallel method = SequenceParallel::kLasp2;
   SoftmaxParallel softmax_method = SoftmaxParallel::kGather;
+  GatherSettings state_gather;
   TokenLayout layout = TokenLayout::kContiguous;
   // The parts of the sequence; empty: CutTokens.
   std::vector<TokenRange> ranges;

@@ -189,6 +189,30 @@ TEST_P(EveryMethodTest, SinglePrecision) {
 INSTANTIATE_TEST_SUITE_P(Specs, EveryMethodTest, ::testing::ValuesIn(Specs()),
                          [](const auto& info) { return info.param.name; });
 
+// Gathers in several calls: the same numbers, so the same bits. As bf16: other
+// numbers, near them. state_exchange_test.cc has the bound of a state's error,
+// 2^-8; here norms and cancelling sums may make it some 12 times as much, where
+// a wrong state is an error of order 1.
+TEST_P(EveryMethodTest, GathersOfLasp2) {
+  GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+  c.dtype = kernels::DType::kF32;
+  for (TokenLayout layout : {TokenLayout::kContiguous, TokenLayout::kZigzag}) {
+    c.layout = layout;
+    c.state_gather = {};
+    const GangResult whole = TrainOnce(c, 4);
+    c.state_gather.splits = 3;
+    const GangResult split = TrainOnce(c, 4);
+    EXPECT_EQ(split.hidden, whole.hidden);
+    EXPECT_EQ(split.gradients, whole.gradients);
+    c.state_gather = {.bf16 = true, .splits = 3};
+    const GangResult narrow = TrainOnce(c, 4);
+    const bool linear = HasLayer(c.spec, LayerKind::kLinear);
+    EXPECT_EQ(narrow.hidden != whole.hidden, linear);
+    EXPECT_EQ(narrow.gradients != whole.gradients, linear);
+    ExpectSame(narrow, whole, 0.05);
+  }
+}
+
 // Both kinds of layers in one model, each with its method, told by the bytes
 // and messages of each layer; documents that begin inside ranges, at a cut and
 // on both sides of one.

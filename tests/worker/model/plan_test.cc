@@ -76,6 +76,23 @@ class PlanTest : public ::testing::TestWithParam<NamedSpec> {
   }
 };
 
+void ExpectPlannedTransfers(const GangCase& c, const GangResult& result) {
+  const int ranks = static_cast<int>(result.ranks.size());
+  for (int rank = 0; rank < ranks; ++rank) {
+    const CommunicationShape shape = {
+        .batch = c.batch,
+        .ranges = RangesOf(c, ranks),
+        .element_bytes = kernels::BytesPerElement(c.dtype),
+        .method = c.method,
+        .softmax_method = c.softmax_method,
+        .state_gather = c.state_gather,
+        .layout = c.layout};
+    EXPECT_THAT(Counted(result.ranks[rank].counters),
+                ::testing::UnorderedElementsAreArray(
+                    Planned(PlanCommunication(c.spec, shape, rank))));
+  }
+}
+
 TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
   for (const Gang& gang : {Gang{9, 3, 2},
                            Gang{9, 5, 1},
@@ -104,16 +121,7 @@ TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
                  << gang.batch);
     const std::optional<GangCase> c = CaseOf(gang);
     if (!c) continue;
-    const GangResult result = TrainOnce(*c, gang.ranks);
-    for (int rank = 0; rank < gang.ranks; ++rank) {
-      CommunicationShape shape = {
-          gang.batch,  RangesOf(*c, gang.ranks), 8, true, false,
-          gang.method, gang.softmax_method};
-      shape.layout = gang.layout;
-      const auto plan = PlanCommunication(c->spec, shape, rank);
-      EXPECT_THAT(Counted(result.ranks[rank].counters),
-                  ::testing::UnorderedElementsAreArray(Planned(plan)));
-    }
+    ExpectPlannedTransfers(*c, TrainOnce(*c, gang.ranks));
   }
 }
 
@@ -138,6 +146,23 @@ std::multiset<std::string> NamesOf(const MemoryPlan& plan) {
   return names;
 }
 
+void ExpectPlannedBuffers(const GangResult& result) {
+  for (const RankReport& rank : result.ranks) {
+    EXPECT_EQ(rank.arena_high_water, rank.plan.arena_bytes);
+    const std::multiset<std::string> planned = NamesOf(rank.plan);
+    std::set<std::string> allocated;
+    for (const auto& allocation : rank.allocations) {
+      const std::string line =
+          allocation.name + " " + std::to_string(allocation.bytes);
+      EXPECT_TRUE(planned.contains(line)) << line << " is not planned";
+      allocated.insert(line);
+    }
+    for (const std::string& line : planned) {
+      EXPECT_TRUE(allocated.contains(line)) << line << " is not used";
+    }
+  }
+}
+
 TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
   for (const Gang& gang :
        {Gang{120, 1, 1}, Gang{120, 1, 2}, Gang{120, 3, 1}, Gang{120, 3, 2},
@@ -154,24 +179,21 @@ TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
     // One block of rows, so that no buffer comes in two sizes.
     const std::optional<GangCase> c = CaseOf(gang);
     if (!c) continue;
-    const GangResult result = TrainOnce(*c, gang.ranks);
-    for (const RankReport& rank : result.ranks) {
-      EXPECT_EQ(rank.arena_high_water, rank.plan.arena_bytes);
-      const std::multiset<std::string> planned = NamesOf(rank.plan);
-      for (const auto& allocation : rank.allocations) {
-        const std::string line =
-            allocation.name + " " + std::to_string(allocation.bytes);
-        EXPECT_TRUE(planned.contains(line)) << line << " is not planned";
-      }
-      std::set<std::string> allocated;
-      for (const auto& allocation : rank.allocations) {
-        allocated.insert(allocation.name + " " +
-                         std::to_string(allocation.bytes));
-      }
-      for (const std::string& line : planned) {
-        EXPECT_TRUE(allocated.contains(line)) << line << " is not used";
-      }
-    }
+    ExpectPlannedBuffers(TrainOnce(*c, gang.ranks));
+  }
+}
+
+// States that lasp2 gathers as bf16, in several calls.
+TEST_P(PlanTest, GathersAreThePlannedOnes) {
+  for (const Gang& gang : {Gang{71, 3, 2}, Zigzag(71, 3, 1), Zigzag(4, 3, 1)}) {
+    SCOPED_TRACE(gang.tokens);
+    GangCase c = MakeGangCase(GetParam().spec, gang.batch, gang.tokens);
+    c.dtype = kernels::DType::kF32;
+    c.layout = gang.layout;
+    c.state_gather = {.bf16 = true, .splits = 3};
+    const GangResult result = TrainOnce(c, gang.ranks);
+    ExpectPlannedTransfers(c, result);
+    ExpectPlannedBuffers(result);
   }
 }
 

@@ -12,7 +12,9 @@ namespace longspan::testing {
 class ParallelRank {
  public:
   explicit ParallelRank(worker::ProcessGroup* group,
-                        SequenceParallel method = SequenceParallel::kLasp2) {
+                        SequenceParallel method = SequenceParallel::kLasp2,
+                        kernels::DType dtype = kernels::DType::kF64,
+                        const GatherSettings& gather = {}) {
     auto backend = kernels::CreateBackend(kernels::BackendKind::kReference);
     LONGSPAN_CHECK_OK(backend);
     backend_ = *std::move(backend);
@@ -23,7 +25,8 @@ class ParallelRank {
     context_.stream = stream_.get();
     context_.group = group;
     context_.method = method;
-    context_.dtype = kernels::DType::kF64;
+    context_.state_gather = gather;
+    context_.dtype = dtype;
     context_.backend_kind = kernels::BackendKind::kReference;
   }
 

@@ -204,5 +204,130 @@ TEST(StateExchangeTest, WorkRunsWhileTheExchangeIsOpen) {
   }
 }
 
+// ---- Gathers in bf16, and in several calls ---------------------------------
+
+// S_in and dS_r of one rank, from zero, in f32.
+struct GatheredStates {
+  std::vector<float> entering = std::vector<float>(kState);
+  std::vector<float> d_leaving = std::vector<float>(kState);
+};
+
+absl::Status GatherPass(const worker::RankContext& context, Direction direction,
+                        std::vector<float>& decays,
+                        std::vector<float>& result) {
+  const bool forward = direction == Direction::kForward;
+  const int64_t count = StateExchangeScratch(
+      context.method, {3, kState, 3, true, context.state_gather},
+      context.ranks(), forward);
+  std::vector<float> scratch(count);
+  const auto exchange = worker::CreateStateExchange(
+      context, 5, direction, kShape,
+      {.decays =
+           TensorView(decays.data(), DType::kF32, {context.ranks(), 1, 3}),
+       .decays_travel = forward,
+       .state = TensorView(result.data(), DType::kF32, {1, 1, 3, 2, 3}),
+       .scratch = TensorView(scratch.data(), DType::kF32, {count})});
+  RETURN_IF_ERROR(exchange->ReceiveFirst());
+  for (int64_t h = 0; h < 3; ++h) {
+    const MemorySummary own = SummaryOf(context.rank(), h);
+    std::copy(own.state.begin(), own.state.end(),
+              exchange->own_state(0).data_as<float>() + h * kHead);
+    if (!forward) continue;
+    exchange->own_decay(0).data_as<float>()[h] =
+        static_cast<float>(own.log_decay);
+  }
+  RETURN_IF_ERROR(exchange->Start());
+  return exchange->Finish();
+}
+
+// Of every rank; the bytes and calls of each are the plan's.
+std::vector<GatheredStates> GatherStates(int ranks,
+                                         const GatherSettings& gather) {
+  std::vector<GatheredStates> all(ranks);
+  const absl::Status status =
+      RunThreadWorld(ranks, [&](worker::ProcessGroup& group) -> absl::Status {
+        const ParallelRank rank(&group, SequenceParallel::kLasp2, DType::kF32,
+                                gather);
+        std::vector<float> decays(3 * ranks);
+        GatheredStates& own = all[group.rank()];
+        RETURN_IF_ERROR(GatherPass(rank.context(), Direction::kForward, decays,
+                                   own.entering));
+        RETURN_IF_ERROR(GatherPass(rank.context(), Direction::kBackward, decays,
+                                   own.d_leaving));
+        for (const auto& [tag, counts] : group.counters()) {
+          const int64_t decay =
+              tag.direction == Direction::kForward ? 3 * 4 : 0;
+          EXPECT_EQ(counts.bytes_sent,
+                    (ranks - 1) * (kState * (gather.bf16 ? 2 : 4) + decay));
+          EXPECT_EQ(counts.launches, gather.splits);
+        }
+        return absl::OkStatus();
+      });
+  EXPECT_TRUE(status.ok()) << status;
+  return all;
+}
+
+// The fold of |S_ext|.
+std::vector<double> FoldSizes(const std::vector<int>& ranks) {
+  std::vector<double> sizes(kState);
+  for (int rank : ranks) {
+    for (int64_t i = 0; i < kState; ++i) {
+      const MemorySummary summary = SummaryOf(rank, i / kHead);
+      sizes[i] = std::exp(summary.log_decay) * sizes[i] +
+                 std::abs(summary.state[i % kHead]);
+    }
+  }
+  return sizes;
+}
+
+// Every state that is folded was rounded once, by at most u = 2^-8 of itself,
+// and decays do not let it grow: S_in, the fold of S_ext, is off by at most u
+// times the fold of |S_ext|; likewise dS_r. Besides, each step of the fold has
+// 5 roundings of f32 at most: two of A (which is at most 2), of e^A, of the
+// product and of the sum; and the summary one.
+void ExpectRoundedOnce(const std::vector<float>& actual,
+                       const std::vector<int>& ranks) {
+  const std::vector<double> exact = Carry(std::vector<double>(kState), ranks);
+  const std::vector<double> sizes = FoldSizes(ranks);
+  const double roundings = 5.0 * static_cast<double>(ranks.size()) + 1.0;
+  const double unit = std::ldexp(1.0, -8) + std::ldexp(roundings, -24);
+  for (int64_t i = 0; i < kState; ++i) {
+    EXPECT_LE(std::abs(actual[i] - exact[i]), unit * sizes[i]) << i;
+  }
+}
+
+TEST(StateGatherTest, Bf16RoundsEveryStateOnce) {
+  for (int ranks : {2, 3, 5, 8}) {
+    SCOPED_TRACE(ranks);
+    const auto wide = GatherStates(ranks, {});
+    for (int splits : {1, 4}) {
+      const auto narrow = GatherStates(ranks, {.bf16 = true, .splits = splits});
+      for (int rank = 0; rank < ranks; ++rank) {
+        SCOPED_TRACE(rank);
+        std::vector<int> after = Ranks(rank + 1, ranks);
+        std::reverse(after.begin(), after.end());
+        ExpectRoundedOnce(narrow[rank].entering, Ranks(0, rank));
+        ExpectRoundedOnce(narrow[rank].d_leaving, after);
+        EXPECT_EQ(narrow[rank].entering == wide[rank].entering, rank == 0);
+      }
+    }
+  }
+}
+
+TEST(StateGatherTest, SplitsChangeNoBit) {
+  for (int ranks : {2, 5}) {
+    const auto whole = GatherStates(ranks, {});
+    // More splits than numbers: some are empty.
+    for (int splits : {2, 5, 64}) {
+      SCOPED_TRACE(splits);
+      const auto split = GatherStates(ranks, {.splits = splits});
+      for (int rank = 0; rank < ranks; ++rank) {
+        EXPECT_EQ(split[rank].entering, whole[rank].entering);
+        EXPECT_EQ(split[rank].d_leaving, whole[rank].d_leaving);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace longspan::testing
