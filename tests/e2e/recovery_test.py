@@ -141,7 +141,7 @@ class RecoveryTest(unittest.TestCase):
         names, before = self.names(), self.lasting(finished)
         self.back_up()
         self.lose_coordinator_and_volume()
-        self.assertEqual(self.names(), names)
+        e2e.await_that(f"jobs {names}", lambda: self.names() == names)
         self.assertEqual(self.lasting(finished), before)
         # Its ranks never noticed.
         self.assertEqual(len(self.assert_same_bits(job)["attempts"]), 1)
