@@ -12,7 +12,6 @@
 #include "common/job_spec/sequence_parallel_from_proto.h"
 #include "coordinator/ops/core.h"
 #include "coordinator/ops/plan_to_wire.h"
-#include "coordinator/plan/job_plan.h"
 
 namespace longspan::coordinator {
 namespace {
@@ -44,9 +43,14 @@ std::string SourcePath(const v1::JobSpec& spec) {
                           : absl::StrCat(JobKindName(KindOf(spec)), ".model");
 }
 
-std::optional<v1::JobSpec> TrainSpecOf(const Job& job) {
+v1::JobSpec SpecOf(const Job& job) {
   v1::JobSpec spec;
   LONGSPAN_CHECK(spec.ParseFromString(*job.spec)) << job.name;
+  return spec;
+}
+
+std::optional<v1::JobSpec> TrainSpecOf(const Job& job) {
+  v1::JobSpec spec = SpecOf(job);
   if (!spec.has_train()) return std::nullopt;
   return spec;
 }
@@ -268,9 +272,12 @@ SpecPlan PlanSpec(Core& core, const v1::JobSpec& spec) {
   return plan;
 }
 
+PlanRequest PlanRequestOf(Core& core, const Job& job) {
+  return RequestOf(core, SpecOf(job));
+}
+
 AssignmentPlan PlanAssignment(Core& core, const Job& job) {
-  v1::JobSpec spec;
-  LONGSPAN_CHECK(spec.ParseFromString(*job.spec)) << job.name;
+  v1::JobSpec spec = SpecOf(job);
   AssignmentPlan assignment;
   assignment.plan = PlanSpec(core, spec).plan;
   if (const v1::ModelSource* source = SourceOf(spec)) {

@@ -8,6 +8,7 @@
 #include "coordinator/job/job.h"
 #include "coordinator/ops/core.h"
 #include "coordinator/ops/errors.h"
+#include "coordinator/plan/job_plan.h"
 #include "longspan/v1/job.pb.h"
 #include "longspan/v1/plan.pb.h"
 
@@ -31,6 +32,10 @@ struct SpecPlan {
 
 // Plans a resolved, valid spec.
 SpecPlan PlanSpec(Core& core, const v1::JobSpec& spec) REQUIRES(core.mu);
+
+// What PlanJob must know to plan a job that was accepted. Who only shows the
+// plan calls PlanJob without the lock.
+PlanRequest PlanRequestOf(Core& core, const Job& job) REQUIRES(core.mu);
 
 struct AssignmentPlan {
   v1::Plan plan;

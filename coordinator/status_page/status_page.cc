@@ -18,6 +18,8 @@
 #include "coordinator/ops/core.h"
 #include "coordinator/ops/job_operations.h"
 #include "coordinator/ops/plan_spec.h"
+#include "coordinator/ops/plan_to_wire.h"
+#include "coordinator/plan/job_plan.h"
 #include "coordinator/status_page/job_json.h"
 #include "coordinator/status_page/job_selection.h"
 #include "coordinator/status_page/page_files.h"
@@ -160,13 +162,13 @@ absl::StatusOr<json> AnswerJob(Core& core, const ProgressHistory& history,
 }
 
 absl::StatusOr<json> AnswerPlan(Core& core, const HttpRequest& request) {
-  AssignmentPlan plan;
+  PlanRequest asked;
   {
     MutexLock lock(core.mu);
     ASSIGN_OR_RETURN(const JobSnapshot job, FindJob(core, request));
-    plan = PlanAssignment(core, *job);
+    asked = PlanRequestOf(core, *job);
   }
-  return PlanJson(plan.plan);
+  return PlanJson(PlanToWire(PlanJob(asked).plan));
 }
 
 absl::StatusOr<json> AnswerWorkers(Core& core, const HttpRequest& request) {
