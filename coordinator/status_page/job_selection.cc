@@ -7,6 +7,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/base/status_macros.h"
+#include "coordinator/ops/page.h"
 
 namespace longspan::coordinator {
 namespace {
@@ -23,37 +25,44 @@ Place PlaceOf(const Job& job) {
   return {GroupOf(job.state), -job.create_revision};
 }
 
-absl::StatusOr<Place> ParseToken(const std::string& token) {
-  if (token.empty()) return Place{-1, 0};
-  const std::vector<std::string> parts = absl::StrSplit(token, '.');
-  int64_t revision = 0;
-  Place place;
-  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &place.first) ||
-      !absl::SimpleAtoi(parts[1], &revision) || revision < 0) {
-    return absl::InvalidArgumentError(
-        "page_token is not the next_page_token of a page");
-  }
-  place.second = -revision;
+std::string PositionOf(const Place& place) {
+  return absl::StrCat(place.first, "/", place.second);
+}
+
+// Before all others if there is no position.
+Place PlaceAt(const std::string& position) {
+  Place place = {-1, 0};
+  if (position.empty()) return place;
+  const std::pair<std::string, std::string> parts =
+      absl::StrSplit(position, absl::MaxSplits('/', 1));
+  (void)absl::SimpleAtoi(parts.first, &place.first);
+  (void)absl::SimpleAtoi(parts.second, &place.second);
   return place;
 }
 
-std::string TokenOf(const Job& job) {
-  return absl::StrCat(GroupOf(job.state), ".", job.create_revision);
+std::string QuestionOf(const JobSelection& selection) {
+  std::string question = "status page/jobs";
+  for (JobState state : selection.states) {
+    absl::StrAppend(&question, "/", JobStateName(state));
+  }
+  return question;
 }
 
 }  // namespace
 
 absl::StatusOr<JobPage> SelectJobs(const JobTable& table,
                                    const JobSelection& selection) {
-  const absl::StatusOr<Place> after = ParseToken(selection.page_token);
-  if (!after.ok()) return after.status();
+  const std::string question = QuestionOf(selection);
+  ASSIGN_OR_RETURN(const PageCursor cursor,
+                   DecodePage(selection.page_token, question));
+  const Place after = PlaceAt(cursor.position);
   std::vector<std::pair<Place, JobSnapshot>> found;
   for (const auto& [name, job] : table.jobs()) {
     if (!selection.states.empty() && !selection.states.count(job->state)) {
       continue;
     }
     const Place place = PlaceOf(*job);
-    if (place > *after) found.emplace_back(place, job);
+    if (place > after) found.emplace_back(place, job);
   }
   const size_t size =
       std::min(found.size(), static_cast<size_t>(selection.page_size));
@@ -63,7 +72,10 @@ absl::StatusOr<JobPage> SelectJobs(const JobTable& table,
       [](const auto& a, const auto& b) { return a.first < b.first; });
   JobPage page;
   for (size_t i = 0; i < size; ++i) page.jobs.push_back(found[i].second);
-  if (size < found.size()) page.next_page_token = TokenOf(*page.jobs.back());
+  if (size < found.size()) {
+    page.next_page_token =
+        EncodePage({.position = PositionOf(found[size - 1].first)}, question);
+  }
   return page;
 }
 

@@ -24,8 +24,8 @@ struct JobPage {
   std::string next_page_token;  // empty: the last page
 };
 
-// InvalidArgument for a token that no page gave. A job that changed its place
-// between two pages may be shown twice or not at all.
+// InvalidArgument for a token that no page of these states gave. A job that
+// changed its place between two pages may be shown twice or not at all.
 absl::StatusOr<JobPage> SelectJobs(const JobTable& table,
                                    const JobSelection& selection);
 

@@ -32,7 +32,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kJobPage = 50;
 constexpr int kWorkerPage = 200;
 constexpr int kLargestPage = 200;
 
@@ -135,7 +134,8 @@ absl::StatusOr<json> AnswerSummary(Core& core) {
 absl::StatusOr<json> AnswerJobs(Core& core, const HttpRequest& request) {
   JobSelection selection;
   ASSIGN_OR_RETURN(selection.states, ReadStates(request));
-  ASSIGN_OR_RETURN(selection.page_size, ReadPageSize(request, kJobPage));
+  ASSIGN_OR_RETURN(selection.page_size,
+                   ReadPageSize(request, selection.page_size));
   selection.page_token = request.Value("page_token");
   std::vector<JobView> views;
   json out;
