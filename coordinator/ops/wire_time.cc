@@ -19,6 +19,11 @@ void WriteTime(absl::Time from, google::protobuf::Timestamp* to) {
   to->set_nanos(static_cast<int32_t>(rest * 1000));
 }
 
+absl::Time ReadTime(const google::protobuf::Timestamp& from) {
+  return absl::FromUnixSeconds(from.seconds()) +
+         absl::Nanoseconds(from.nanos());
+}
+
 void WriteDuration(absl::Duration from, google::protobuf::Duration* to) {
   const int64_t nanos = absl::ToInt64Nanoseconds(from);
   to->set_seconds(nanos / 1000000000);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/check.h"
+#include "coordinator/ops/wire_time.h"
 #include "longspan/v1/job.pb.h"
 #include "nlohmann/json.hpp"
 
@@ -45,7 +46,7 @@ json ProgressJson(const v1::Progress& progress) {
     out["remaining_seconds"] = progress.remaining().seconds();
   }
   if (progress.has_update_time()) {
-    out["update_time"] = TimeJson(progress.update_time());
+    out["update_time"] = TimeJson(ReadTime(progress.update_time()));
   }
   if (progress.has_step_times()) {
     const v1::StepTimes& times = progress.step_times();
@@ -149,11 +150,6 @@ json TimeJson(absl::Time time) {
     return nullptr;
   }
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", time, absl::UTCTimeZone());
-}
-
-json TimeJson(const google::protobuf::Timestamp& time) {
-  return TimeJson(absl::FromUnixSeconds(time.seconds()) +
-                  absl::Nanoseconds(time.nanos()));
 }
 
 std::string Clip(const std::string& text, size_t size) {

@@ -37,7 +37,6 @@ nlohmann::json PlanJson(const v1::Plan& plan);
 
 // "2026-11-22T10:00:00.123Z"; null for a time that never comes.
 nlohmann::json TimeJson(absl::Time time);
-nlohmann::json TimeJson(const google::protobuf::Timestamp& time);
 
 // At most `size` bytes of `text`.
 std::string Clip(const std::string& text, size_t size = 4096);

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "coordinator/ops/wire_time.h"
 #include "coordinator/status_page/job_json.h"
 #include "nlohmann/json.hpp"
 
@@ -43,7 +44,7 @@ json WorkerJson(const v1::Worker& worker) {
               {"last_heartbeat", nullptr},
               {"slots", std::move(slots)}};
   if (worker.has_last_heartbeat()) {
-    out["last_heartbeat"] = TimeJson(worker.last_heartbeat());
+    out["last_heartbeat"] = TimeJson(ReadTime(worker.last_heartbeat()));
   }
   return out;
 }
