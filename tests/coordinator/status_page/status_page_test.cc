@@ -86,6 +86,7 @@ TEST_F(StatusPageTest, ARunningJobHasCurvesRanksAndPlan) {
   Report(worker, 1, Step(3, 0, 950));
 
   const json job = ReadJob(name);
+  EXPECT_EQ(job["title"], "tiny");
   EXPECT_EQ(job["state"], "RUNNING");
   EXPECT_EQ(job["progress"]["done"], 3);
   EXPECT_EQ(job["progress"]["memory_peak_bytes"], 950);
@@ -179,6 +180,7 @@ TEST_F(StatusPageTest, PromptsTextAndSecretsAreNotShown) {
     EXPECT_THAT(body, Not(HasSubstr("private")));
     EXPECT_THAT(body, Not(HasSubstr("secret")));
   }
+  EXPECT_EQ(ReadJob(name)["title"], "");  // the spec has no name
 }
 
 TEST_F(StatusPageTest, MistakesAreRefusedByName) {
