@@ -90,7 +90,7 @@ class MetricRegistry {
   // Everything, in the Prometheus text format.
   std::string Text() const;
 
-  // For MetricsServer. Opaque here, so that this header stays light.
+  // For MetricsRoute. Opaque here, so that this header stays light.
   struct Impl;
   const std::shared_ptr<Impl>& impl() const { return impl_; }
 
