@@ -17,13 +17,13 @@ const char* StateName(WorkerState state) {
   return "UNKNOWN";
 }
 
-const char* CauseName(PendingCause cause) {
-  switch (cause) {
-    case PendingCause::kNoCapacity:
+const char* ReasonName(PendingReasonKind kind) {
+  switch (kind) {
+    case PendingReasonKind::kNoCapacity:
       return "no_capacity";
-    case PendingCause::kDevicesInUse:
+    case PendingReasonKind::kDevicesInUse:
       return "devices_in_use";
-    case PendingCause::kBehindAnother:
+    case PendingReasonKind::kBehindAnother:
       return "behind_another";
   }
   return "unknown";
@@ -45,11 +45,11 @@ void CoordinatorProbe::OnQueue(Waiting waiting) {
     metrics_.RemoveSeries("priority", std::to_string(priority));
   }
   for (auto& [priority, counts] : waiting) {
-    for (PendingCause cause : kAllPendingCauses) {
+    for (PendingReasonKind kind : kAllPendingReasonKinds) {
       metrics_
           .GetGauge(MetricId::kQueueLength,
-                    {std::to_string(priority), CauseName(cause)})
-          .Set(counts[cause]);
+                    {std::to_string(priority), ReasonName(kind)})
+          .Set(counts[kind]);
     }
   }
   shown_ = std::move(waiting);

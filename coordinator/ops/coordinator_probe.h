@@ -15,8 +15,8 @@ namespace longspan::coordinator {
 
 class CoordinatorProbe {
  public:
-  // How many jobs wait, by priority and cause.
-  using Waiting = std::map<int, std::map<PendingCause, int>>;
+  // How many jobs wait, by priority and reason.
+  using Waiting = std::map<int, std::map<PendingReasonKind, int>>;
 
   explicit CoordinatorProbe(MetricRegistry& metrics);
 

@@ -131,7 +131,7 @@ void Core::Reschedule() {
        Schedule(QueueOrder(jobs), workers.workers())) {
     const Job& job = *decision.job;
     if (decision.placements.empty()) {
-      ++waiting[job.demand.priority][decision.pending_cause];
+      ++waiting[job.demand.priority][decision.reason_kind];
       pending[job.name] = {std::move(decision.pending_reason),
                            decision.queue_position};
       continue;

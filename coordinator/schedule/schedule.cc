@@ -74,13 +74,13 @@ std::vector<ScheduleDecision> Schedule(const std::vector<JobSnapshot>& queue,
     if (!possible) {
       decision.pending_reason = ExplainImpossible(demand, workers);
     } else if (head != heads.end()) {
-      decision.pending_cause = PendingCause::kBehindAnother;
+      decision.reason_kind = PendingReasonKind::kBehindAnother;
       decision.pending_reason = ExplainBlocked(*head->second);
     } else if (auto placements = PlaceGang(demand, workers)) {
       Occupy(*placements, *job, workers);
       decision.placements = *std::move(placements);
     } else {
-      decision.pending_cause = PendingCause::kDevicesInUse;
+      decision.reason_kind = PendingReasonKind::kDevicesInUse;
       decision.pending_reason = ExplainBusy(demand, workers);
       heads.emplace(demand.backend, job);
     }

@@ -19,24 +19,25 @@
 
 namespace longspan::coordinator {
 
-// Why a job waits.
-enum class PendingCause {
+// Why a job waits; its pending reason says it in a sentence with the numbers.
+enum class PendingReasonKind {
   kNoCapacity,     // more than all workers have, even if they were idle
   kDevicesInUse,   // its slots are in use or held
   kBehindAnother,  // it may not overtake a job that waits for its slots
 };
 
-inline constexpr PendingCause kAllPendingCauses[] = {
-    PendingCause::kNoCapacity,
-    PendingCause::kDevicesInUse,
-    PendingCause::kBehindAnother,
+inline constexpr PendingReasonKind kAllPendingReasonKinds[] = {
+    PendingReasonKind::kNoCapacity,
+    PendingReasonKind::kDevicesInUse,
+    PendingReasonKind::kBehindAnother,
 };
 
 // What becomes of one waiting job. Without placements it waits.
 struct ScheduleDecision {
   JobSnapshot job;
   std::vector<Placement> placements;
-  PendingCause pending_cause = PendingCause::kNoCapacity;  // while it waits
+  // While it waits.
+  PendingReasonKind reason_kind = PendingReasonKind::kNoCapacity;
   std::string pending_reason;
   int queue_position = 0;  // from 1; 0 when placed
 };

@@ -71,8 +71,8 @@ TEST(ScheduleTest, BigJobAtTheHeadIsNotOvertaken) {
       Schedule({Waiting("big", 2), Waiting("small", 1)}, workers);
   EXPECT_TRUE(decisions[0].placements.empty());
   EXPECT_TRUE(Contains(decisions[0].pending_reason, "1 of 2 are free"));
-  EXPECT_EQ(decisions[0].pending_cause, PendingCause::kDevicesInUse);
-  EXPECT_EQ(decisions[1].pending_cause, PendingCause::kBehindAnother);
+  EXPECT_EQ(decisions[0].reason_kind, PendingReasonKind::kDevicesInUse);
+  EXPECT_EQ(decisions[1].reason_kind, PendingReasonKind::kBehindAnother);
   EXPECT_TRUE(Contains(decisions[0].pending_reason,
                        "1 used by tenants/default/jobs/busy"))
       << decisions[0].pending_reason;
@@ -95,7 +95,7 @@ TEST(ScheduleTest, JobWhoseGangStopsIsNotOvertaken) {
   const auto decisions = Schedule({broken, Waiting("small", 2)}, workers);
   ASSERT_EQ(decisions.size(), 1u) << "a gang that stops is not placed";
   EXPECT_TRUE(decisions[0].placements.empty());
-  EXPECT_EQ(decisions[0].pending_cause, PendingCause::kBehindAnother);
+  EXPECT_EQ(decisions[0].reason_kind, PendingReasonKind::kBehindAnother);
   EXPECT_TRUE(Contains(decisions[0].pending_reason,
                        "waits behind tenants/default/jobs/broken"))
       << decisions[0].pending_reason;
@@ -111,7 +111,7 @@ TEST(ScheduleTest, GangThatStopsKeepsNoMoreThanItNeeds) {
   ASSERT_EQ(decisions.size(), 2u);
   EXPECT_EQ(decisions[0].placements.size(), 1u);
   EXPECT_TRUE(decisions[1].placements.empty());
-  EXPECT_EQ(decisions[1].pending_cause, PendingCause::kDevicesInUse);
+  EXPECT_EQ(decisions[1].reason_kind, PendingReasonKind::kDevicesInUse);
 }
 
 TEST(ScheduleTest, ImpossibleJobBlocksNobody) {
@@ -121,7 +121,7 @@ TEST(ScheduleTest, ImpossibleJobBlocksNobody) {
   EXPECT_TRUE(Contains(decisions[0].pending_reason,
                        "needs 9 cpu slots; of the registered slots 2 qualify"))
       << decisions[0].pending_reason;
-  EXPECT_EQ(decisions[0].pending_cause, PendingCause::kNoCapacity);
+  EXPECT_EQ(decisions[0].reason_kind, PendingReasonKind::kNoCapacity);
   EXPECT_EQ(decisions[1].placements.size(), 1u);
 }
 
