@@ -50,6 +50,11 @@ enum class WorkerState {
   kDraining,
 };
 
+inline constexpr WorkerState kAllWorkerStates[] = {
+    WorkerState::kReady, WorkerState::kLost, WorkerState::kDraining};
+
+const char* WorkerStateName(WorkerState state);  // "READY"
+
 // Durations are readings of Clock::Monotonic().
 struct Worker {
   std::string name;

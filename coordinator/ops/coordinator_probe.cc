@@ -5,18 +5,6 @@
 namespace longspan::coordinator {
 namespace {
 
-const char* StateName(WorkerState state) {
-  switch (state) {
-    case WorkerState::kReady:
-      return "READY";
-    case WorkerState::kLost:
-      return "LOST";
-    case WorkerState::kDraining:
-      return "DRAINING";
-  }
-  return "UNKNOWN";
-}
-
 const char* ReasonName(PendingReasonKind kind) {
   switch (kind) {
     case PendingReasonKind::kNoCapacity:
@@ -71,9 +59,8 @@ void CoordinatorProbe::OnWorkers(const std::map<std::string, Worker>& workers) {
     metrics_.GetGauge(MetricId::kWorkerUp, {name})
         .Set(worker.state == WorkerState::kLost ? 0 : 1);
   }
-  for (WorkerState state :
-       {WorkerState::kReady, WorkerState::kLost, WorkerState::kDraining}) {
-    metrics_.GetGauge(MetricId::kWorkers, {StateName(state)})
+  for (WorkerState state : kAllWorkerStates) {
+    metrics_.GetGauge(MetricId::kWorkers, {WorkerStateName(state)})
         .Set(counts[state]);
   }
 }

@@ -103,9 +103,9 @@ void AddWorkers(const Core& core, json& out) REQUIRES(core.mu) {
     slots += worker.info.devices.size();
     used += worker.uses.size();
   }
-  out["workers"] = {{"READY", counts[WorkerState::kReady]},
-                    {"LOST", counts[WorkerState::kLost]},
-                    {"DRAINING", counts[WorkerState::kDraining]}};
+  for (WorkerState state : kAllWorkerStates) {
+    out["workers"][WorkerStateName(state)] = counts[state];
+  }
   out["slots"] = {{"total", slots}, {"used", used}};
 }
 
