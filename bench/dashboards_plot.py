@@ -3,9 +3,11 @@
 usage: dashboards_plot.py ANSWERS.json FOLDER
 """
 
+import io
 import json
 import math
 import pathlib
+import re
 import sys
 
 import matplotlib
@@ -13,12 +15,16 @@ import matplotlib
 matplotlib.use("svg")
 matplotlib.rcParams.update({
     "svg.hashsalt": "longspan", "svg.fonttype": "none", "font.size": 7,
+    "font.sans-serif": ["DejaVu Sans"],
     "axes.titlesize": 8, "axes.spines.top": False, "axes.spines.right": False})
 
 import matplotlib.pyplot as plt  # noqa: E402
 
 COLUMNS = 24
 LEGENDS = 6  # as many lines are named
+TOLERANCE = 0.2  # of a point: less than a pixel
+# As matplotlib writes lines and outlines.
+LINE = re.compile(r"M ((?:-?[\d.]+ -?[\d.]+ \n(?:L |(?=[z\"])))+)")
 SCALES = {"bytes": (2**20, "MiB"), "Bps": (1e6, "MB/s"),
           "percentunit": (0.01, "%"), "s": (1, "s"),
           "reqps": (1, "calls/s"), "suffix: tok/s": (1, "tokens/s")}
@@ -41,11 +47,17 @@ def finite(line, scale):
     return [t for t, _ in points], [v for _, v in points]
 
 
+def figures(value):
+    """Four of them, and no exponent up to the billions."""
+    rounded = float(f"{value:.4g}")
+    return f"{rounded:,.0f}" if 1000 <= rounded < 1e12 else f"{rounded:g}"
+
+
 def draw_stat(axes, panel, scale, unit):
     axes.axis("off")
     values = [finite(line, scale)[1] for line in panel["lines"]]
     values = [row[-1] for row in values if row]
-    text = f"{values[0]:,.4g} {unit}" if values else "no data"
+    text = f"{figures(values[0])} {unit}" if values else "no data"
     axes.text(0.5, 0.4, text, ha="center", va="center", fontsize=13)
 
 
@@ -111,6 +123,33 @@ def draw(axes, panel):
         axes.set_ylim(top=panel["maximum"] / scale)
 
 
+def distance(point, a, b):
+    """From the line between a and b."""
+    (x, y), (dx, dy) = ((p[0] - a[0], p[1] - a[1]) for p in (point, b))
+    square = dx * dx + dy * dy
+    along = min(1, max(0, (x * dx + y * dy) / square)) if square else 0
+    return math.hypot(x - along * dx, y - along * dy)
+
+
+def thinned(points):
+    """Those that the line needs to pass all within TOLERANCE (Douglas and
+    Peucker)."""
+    ends = points[0], points[-1]
+    far = max(range(len(points)), key=lambda i: distance(points[i], *ends))
+    if distance(points[far], *ends) <= TOLERANCE:
+        return list(ends)
+    return thinned(points[:far + 1])[:-1] + thinned(points[far:])
+
+
+def small(picture):
+    """The picture with no more points and digits than can be seen."""
+    def line(match):
+        numbers = list(map(float, match[1].replace("L", "").split()))
+        points = thinned(list(zip(numbers[::2], numbers[1::2])))
+        return "M" + " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return LINE.sub(line, picture)
+
+
 def picture(board, out):
     placed, height = layout(board["panels"])
     figure = plt.figure(figsize=(12, 0.3 * height))
@@ -120,8 +159,11 @@ def picture(board, out):
         cells = grid[y:y + panel["height"] - 2, x + 1:x + panel["width"]]
         draw(figure.add_subplot(cells), panel)
     figure.suptitle(f"{board['title']}: seconds on each x axis", x=0.05,
-                    ha="left", fontsize=10)
-    figure.savefig(out / f"{board['uid']}.svg", metadata={"Date": None})
+                    y=1 - 0.3 / height, ha="left", va="top", fontsize=10)
+    written = io.StringIO()
+    figure.savefig(written, metadata={"Date": None})
+    (out / f"{board['uid']}.svg").write_text(small(written.getvalue()),
+                                             encoding="utf-8")
 
 
 def main():
