@@ -21,7 +21,7 @@ import time
 import environment
 import train
 
-sys.path.insert(0, str(train.ROOT / "cli/python"))
+sys.path.insert(0, str(train.ROOT / "tests/support"))
 sys.path.insert(0, str(train.ROOT / "deploy/grafana"))
 
 import dashboards  # noqa: E402

@@ -11,7 +11,7 @@ import tempfile
 import peer
 import train
 
-sys.path.insert(0, str(train.ROOT / "cli/python"))
+sys.path.insert(0, str(train.ROOT / "tests/support"))
 
 from local_cluster import LocalCluster  # noqa: E402
 

@@ -10,7 +10,7 @@ import sys
 import environment
 import train
 
-sys.path.insert(0, str(train.ROOT / "cli/python"))
+sys.path.insert(0, str(train.ROOT / "tests/support"))
 
 from local_cluster import LocalCluster  # noqa: E402
 

@@ -36,7 +36,7 @@ import tempfile
 import mixers
 import train
 
-sys.path.insert(0, str(train.ROOT / "cli/python"))
+sys.path.insert(0, str(train.ROOT / "tests/support"))
 
 from local_cluster import LocalCluster  # noqa: E402
 

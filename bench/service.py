@@ -20,7 +20,7 @@ import tempfile
 import environment
 import go_tools
 
-sys.path.insert(0, str(environment.ROOT / "cli/python"))
+sys.path.insert(0, str(environment.ROOT / "tests/support"))
 
 from local_cluster import await_that, end  # noqa: E402
 

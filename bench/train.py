@@ -13,7 +13,7 @@ import tempfile
 import peer
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "cli/python"))
+sys.path.insert(0, str(ROOT / "tests/support"))
 
 from local_cluster import LocalCluster  # noqa: E402
 

@@ -7,7 +7,7 @@ import pathlib
 import sys
 
 TREE = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TREE / "cli/python"))
+sys.path.insert(0, str(TREE / "tests/support"))
 import local_cluster  # noqa: E402
 
 

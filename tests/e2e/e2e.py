@@ -10,7 +10,7 @@ import sys
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "cli/python"))
+sys.path.insert(0, str(ROOT / "tests/support"))
 
 from local_cluster import (  # noqa: E402, F401
     CommandFailed, LocalCluster, await_that)

@@ -13,17 +13,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import unittest
 import urllib.request
 
 import e2e
 import promql
-
-sys.path.insert(0, str(e2e.ROOT / "cli/python"))
-
-from local_prometheus import LocalPrometheus  # noqa: E402
+from local_prometheus import LocalPrometheus
 
 RULES = e2e.ROOT / "deploy/prometheus/rules.yaml"
 RULE_TESTS = e2e.ROOT / "deploy/prometheus/rules_test.yaml"

@@ -15,7 +15,7 @@ import sys
 
 import section
 
-sys.path.insert(0, str(section.TREE / "cli/python"))
+sys.path.insert(0, str(section.TREE / "tests/support"))
 from local_cluster import CommandFailed, LocalCluster  # noqa: E402
 
 TRAIN_SECONDS = 8

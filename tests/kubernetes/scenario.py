@@ -12,7 +12,6 @@ from programs import ProgramFailed, run
 from scraper import Scraper
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "cli/python"))
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 import e2e  # noqa: E402
