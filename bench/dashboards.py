@@ -25,12 +25,12 @@ sys.path.insert(0, str(train.ROOT / "tests/support"))
 sys.path.insert(0, str(train.ROOT / "deploy/grafana"))
 
 import dashboards  # noqa: E402
+import promql  # noqa: E402
 from dashboards.description import Kind  # noqa: E402
 from local_cluster import LocalCluster, await_that  # noqa: E402
 from local_prometheus import LocalPrometheus  # noqa: E402
 
 RULES = train.ROOT / "deploy/prometheus/rules.yaml"
-WINDOW = "10s"
 LEGEND = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 JOB = """name: {name}
@@ -108,18 +108,13 @@ def legend(template, labels):
     return LEGEND.sub(lambda match: labels.get(match[1], ""), template)
 
 
-def expression(text, job_id):
-    """For one job, and all values of every other variable."""
-    text = text.replace("$__rate_interval", WINDOW).replace("$job_id", job_id)
-    return re.sub(r"\$\w+", ".*", text)
-
-
 def lines_of(prometheus, panel, scenario):
     found = []
     for query in panel.queries:
+        expression = promql.without_variables(query.expression,
+                                              job_id=scenario.shown)
         for labels, points in prometheus.query_range(
-                expression(query.expression, scenario.shown), scenario.began,
-                scenario.ended, 1):
+                expression, scenario.began, scenario.ended, 1):
             found.append({
                 "legend": legend(query.legend, labels),
                 "points": [[t - scenario.began, v] for t, v in points]})

@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
+import pathlib
 import re
 
-import e2e
-
-DASHBOARDS = e2e.ROOT / "helm/longspan/files/dashboards"
+DASHBOARDS = (pathlib.Path(__file__).resolve().parents[2] /
+              "helm/longspan/files/dashboards")
 WINDOW = "10s"
 LABEL_VALUES = re.compile(r"label_values\((.*), (\w+)\)$")
 # A metric, or a recorded series, and what stands in its braces.
@@ -26,10 +26,10 @@ class Variable:
     label: str
 
 
-def without_variables(text):
-    """For all values of every variable."""
-    text = text.replace("$__rate_interval", WINDOW)
-    return re.sub(r"\$\w+", ".*", text)
+def without_variables(text, **values):
+    """For these values, and all of every other variable."""
+    values = {"__rate_interval": WINDOW, **values}
+    return re.sub(r"\$(\w+)", lambda match: values.get(match[1], ".*"), text)
 
 
 def panels_of(board):
