@@ -28,7 +28,7 @@ import dashboards  # noqa: E402
 import promql  # noqa: E402
 from dashboards.description import Kind  # noqa: E402
 from local_cluster import LocalCluster, await_that  # noqa: E402
-from local_prometheus import LocalPrometheus  # noqa: E402
+from local_prometheus import LocalPrometheus, targets_of  # noqa: E402
 
 RULES = train.ROOT / "deploy/prometheus/rules.yaml"
 LEGEND = re.compile(r"\{\{\s*(\w+)\s*\}\}")
@@ -134,7 +134,7 @@ def answers(prometheus, board, scenario):
 
 def measure(arguments):
     with LocalCluster(arguments.bin_dir, workers=2, slots=2) as cluster:
-        with LocalPrometheus(cluster.metrics, RULES) as prometheus:
+        with LocalPrometheus(targets_of(cluster), RULES) as prometheus:
             prometheus.await_scrapes()
             scenario = Scenario(cluster, arguments.seconds)
             scenario.run()

@@ -19,7 +19,7 @@ import urllib.request
 
 import e2e
 import promql
-from local_prometheus import LocalPrometheus
+from local_prometheus import LocalPrometheus, targets_of
 
 RULES = e2e.ROOT / "deploy/prometheus/rules.yaml"
 RULE_TESTS = e2e.ROOT / "deploy/prometheus/rules_test.yaml"
@@ -58,7 +58,7 @@ class PrometheusTest(unittest.TestCase):
     def setUpClass(cls):
         cls.cluster = e2e.cluster(workers=2, slots=2)
         try:
-            cls.prometheus = LocalPrometheus(cls.cluster.metrics, RULES)
+            cls.prometheus = LocalPrometheus(targets_of(cls.cluster), RULES)
             cls.prometheus.await_scrapes()
             cls.make_history()
         except BaseException:

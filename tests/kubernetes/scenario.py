@@ -7,14 +7,15 @@ import sys
 import tempfile
 
 from kubernetes import Kubernetes
+from monitors import Monitors
 from processes import await_that
 from programs import ProgramFailed, run
-from scraper import Scraper
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 import e2e  # noqa: E402
+from local_prometheus import LocalPrometheus  # noqa: E402
 
 CHART = ROOT / "helm/longspan"
 NAMESPACE = "longspan-test"
@@ -233,17 +234,18 @@ class Release:
 
     def scraped(self):
         """By a Prometheus, at the ports that the monitors name."""
-        scraper = Scraper(self.cluster, NAMESPACE, RELEASE,
-                          values(self.folder))
-        try:
+        monitors = Monitors(self.cluster, NAMESPACE, RELEASE,
+                            values(self.folder))
+        with LocalPrometheus(monitors.targets()) as prometheus:
+            def by_pod(expression):
+                return {labels["pod"]: value
+                        for labels, value in prometheus.query(expression)}
+            prometheus.await_scrapes(60)
             pods = dict.fromkeys(sorted(self.pod_ids()), 1.0)
-            self.cluster.await_that("scrapes of all pods", lambda:
-                                    scraper.query("longspan_build_info") == pods
-                                    and scraper.query("up") == pods, 60)
-            ready = scraper.query('longspan_workers{state="READY"}')
-            expect_equal("workers", ready, {"ls-longspan-coordinator-0": 2.0})
-        finally:
-            scraper.stop()
+            expect_equal("up", by_pod("up"), pods)
+            expect_equal("builds", by_pod("longspan_build_info"), pods)
+            expect_equal("workers", by_pod('longspan_workers{state="READY"}'),
+                         {"ls-longspan-coordinator-0": 2.0})
 
     def gpu_pool(self):
         """On nodes that kwok pretends: two of three pods find their GPUs."""

@@ -1,6 +1,6 @@
-"""A Prometheus on this machine that scrapes a LocalCluster.
+"""A Prometheus on this machine.
 
-    with LocalPrometheus(cluster.metrics, rules) as prometheus:
+    with LocalPrometheus(targets_of(cluster), rules) as prometheus:
         prometheus.await_scrapes()
         rows = prometheus.query("sum(longspan_jobs)")
 
@@ -18,39 +18,52 @@ import urllib.request
 
 from local_cluster import await_that, end, free_ports
 
-CONFIG = """global: {{scrape_interval: {interval}, evaluation_interval: {interval}}}
-rule_files: [{rules}]
-scrape_configs:
-  - job_name: longspan-coordinator
-    static_configs: [{{targets: [{first}], labels: {{namespace: test}}}}]
-  - job_name: longspan-worker
-    static_configs: [{{targets: [{others}], labels: {{namespace: test}}}}]
-"""
+INTERVAL = "500ms"
 
 
 class QueryRefused(RuntimeError):
     """Prometheus does not understand the expression."""
 
 
-class LocalPrometheus:
-    """`targets` are /metrics addresses, the coordinator's first."""
+def targets_of(cluster):
+    """A LocalCluster's daemons, as deploy/prometheus/prometheus.yml has them."""
+    hosts = [urllib.parse.urlsplit(url).netloc for url in cluster.metrics]
+    labels = {"namespace": "test"}
+    return {"longspan-coordinator": [(hosts[0], labels)],
+            "longspan-worker": [(host, labels) for host in hosts[1:]]}
 
-    def __init__(self, targets, rules, interval="500ms"):
+
+def config_of(targets, rules):
+    """As JSON, which is YAML."""
+    return json.dumps({
+        "global": {"scrape_interval": INTERVAL,
+                   "evaluation_interval": INTERVAL},
+        "rule_files": [str(pathlib.Path(path).resolve()) for path in rules],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [
+                {"targets": [host], "labels": labels}
+                for host, labels in hosts]}
+            for job, hosts in targets.items()]})
+
+
+class LocalPrometheus:
+    """`targets` is {job: [("host:port", labels)]}. Ends with this process,
+    whatever happens."""
+
+    def __init__(self, targets, *rules):
         program = shutil.which("prometheus")
         if program is None:
             raise RuntimeError("prometheus is missing: run deploy/install-deps")
-        self.targets = targets
+        self.targets = sum(map(len, targets.values()))
         self.run = pathlib.Path(tempfile.mkdtemp(prefix="longspan-prom-"))
-        hosts = [urllib.parse.urlsplit(target).netloc for target in targets]
         config = self.run / "prometheus.yml"
-        config.write_text(CONFIG.format(
-            interval=interval, rules=pathlib.Path(rules).resolve(),
-            first=hosts[0], others=", ".join(hosts[1:])))
+        config.write_text(config_of(targets, rules))
         address = f"127.0.0.1:{free_ports(1)}"
         self.url = f"http://{address}"
         self.log = open(self.run / "prometheus.log", "wb")
         self.process = subprocess.Popen(
-            [program, f"--config.file={config}",
+            ["setpriv", "--pdeathsig", "TERM", program,
+             f"--config.file={config}",
              f"--storage.tsdb.path={self.run / 'data'}",
              f"--web.listen-address={address}", "--log.level=warn"],
             stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
@@ -86,7 +99,7 @@ class LocalPrometheus:
                 rows = self.query("up == 1")
             except OSError:
                 return False
-            return len(rows) == len(self.targets)
+            return len(rows) == self.targets
         await_that("scrapes of every daemon", all_up, seconds)
 
     def query(self, expression):
