@@ -65,6 +65,12 @@ class Kubernetes(Processes):
     def load_image(self, archive):
         self.containerd.load_image(archive)
 
+    def run_in(self, namespace, pod, *command):
+        """In the pod's first container; returns the finished process."""
+        status = self.get("--namespace", namespace, "pod", pod)["status"]
+        container = status["containerStatuses"][0]["containerID"]
+        return self.containerd.run_in(container.split("://")[1], *command)
+
     def add_fake_node(self, name, **resources):
         """A node that kwok pretends to run: pods there become ready."""
         capacity = {"cpu": "64", "memory": "512Gi", "pods": "110", **resources}

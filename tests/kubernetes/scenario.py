@@ -173,6 +173,16 @@ class Release:
     def helm_test(self):
         self.helm("test", RELEASE, "--timeout", "3m")
 
+    def health(self):
+        """The images' health check, of a port that answers and one that does
+        not."""
+        for pod, port in (("ls-longspan-coordinator-0", "7601"),
+                          ("ls-longspan-worker-cpu-0", "7602")):
+            for asked, code in ((port, 0), ("1", 1)):
+                done = self.cluster.run_in(NAMESPACE, pod, "health", asked)
+                expect_equal(f"{pod}: health {asked}: {done.stderr}exit code",
+                             done.returncode, code)
+
     def wrong_token_is_refused(self):
         wrong = self.folder / "wrong"
         wrong.write_text("another-token-of-the-test\n")
@@ -313,6 +323,7 @@ STEPS_IN_ORDER = (
     ("the same job under `longspan up`", Release.run_locally),
     ("helm install --wait: a coordinator and two workers", Release.install),
     ("helm test", Release.helm_test),
+    ("the images' health check", Release.health),
     ("a wrong token is refused", Release.wrong_token_is_refused),
     ("a train job through the Service equals the local one", Release.train),
     ("a worker pod is deleted: the job resumes", Release.worker_pod_deleted),
