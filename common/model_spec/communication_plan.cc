@@ -225,24 +225,6 @@ class Planner {
 
 }  // namespace
 
-std::string_view TransferKindName(TransferKind kind) {
-  switch (kind) {
-    case TransferKind::kStateExchange:
-      return "state_exchange";
-    case TransferKind::kHeadExchange:
-      return "head_exchange";
-    case TransferKind::kRowExchange:
-      return "row_exchange";
-    case TransferKind::kKeyValueExchange:
-      return "key_value_exchange";
-    case TransferKind::kConvolutionHalo:
-      return "convolution_halo";
-    case TransferKind::kGradientSync:
-      return "gradient_sync";
-  }
-  return "unknown";
-}
-
 StateExchangeShape StateShapeOf(const LinearAttentionSpec& linear,
                                 int64_t batch, const GatherSettings& gather) {
   const LinearLayerForm form = FormOf(linear);

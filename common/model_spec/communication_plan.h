@@ -24,7 +24,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -45,8 +44,6 @@ enum class TransferKind {
   kGradientSync
 };
 enum class TransferDirection { kForward, kBackward, kNone };
-
-std::string_view TransferKindName(TransferKind kind);  // "state_exchange"
 
 struct PlannedTransfer {
   TransferKind kind = TransferKind::kStateExchange;

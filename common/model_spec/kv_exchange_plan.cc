@@ -9,8 +9,8 @@ namespace longspan {
 namespace {
 
 // `own` of all `tokens` are this rank's.
-KvMoves GatherMoves(int64_t own, int64_t tokens, int64_t ranks, int64_t calls,
-                    bool forward) {
+KvMoves KvGatherMoves(int64_t own, int64_t tokens, int64_t ranks, int64_t calls,
+                      bool forward) {
   const int64_t sent = (ranks - 1) * own;
   const int64_t others = tokens - own;
   KvMoves moves;
@@ -132,8 +132,8 @@ int64_t LastQueryEnd(TokenRange shard, TokenRange reader, int64_t window) {
 KvMoves PlanKvMoves(SoftmaxParallel method, absl::Span<const TokenRange> ranges,
                     int64_t window, int rank, bool forward) {
   if (method == SoftmaxParallel::kGather) {
-    return GatherMoves(ranges[rank].size(), ranges.back().end,
-                       static_cast<int64_t>(ranges.size()), 1, forward);
+    return KvGatherMoves(ranges[rank].size(), ranges.back().end,
+                         static_cast<int64_t>(ranges.size()), 1, forward);
   }
   const RingMoves ring(ranges, window, rank);
   KvMoves moves;
@@ -146,8 +146,8 @@ KvMoves PlanPartKvMoves(absl::Span<const TokenRange> ranges, int rank,
                         bool forward) {
   constexpr TokenLayout kLayout = TokenLayout::kZigzag;
   const int ranks = RankCount(kLayout, static_cast<int64_t>(ranges.size()));
-  return GatherMoves(TokensOf(kLayout, ranges, rank), ranges.back().end, ranks,
-                     FilledParts(ranges) > ranks ? 2 : 1, forward);
+  return KvGatherMoves(TokensOf(kLayout, ranges, rank), ranges.back().end,
+                       ranks, FilledParts(ranges) > ranks ? 2 : 1, forward);
 }
 
 int64_t LongestRange(absl::Span<const TokenRange> ranges) {

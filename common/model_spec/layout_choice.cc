@@ -50,14 +50,6 @@ std::vector<TokenRange> PartsOf(TokenLayout layout,
   return *std::move(parts);
 }
 
-int64_t CountLayers(const ModelSpec& spec, LayerKind kind) {
-  int64_t count = 0;
-  for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
-    count += LayerKindAt(spec, layer) == kind ? 1 : 0;
-  }
-  return count;
-}
-
 // Of states and decays, forward and backward.
 int64_t AddedBytes(const ModelSpec& spec, const LayoutQuestion& question) {
   const StateExchangeShape shape =

@@ -293,10 +293,15 @@ LayerKind LayerKindAt(const ModelSpec& spec, int64_t layer) {
 }
 
 bool HasLayer(const ModelSpec& spec, LayerKind kind) {
+  return CountLayers(spec, kind) > 0;
+}
+
+int64_t CountLayers(const ModelSpec& spec, LayerKind kind) {
+  int64_t count = 0;
   for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
-    if (LayerKindAt(spec, layer) == kind) return true;
+    count += LayerKindAt(spec, layer) == kind ? 1 : 0;
   }
-  return false;
+  return count;
 }
 
 std::string_view LinearMixerName(LinearMixer mixer) {

@@ -148,6 +148,7 @@ std::vector<SpecMistake> MissingOnCuda(const ModelSpec& spec);
 
 LayerKind LayerKindAt(const ModelSpec& spec, int64_t layer);
 bool HasLayer(const ModelSpec& spec, LayerKind kind);
+int64_t CountLayers(const ModelSpec& spec, LayerKind kind);
 
 // "basic", "lightning", ... as in a job file.
 std::string_view LinearMixerName(LinearMixer mixer);

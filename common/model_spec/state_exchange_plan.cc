@@ -5,8 +5,8 @@
 namespace longspan {
 namespace {
 
-StateMoves GatherMoves(const StateExchangeShape& shape, int ranks,
-                       bool forward) {
+StateMoves StateGatherMoves(const StateExchangeShape& shape, int ranks,
+                            bool forward) {
   const int64_t others = (ranks - 1) * shape.gathered(forward);
   return {shape.gather.splits, others, others};
 }
@@ -75,7 +75,7 @@ StateMoves PlanStateMoves(SequenceParallel method,
                           const StateExchangeShape& shape, int rank, int ranks,
                           bool forward, bool leaves) {
   if (method == SequenceParallel::kLasp2) {
-    return GatherMoves(shape, ranks, forward);
+    return StateGatherMoves(shape, ranks, forward);
   }
   const int place = forward ? rank : ranks - 1 - rank;
   StateMoves moves = method == SequenceParallel::kScan

@@ -114,12 +114,7 @@ class Adviser {
   }
 
   int64_t LinearLayers() const {
-    const ModelSpec& model = request_.model;
-    int64_t layers = 0;
-    for (int64_t layer = 0; layer < model.layer_count; ++layer) {
-      layers += LayerKindAt(model, layer) == LayerKind::kLinear ? 1 : 0;
-    }
-    return layers;
+    return CountLayers(request_.model, LayerKind::kLinear);
   }
 
   // Of a step: every linear layer gathers forward, and backward states alone.

@@ -67,8 +67,7 @@ TensorView MemoryRecurrence::AllocateLeaving(const RankContext& context,
                                   parts_.form.features, parts_.form.columns});
 }
 
-MemoryRecurrence::Inputs MemoryRecurrence::InputsOf(const LayerPass& pass,
-                                                    const QkvViews& qkv,
+MemoryRecurrence::Inputs MemoryRecurrence::InputsOf(const QkvViews& qkv,
                                                     const Tape& tape) const {
   Inputs inputs;
   inputs.transition = TransitionOf(parts_.form);
@@ -81,7 +80,6 @@ MemoryRecurrence::Inputs MemoryRecurrence::InputsOf(const LayerPass& pass,
   if (inputs.transition == Transition::kConstant) {
     inputs.log_decay = log_decay_operand_.view();
   }
-  inputs.documents = pass.shard->documents();
   return inputs;
 }
 
@@ -91,13 +89,14 @@ absl::Status MemoryRecurrence::Forward(const RankContext& context,
                                        const LayerPass& pass, LayerState* state,
                                        const QkvViews& qkv,
                                        const Tape& tape) const {
-  const Inputs inputs = InputsOf(pass, qkv, tape);
+  Inputs inputs = InputsOf(qkv, tape);
   if (context.ranks() > 1) {
     return gang(context).Forward(context, pass, state, inputs, tape,
                                  OutputOf(tape));
   }
-  const bool decodes = state != nullptr && pass.shard->tokens() == 1 &&
-                       pass.shard->documents().empty();
+  inputs.documents = pass.shard->documents();
+  const bool decodes =
+      state != nullptr && pass.shard->tokens() == 1 && inputs.documents.empty();
   if (decodes) return Decode(context, pass, state, inputs, tape);
   return RunAlone(context, pass, state, inputs, tape);
 }
@@ -144,7 +143,7 @@ absl::Status MemoryRecurrence::Backward(const RankContext& context,
                                         const LinearAttentionLayerGradients& d,
                                         const QkvViews& d_qkv,
                                         TensorView workspace) const {
-  const Inputs inputs = InputsOf(pass, qkv, tape);
+  Inputs inputs = InputsOf(qkv, tape);
   const TensorView d_o = d.d_sums.is_null() ? d.d_o : d.d_sums;
   const kernels::LinearAttentionGradients d_inputs = {
       .d_q = d_qkv.q,
@@ -156,6 +155,7 @@ absl::Status MemoryRecurrence::Backward(const RankContext& context,
     return gang(context).Backward(context, pass, inputs, tape, d_o, d_inputs,
                                   workspace);
   }
+  inputs.documents = pass.shard->documents();
   return context.backend->linear_attention().Gradients(
       inputs, ConstTensorView(), {d_o, ConstTensorView()}, ChunkTerms::kAll,
       d_inputs, workspace, *context.stream);

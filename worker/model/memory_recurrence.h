@@ -74,8 +74,8 @@ class MemoryRecurrence {
   }
   kernels::TensorView AllocateLeaving(const RankContext& context,
                                       const LayerPass& pass) const;
-  Inputs InputsOf(const LayerPass& pass, const QkvViews& qkv,
-                  const Tape& tape) const;
+  // Without documents: a gang gives each run of tokens its own.
+  Inputs InputsOf(const QkvViews& qkv, const Tape& tape) const;
   int64_t WorkspaceBytes(const RankContext& context, const LayerPass& pass,
                          kernels::LinearAttentionStage stage) const;
 

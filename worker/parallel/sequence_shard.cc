@@ -91,6 +91,11 @@ TokenRange SequenceShard::range() const {
   return parts_.front().range;
 }
 
+kernels::Documents SequenceShard::documents() const {
+  LONGSPAN_CHECK_EQ(parts_.size(), 1u);
+  return parts_.front().documents();
+}
+
 int64_t SequenceShard::DocumentBegin(int64_t position) const {
   const std::vector<int64_t>& starts = piece_.document_starts;
   auto after = std::upper_bound(starts.begin(), starts.end(), position);

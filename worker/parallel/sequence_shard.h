@@ -86,7 +86,7 @@ class SequenceShard {
 
   // Starts within the range of a rank that holds one part, in local positions;
   // with two parts each has its own.
-  kernels::Documents documents() const { return parts_.front().documents(); }
+  kernels::Documents documents() const;
   // Whether a document begins in part `part` of the piece: its summary then
   // forgets every incoming state.
   bool document_starts_in(int part) const { return starts_in_[part]; }

@@ -32,8 +32,8 @@ namespace longspan::worker {
 // What a summary is made of, for the method whose rows travel.
 struct RangeRows {
   const SequenceShard* shard = nullptr;
-  kernels::LinearAttentionInputs inputs;
-  kernels::ConstTensorView d_o;  // backward
+  kernels::LinearAttentionInputs inputs;  // documents are the shard's
+  kernels::ConstTensorView d_o;           // backward
   // RowParcelBytes() bytes (row_exchange_plan.h), untouched until Finish.
   kernels::TensorView parcels;
   kernels::TensorView workspace;  // of a summary of the longest range

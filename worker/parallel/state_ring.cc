@@ -85,7 +85,9 @@ absl::Status StateRing::Finish() {
 absl::Status StateRing::Leave(int first) {
   const int own = context_.rank();
   if (own + 1 == context_.ranks()) {
-    RETURN_IF_ERROR(SummariseForward(own, operands_.rows.inputs));
+    LinearAttentionInputs inputs = operands_.rows.inputs;
+    inputs.documents = operands_.rows.shard->documents();
+    RETURN_IF_ERROR(SummariseForward(own, inputs));
     RETURN_IF_ERROR(Fold(first, own + 1, operands_.leaving));
   }
   return ShareLeaving(operands_.leaving);
