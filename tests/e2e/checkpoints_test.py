@@ -58,7 +58,7 @@ class CheckpointsTest(unittest.TestCase):
                        lambda: self.checkpoint_step(job) >= 150, 60)
         workers = self.cluster.pids_of("longspan-worker")
         for pid in workers:
-            os.kill(pid, signal.SIGSTOP)
+            e2e.pause(pid)
         executors = self.cluster.pids_of("longspan-executor")
         for pid in executors:
             os.kill(pid, signal.SIGKILL)

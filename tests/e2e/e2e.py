@@ -6,6 +6,8 @@ LONGSPAN_BINARY_DIR set to the build under test.
 
 import os
 import pathlib
+import signal
+import subprocess
 import sys
 import unittest
 
@@ -52,6 +54,18 @@ train:
 
 def cluster(**options):
     return LocalCluster(BINARIES, **options)
+
+
+def pause(pid):
+    """SIGSTOP; returns when every thread stands still, which is only some time
+    after kill has returned."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def stands():
+        states = subprocess.run(["ps", "-L", "-o", "stat=", "-p", str(pid)],
+                                check=True, capture_output=True, text=True)
+        return all(state[0] == "T" for state in states.stdout.split())
+    await_that(f"process {pid} to stand still", stands)
 
 
 def train_result(job):

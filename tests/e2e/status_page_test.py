@@ -277,7 +277,7 @@ class StatusPageTest(unittest.TestCase):
         page.await_js("document.querySelector('#link').innerText === 'live'")
         pid = self.cluster.pids_of("longspan-coordinator")[0]
         # Stopped first, so that what is to be seen cannot be missed.
-        os.kill(self.cluster.process.pid, signal.SIGSTOP)
+        e2e.pause(self.cluster.process.pid)
         os.kill(pid, signal.SIGKILL)
         try:
             page.await_element("#lost")
