@@ -7,6 +7,7 @@ import re
 import tempfile
 
 from programs import run
+from report import expect
 from schemas import as_json
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -146,11 +147,6 @@ def objects(values, release="test"):
 def of_kind(all_objects, kind, part):
     return next(one for one in all_objects if one["kind"] == kind
                 and one["metadata"]["name"].endswith(part))
-
-
-def expect(condition, what):
-    if not condition:
-        raise AssertionError(what)
 
 
 # ---- the checks

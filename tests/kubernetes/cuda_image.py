@@ -3,9 +3,9 @@ buildah sees none, whatever the machine has."""
 
 import json
 
-from chart_checks import expect
 from processes import free_port
 from programs import run
+from report import expect
 from sbom_checks import MANIFEST
 
 LIBRARIES = ("libcublasLt.so.13", "libnccl.so.2")

@@ -5,8 +5,8 @@ import os
 import pathlib
 import tempfile
 
-from chart_checks import expect
 from programs import run
+from report import expect
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "deploy/docker"

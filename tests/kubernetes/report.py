@@ -1,8 +1,18 @@
-"""Steps of a test: each is timed, printed and counted."""
+"""Steps of a test: each is timed, printed and counted; and what they expect."""
 
 import sys
 import time
 import traceback
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def expect_equal(what, is_, should_be):
+    if is_ != should_be:
+        raise AssertionError(f"{what}: {is_}, not {should_be}")
 
 
 class Report:

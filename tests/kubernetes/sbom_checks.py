@@ -4,6 +4,8 @@ is SPDX 2.3, and that it says what is in the image."""
 import json
 import re
 
+from report import expect_equal
+
 PLACE = "/opt/longspan/sbom.spdx.json"
 MANIFEST = "/opt/longspan/MANIFEST.json"
 # What SPDX 2.3 requires of a document, of its creation and of a package.
@@ -16,11 +18,6 @@ IDENTIFIER = re.compile(r"SPDXRef-[a-zA-Z0-9.-]+")
 PACKAGE_URL = re.compile(r"pkg:(deb/[a-z]+|generic|pypi)/[^@?/]+@[^@?+:]+(\?.+)?")
 DPKG = ("dpkg-query", "--show", "--showformat",
         "${db:Status-Status} ${Package} ${Version} ${Architecture}\\n")
-
-
-def expect_equal(what, is_, should_be):
-    if is_ != should_be:
-        raise AssertionError(f"{what}: {is_}, not {should_be}")
 
 
 def expect_keys(what, is_, required):

@@ -10,6 +10,7 @@ from kubernetes import Kubernetes
 from monitors import Monitors
 from processes import await_that
 from programs import ProgramFailed, run
+from report import expect, expect_equal
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
@@ -115,8 +116,9 @@ class Release:
     def finish_resumed(self, name):
         """As finish(), and it went on from a checkpoint on the way."""
         attempts = self.finish(name)["attempts"]
-        if len(attempts) < 2 or int(attempts[-1].get("resumed_step", 0)) < 50:
-            raise AssertionError(f"it did not resume: {attempts}")
+        expect(len(attempts) >= 2 and
+               int(attempts[-1].get("resumed_step", 0)) >= 50,
+               f"it did not resume: {attempts}")
 
     def expect_running(self, name):
         """Else what was done came too late to disturb the job."""
@@ -278,16 +280,14 @@ class Release:
         (nowhere, reason), *placed = nodes_and_reasons()
         expect_equal("nodes", (nowhere, *placed),
                      ("", ("gpu-0", ""), ("gpu-1", "")))
-        if "Insufficient nvidia.com/gpu" not in reason:
-            raise AssertionError(reason)
+        expect("Insufficient nvidia.com/gpu" in reason, reason)
 
     def gang_that_does_not_fit(self):
         """Pending, with what it needs and what there is."""
         name = self.submit(job_text(ranks=3))
         reason = self.cluster.await_that("a reason", lambda: self.job(name).get(
             "pending_reason"), 30)
-        if "needs 3 cpu slots" not in reason:
-            raise AssertionError(reason)
+        expect("needs 3 cpu slots" in reason, reason)
         self.longspan("cancel", name)
 
     def uninstall(self):
@@ -312,11 +312,6 @@ class Release:
         """On the claim that is left: the journal knows the jobs."""
         self.install()
         self.finish_undisturbed(self.first)
-
-
-def expect_equal(what, is_, should_be):
-    if is_ != should_be:
-        raise AssertionError(f"{what}: {is_}, not {should_be}")
 
 
 STEPS_IN_ORDER = (
