@@ -27,7 +27,7 @@ sys.path.insert(0, str(train.ROOT / "deploy/grafana"))
 import dashboards  # noqa: E402
 import promql  # noqa: E402
 from dashboards.description import Kind  # noqa: E402
-from local_cluster import LocalCluster, await_that  # noqa: E402
+from local_cluster import LocalCluster  # noqa: E402
 from local_prometheus import LocalPrometheus, targets_of  # noqa: E402
 
 RULES = train.ROOT / "deploy/prometheus/rules.yaml"
@@ -81,8 +81,7 @@ class Scenario:
     def run(self):
         cluster = self.cluster
         first = cluster.submit(job("hybrid", 2))
-        await_that("a checkpoint", lambda: int(cluster.get(first).get(
-            "progress", {}).get("checkpoint_step", 0)) > 0, 60)
+        cluster.await_checkpoint(first)
         self.until(0.2)
         second = cluster.submit(job("linear", 1, pattern="LLL"))
         self.until(0.45, lambda: self.generate(first))

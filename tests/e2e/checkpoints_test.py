@@ -38,10 +38,6 @@ class CheckpointsTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.cluster.stop()
 
-    def checkpoint_step(self, job):
-        return int(self.cluster.get(job).get("progress", {}).get(
-            "checkpoint_step", 0))
-
     def shards(self, job):
         """Shard files of complete checkpoints, oldest first."""
         directory = self.cluster.run / "outputs" / job.split("/")[-1]
@@ -54,8 +50,7 @@ class CheckpointsTest(unittest.TestCase):
     def interrupt_and_damage(self, damage):
         """Stops a job between checkpoints, damages its newest, goes on."""
         job = self.cluster.submit(job_text())
-        e2e.await_that("three checkpoints",
-                       lambda: self.checkpoint_step(job) >= 150, 60)
+        self.cluster.await_checkpoint(job, 150)
         workers = self.cluster.pids_of("longspan-worker")
         for pid in workers:
             e2e.pause(pid)

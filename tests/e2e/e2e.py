@@ -6,10 +6,12 @@ LONGSPAN_BINARY_DIR set to the build under test.
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import unittest
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/support"))
@@ -70,6 +72,18 @@ def pause(pid):
 
 def train_result(job):
     return job["result"]["train"]
+
+
+def losses(cluster, job):
+    """{step: training loss} of a train job's log."""
+    log = cluster.command("logs", job)[1]
+    return {int(step): float(loss) for step, loss in re.findall(
+        r"step (\d+)\S* +loss ([\d.eE+-]+)", log)}
+
+
+def read(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
 
 
 def main():

@@ -10,7 +10,6 @@ import unittest
 
 import e2e
 
-STEP_LOSS = re.compile(r"step (\d+)\S* +loss ([\d.eE+-]+)")
 STEPS = 5
 # As tests/worker/train/cuda_train_step_test.cc has them: f32 operands of
 # attention are two bf16 parts of 2^-16 each; bf16 keeps 8 bits.
@@ -74,9 +73,7 @@ class EmulatedTest(unittest.TestCase):
         cls.cluster.wait(cls.trained)
 
     def losses(self, job):
-        log = self.cluster.command("logs", job)[1]
-        return {int(step): float(loss)
-                for step, loss in STEP_LOSS.findall(log)}
+        return e2e.losses(self.cluster, job)
 
     def train(self, *words, **more):
         job = self.cluster.submit(train_text(*words, **more))

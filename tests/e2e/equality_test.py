@@ -2,7 +2,6 @@
 
 import re
 import unittest
-import urllib.request
 
 import e2e
 
@@ -31,8 +30,6 @@ LINEAR_OPS = {"ulysses": "head_exchange", "megatron_sp": "head_exchange",
 SOFTMAX_OPS = {"gather": "kv_exchange", "ring": "kv_exchange",
                "ulysses": "head_exchange", "megatron_sp": "head_exchange"}
 
-STEP_LOSS = re.compile(r"step (\d+)\S* +loss ([\d.eE+-]+)")
-
 
 class EqualityTest(unittest.TestCase):
     @classmethod
@@ -44,9 +41,7 @@ class EqualityTest(unittest.TestCase):
         cls.cluster.stop()
 
     def losses_of(self, job):
-        log = self.cluster.command("logs", job)[1]
-        return {int(step): float(loss)
-                for step, loss in STEP_LOSS.findall(log)}
+        return e2e.losses(self.cluster, job)
 
     def run_job(self, text):
         job = self.cluster.submit(text)
@@ -114,9 +109,7 @@ class EqualityTest(unittest.TestCase):
             r'longspan_collective_bytes_total\{([^}]*)\} ([\d.e+]+)')
         sent = {}
         for url in self.cluster.metrics[1:]:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                text = answer.read().decode()
-            for labels, value in pattern.findall(text):
+            for labels, value in pattern.findall(e2e.read(url)):
                 label = dict(re.findall(r'(\w+)="([^"]*)"', labels))
                 if (label["job_id"] == job.split("/")[-1] and
                         label["direction"] == "sent"):

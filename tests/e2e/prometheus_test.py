@@ -15,7 +15,6 @@ import signal
 import subprocess
 import time
 import unittest
-import urllib.request
 
 import e2e
 import promql
@@ -37,14 +36,9 @@ LONG = e2e.train_job(ranks=2, steps=1000000, more=f"""
 """)
 
 
-def read(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read().decode()
-
-
 def exported(cluster):
     """Our metrics that the daemons serve."""
-    text = "".join(map(read, cluster.metrics))
+    text = "".join(map(e2e.read, cluster.metrics))
     return set(re.findall(r"^# TYPE (longspan_\w+)", text, re.M))
 
 
@@ -88,10 +82,8 @@ class PrometheusTest(unittest.TestCase):
         """Starts a job, kills a rank of it and awaits a state."""
         cluster = cls.cluster
         job = cluster.submit(text)
-
-        def steps():
-            return int(cluster.get(job).get("progress", {}).get("done", 0))
-        e2e.await_that("a job that trains", lambda: steps() > 100, 60)
+        e2e.await_that("a job that trains",
+                       lambda: cluster.progress(job) > 100, 60)
         os.kill(cluster.pids_of("longspan-executor")[0], signal.SIGKILL)
         e2e.await_that(f"a second attempt or {then}", lambda: (
             cluster.get(job)["state"] == then and

@@ -38,15 +38,9 @@ class RecoveryTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.cluster.stop()
 
-    def step_of(self, job):
-        return int(self.cluster.get(job).get("progress", {}).get("done", 0))
-
     def submit_and_await_checkpoint(self, text=None):
         job = self.cluster.submit(text or job_text())
-        e2e.await_that(
-            "the first checkpoint",
-            lambda: int(self.cluster.get(job).get("progress", {}).get(
-                "checkpoint_step", 0)) >= 100, 60)
+        self.cluster.await_checkpoint(job, 100)
         return job
 
     def assert_same_bits(self, job, undisturbed=None):
@@ -83,7 +77,7 @@ class RecoveryTest(unittest.TestCase):
         text = job_text()
         job = self.cluster.submit(text, "--request-id", "once")
         watch = self.cluster.start("watch", "--json", job)
-        e2e.await_that("steps", lambda: self.step_of(job) > 20)
+        e2e.await_that("steps", lambda: self.cluster.progress(job) > 20)
         executors = self.cluster.pids_of("longspan-executor")
         os.kill(self.cluster.pids_of("longspan-coordinator")[0],
                 signal.SIGKILL)

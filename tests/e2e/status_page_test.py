@@ -50,10 +50,6 @@ class StatusPageTest(unittest.TestCase):
 
     # ---- helpers
 
-    def read(self, path):
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-            return answer.read().decode()
-
     def row(self, job, more=""):
         return f'#job-list [data-job="{job}"] {more}'
 
@@ -130,7 +126,7 @@ class StatusPageTest(unittest.TestCase):
             name = urllib.parse.quote(job, safe="")
             for question in ("summary", "jobs", "workers",
                              f"job?name={name}", f"plan?name={name}"):
-                answer = self.read("status/v1/" + question)
+                answer = e2e.read(self.url + "status/v1/" + question)
                 self.assertIn("now", json.loads(answer))
                 self.assertNotIn("private", answer)
 

@@ -142,6 +142,15 @@ class LocalCluster:
     def get(self, job):
         return json.loads(self.command("get", "--json", job)[1])
 
+    def progress(self, job, figure="done"):
+        """One of the newest figures of a job, 0 before there are any."""
+        return int(self.get(job).get("progress", {}).get(figure, 0))
+
+    def await_checkpoint(self, job, step=1):
+        """Until the job's newest checkpoint is of this step or a later one."""
+        await_that(f"a checkpoint of step {step} or more", lambda:
+                   self.progress(job, "checkpoint_step") >= step, 60)
+
     def wait(self, job, timeout=300):
         """Follows a job to its end; returns it. Raises unless it succeeded."""
         self.command("watch", "--json", job, timeout=timeout)
