@@ -27,11 +27,13 @@ absl::StatusOr<SequenceParallel> SequenceParallelFromProto(
       return SequenceParallel::kRing;
     case v1::MEGATRON_SP:
       return SequenceParallel::kMegatronSp;
+    case v1::RING_LEFT:
+      return SequenceParallel::kRingLeft;
     default:
       return absl::UnimplementedError(absl::StrCat(
           "sequence_parallel ", static_cast<int>(from),
           "; this build knows lasp2, lasp1, lasp1_serial, all_scan, scan, "
-          "ulysses, ring and megatron_sp"));
+          "ulysses, ring, ring_left and megatron_sp"));
   }
 }
 

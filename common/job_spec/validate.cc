@@ -14,6 +14,7 @@
 #include "common/job_spec/model_spec_from_proto.h"
 #include "common/job_spec/sequence_parallel_from_proto.h"
 #include "common/model_spec/layout_choice.h"
+#include "common/model_spec/left_ring_plan.h"
 #include "longspan/v1/job.pb.h"
 
 namespace longspan {
@@ -103,13 +104,19 @@ class Validator {
       const auto known = SequenceParallelFromProto(method);
       if (!known.ok()) return Report(path, known.status());
       const bool training = path == "train.sequence_parallel";
-      if (*known == SequenceParallel::kMegatronSp && !training) {
+      if ((*known == SequenceParallel::kMegatronSp ||
+           *known == SequenceParallel::kRingLeft) &&
+          !training) {
         return Report(path,
-                      "megatron_sp serves train jobs; others carry a state "
-                      "from piece to piece: use lasp2");
+                      absl::StrCat(std::string(SequenceParallelName(*known)),
+                                   " serves train jobs; others carry a state "
+                                   "from piece to piece: use lasp2"));
       }
       if (spec.resources().backend() != "cuda") return;
-      if (!SharesHeads(*known) && !RowsTravel(*known)) return;
+      if (!SharesHeads(*known) && !RowsTravel(*known) &&
+          *known != SequenceParallel::kRingLeft) {
+        return;
+      }
       Report(path, absl::StrCat(std::string(SequenceParallelName(*known)),
                                 " runs on the backend cpu; on cuda no test has "
                                 "seen it yet: use lasp2"));
@@ -260,6 +267,18 @@ class Validator {
     Report(path, CheckZigzag(*method, *softmax, backend == "cuda"));
   }
 
+  // A model with mistakes has them reported.
+  void CheckRingLeft(const v1::TrainSpec& train) {
+    const auto method = SequenceParallelFromProto(train.sequence_parallel());
+    if (!method.ok() || *method != SequenceParallel::kRingLeft) return;
+    const ModelSpec model = ModelSpecFromProto(train.model());
+    if (!Validate(model).empty()) return;
+    if (!HasLayer(model, LayerKind::kLinear)) return;
+    Report("train.sequence_parallel",
+           CheckLeftProduct(FormOf(model.linear),
+                            LinearMixerName(model.linear.mixer)));
+  }
+
   // States are gathered in the type of sums, or narrower.
   void CheckStatePrecision(const v1::TrainSpec& train) {
     const v1::Precision states = train.state_exchange_precision();
@@ -316,6 +335,7 @@ class Validator {
     CheckReplicas(train, resources);
     CheckLayout(train, resources.backend());
     CheckStateExchange(train, resources.backend());
+    CheckRingLeft(train);
     CheckPieces("train.sequence_length", train.sequence_length(),
                 resources.ranks() / std::max(1, train.data_parallel()));
     const std::string& checkpoint = train.checkpoint().uri();

@@ -5,6 +5,7 @@
 
 #include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/head_slices.h"
+#include "common/model_spec/left_ring_plan.h"
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
@@ -60,6 +61,9 @@ class Planner {
       PlanHeads(layer);
     } else if (RowsTravel(shape_.method)) {
       PlanRows(layer);
+    } else if (shape_.method == SequenceParallel::kRingLeft) {
+      AddLeftRing(TransferDirection::kForward, layer);
+      if (shape_.backward) AddLeftRing(TransferDirection::kBackward, layer);
     } else {
       PlanStates(layer);
     }
@@ -150,6 +154,15 @@ class Planner {
     const RowMoves moves = PlanRowMoves(shape_.ranges, rank_, forward);
     Add(TransferKind::kRowExchange, direction, layer, moves.calls, moves.sent,
         moves.received, shape_.batch * rows.Bytes(unit()));
+  }
+
+  void AddLeftRing(TransferDirection direction, int layer) {
+    const LeftRingMoves moves =
+        PlanLeftRing({shape_.batch, shape_.ranges, spec_.linear.heads,
+                      spec_.linear.key_heads, FormOf(spec_.linear), unit()},
+                     rank_, direction == TransferDirection::kForward);
+    Add(TransferKind::kRowExchange, direction, layer, moves.calls, moves.sent,
+        moves.received, 1);
   }
 
   void PlanKeyValues(int layer) {

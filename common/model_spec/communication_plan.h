@@ -9,7 +9,8 @@
 //                    with ulysses rows of heads travel instead
 //                    (head_exchange_plan.h), and states only where the leaving
 //                    one is wanted on every rank; with ring rows that make
-//                    states (row_exchange_plan.h), and states likewise
+//                    states (row_exchange_plan.h), and states likewise; with
+//                    ring_left rows alone (left_ring_plan.h)
 //   softmax layer    keys and values, and backward their gradients, as the
 //                    method has it (kv_exchange_plan.h); with ulysses rows of
 //                    heads

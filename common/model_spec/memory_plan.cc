@@ -8,6 +8,7 @@
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/head_slices.h"
+#include "common/model_spec/left_ring_plan.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/model_state_spec.h"
 #include "common/model_spec/parameter_layout.h"
@@ -281,6 +282,24 @@ class Planner {
                                 FilledParts(shape_.ranges), forward);
   }
 
+  // Rows that no states are made of (left_ring_plan.h).
+  bool left_ring() const {
+    return ranks_ > 1 && shape_.method == SequenceParallel::kRingLeft;
+  }
+  LeftRingShape LeftRing() const {
+    return {shape_.batch,           shape_.ranges, spec_.linear.heads,
+            spec_.linear.key_heads, form_,         unit_};
+  }
+  int64_t ValueCount(int64_t tokens) const {
+    return shape_.batch * tokens * spec_.linear.heads * form_.columns;
+  }
+  void AddLeftRing(BufferList& list, bool forward) const {
+    const int64_t longest = LongestRange(shape_.ranges);
+    list.AddBytes("parcels", LeftRingParcelBytes(LeftRing(), forward))
+        .Add("decayed_v", ValueCount(longest))
+        .Add("scores", kLeftRingQueries * longest);
+  }
+
   // Heads that travel, over all tokens (head_exchange_plan.h).
   bool heads_travel() const { return ranks_ > 1 && HeadsTravel(shape_.method); }
   struct HeadNames {
@@ -334,6 +353,8 @@ class Planner {
     if (heads_travel()) {
       AddHeads(list, HeadNames{"head_q", "head_k", "head_v", "head_log_gate",
                                "head_beta"});
+    } else if (left_ring()) {
+      if (LeftRing().gated()) list.Add("outer", ValueCount(tokens_));
     } else if (ranks_ > 1) {
       list.AddWide("entering", part_count() * MemoryCount());
       const int64_t known =
@@ -357,12 +378,15 @@ class Planner {
     if (shape_.carries_state) list.AddWide("leaving", MemoryCount());
     if (heads_travel()) {
       list.AddBytes("parcels", ParcelBytes()).Add("head_o", HeadOutputCount());
+    } else if (left_ring()) {
+      AddLeftRing(list, true);
+      if (!LeftRing().gated()) list.Add("outer", ValueCount(tokens_));
     } else if (ranks_ > 1) {
       list.AddWide("exchange", ExchangeCount(true))
           .AddBytes("parcels", RowBytes(true));
     }
     int64_t workspace = AttentionWorkspace(LinearAttentionStage::kOutputs);
-    if (ranks_ > 1 && !heads_travel()) {
+    if (ranks_ > 1 && !heads_travel() && !left_ring()) {
       workspace = std::max(workspace,
                            SummaryWorkspace(LinearAttentionStage::kSummarise));
     }
@@ -414,6 +438,10 @@ class Planner {
           .Add("head_d_o", HeadOutputCount());
       AddHeads(list, HeadNames{"head_d_q", "head_d_k", "head_d_v",
                                "head_d_log_gate", "head_d_beta"});
+    } else if (left_ring()) {
+      AddLeftRing(list, false);
+      list.Add("decayed_d_o", ValueCount(LongestRange(shape_.ranges)))
+          .Add("outer_d_v", ValueCount(tokens_));
     } else if (ranks_ > 1) {
       list.AddWide("d_leaving", part_count() * MemoryCount());
       list.AddWide("exchange", ExchangeCount(false))
@@ -427,7 +455,7 @@ class Planner {
 
   int64_t LinearBackwardWorkspace() const {
     int64_t bytes = AttentionWorkspace(LinearAttentionStage::kGradients);
-    if (ranks_ > 1 && !heads_travel()) {
+    if (ranks_ > 1 && !heads_travel() && !left_ring()) {
       bytes = std::max(
           bytes, SummaryWorkspace(LinearAttentionStage::kSummariseBackward));
     }

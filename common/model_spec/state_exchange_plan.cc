@@ -51,6 +51,8 @@ std::string_view SequenceParallelName(SequenceParallel method) {
       return "ring";
     case SequenceParallel::kMegatronSp:
       return "megatron_sp";
+    case SequenceParallel::kRingLeft:
+      return "ring_left";
   }
   return "unknown";
 }

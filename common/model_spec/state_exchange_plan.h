@@ -41,13 +41,14 @@ enum class SequenceParallel {
   kLasp1Serial,
   kAllScan,
   kScan,
-  kUlysses,    // heads travel, not states (head_exchange_plan.h)
-  kRing,       // rows travel that make the states (row_exchange_plan.h)
-  kMegatronSp  // heads are cut, and the layer's input travels (head_slices.h)
+  kUlysses,     // heads travel, not states (head_exchange_plan.h)
+  kRing,        // rows travel that make the states (row_exchange_plan.h)
+  kMegatronSp,  // heads are cut, and the layer's input travels (head_slices.h)
+  kRingLeft     // rows travel, no state is made of them (left_ring_plan.h)
 };
 
 // Whether ranks share out the heads and not the tokens of a recurrence: nothing
-// else in this file is about such a method, nor about kMegatronSp.
+// else in this file is about such a method, nor about kMegatronSp or kRingLeft.
 inline bool HeadsTravel(SequenceParallel method) {
   return method == SequenceParallel::kUlysses;
 }

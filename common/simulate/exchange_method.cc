@@ -4,9 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/check.h"
 #include "common/base/edit_distance.h"
 #include "common/base/status_macros.h"
 #include "common/model_spec/head_exchange_plan.h"
+#include "common/model_spec/left_ring_plan.h"
 #include "common/model_spec/linear_layer_form.h"
 
 namespace longspan {
@@ -51,7 +53,7 @@ absl::StatusOr<ExchangeMethod> ExchangeMethodOfName(const std::string& name) {
       "; there are ", absl::StrJoin(names, ", ")));
 }
 
-std::optional<SequenceParallel> PlannedMethod(ExchangeMethod method) {
+SequenceParallel PlannedMethod(ExchangeMethod method) {
   switch (method) {
     case ExchangeMethod::kLasp2:
       return SequenceParallel::kLasp2;
@@ -67,11 +69,13 @@ std::optional<SequenceParallel> PlannedMethod(ExchangeMethod method) {
       return SequenceParallel::kUlysses;
     case ExchangeMethod::kRing:
       return SequenceParallel::kRing;
+    case ExchangeMethod::kRingLeft:
+      return SequenceParallel::kRingLeft;
     case ExchangeMethod::kMegatronSp:
       return SequenceParallel::kMegatronSp;
-    default:
-      return std::nullopt;
   }
+  LONGSPAN_CHECK(false) << "method " << static_cast<int>(method);
+  return SequenceParallel::kLasp2;
 }
 
 SoftmaxParallel SoftmaxOf(ExchangeMethod method, SoftmaxParallel asked) {
@@ -82,10 +86,8 @@ SoftmaxParallel SoftmaxOf(ExchangeMethod method, SoftmaxParallel asked) {
 }
 
 std::optional<SequenceParallel> StateMethod(ExchangeMethod method) {
-  const std::optional<SequenceParallel> planned = PlannedMethod(method);
-  if (!planned || SharesHeads(*planned) || RowsTravel(*planned)) {
-    return std::nullopt;
-  }
+  const SequenceParallel planned = PlannedMethod(method);
+  if (SharesHeads(planned) || IsRing(method)) return std::nullopt;
   return planned;
 }
 
@@ -95,18 +97,12 @@ absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
     RETURN_IF_ERROR(CheckHeadCut(model, SoftmaxParallel::kMegatronSp,
                                  static_cast<int>(ranks)));
   }
-  if (const auto planned = PlannedMethod(method)) {
-    return CheckHeadCut(model, *planned, static_cast<int>(ranks));
+  if (method == ExchangeMethod::kRingLeft &&
+      HasLayer(model, LayerKind::kLinear)) {
+    return CheckLeftProduct(FormOf(model.linear),
+                            LinearMixerName(model.linear.mixer));
   }
-  const bool linear = HasLayer(model, LayerKind::kLinear);
-  if (method != ExchangeMethod::kRingLeft || !linear ||
-      !FormOf(model.linear).delta) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "ring_left adds up what single tokens do, and ",
-      std::string(LinearMixerName(model.linear.mixer)),
-      " has the delta rule, whose state is no such sum: use lasp2"));
+  return CheckHeadCut(model, PlannedMethod(method), static_cast<int>(ranks));
 }
 
 }  // namespace longspan

@@ -8,8 +8,9 @@
 //   ring          common/model_spec/row_exchange_plan:   K and V from rank to
 //                 k and v from rank to rank, each rank   rank (Ring Attention)
 //                 adds their k^T v (right product)
-//   ring_left     k and v round the ring, (q k^T) v,     the same
-//                 quadratic: the LASP-2 paper's baseline
+//   ring_left     common/model_spec/left_ring_plan: the  the same
+//                 same rows, (q k^T) v, quadratic: the
+//                 LASP-2 paper's baseline
 //   megatron_sp   common/model_spec/head_slices          the same
 //
 // Pure.
@@ -56,17 +57,18 @@ inline bool IsRing(ExchangeMethod method) {
 // open.
 SoftmaxParallel SoftmaxOf(ExchangeMethod method, SoftmaxParallel asked);
 
-// The planner's method; nothing for those that no worker runs.
-std::optional<SequenceParallel> PlannedMethod(ExchangeMethod method);
+// The planner's method.
+SequenceParallel PlannedMethod(ExchangeMethod method);
 
 // The same, but only where states travel.
 std::optional<SequenceParallel> StateMethod(ExchangeMethod method);
 
-// Whether a layer exists in that form: kInvalidArgument with the value, the
-// limit and what to take instead for
+// Whether a layer exists in that form; else a sentence with the value, the
+// limit and what to take instead:
 //
-//   ulysses, megatron_sp: more ranks than heads, or heads that stay together
-//   ring_left: the delta rule, whose state is no sum over tokens
+//   ulysses, megatron_sp: kInvalidArgument for more ranks than heads, or heads
+//   that stay together
+//   ring_left: kUnimplemented for what CheckLeftProduct refuses
 absl::Status CheckMethod(ExchangeMethod method, const ModelSpec& model,
                          int64_t ranks);
 

@@ -132,16 +132,6 @@ double MessageSeconds(const Network& network, int64_t from, int64_t to,
   return level.latency_s + FlowSeconds(level, bytes);
 }
 
-double ShiftSeconds(const Network& network, int64_t ranks, double bytes) {
-  double longest = 0;
-  for (size_t level = 0; level < network.levels.size(); ++level) {
-    if (GroupUnits(network, level, ranks) < 2) continue;
-    longest = std::max(longest, network.levels[level].latency_s +
-                                    FlowSeconds(network.levels[level], bytes));
-  }
-  return longest;
-}
-
 double AllGatherSeconds(const Network& network, int64_t ranks, double bytes) {
   double seconds = 0;
   for (size_t level = 0; level < network.levels.size(); ++level) {

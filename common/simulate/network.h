@@ -67,9 +67,6 @@ double FlowSeconds(const NetworkLevel& level, double bytes);
 double MessageSeconds(const Network& network, int64_t from, int64_t to,
                       double bytes);
 
-// What takes longest when every rank sends `bytes` to its neighbour at once.
-double ShiftSeconds(const Network& network, int64_t ranks, double bytes);
-
 // Every rank's `bytes` to every rank. From the outermost level inwards: units
 // exchange what all their ranks have, then pass on what came, so a node sends
 // its states once over its NICs. A ReduceScatter of parts of so many bytes

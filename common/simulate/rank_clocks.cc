@@ -145,17 +145,6 @@ void RankClocks::Scan(double bytes, bool forward, double window) {
   }
 }
 
-void RankClocks::Ring(int64_t rounds, double bytes, double work_per_round) {
-  const double hop = ShiftSeconds(network_, ranks(), bytes);
-  const double start = last();
-  const double work = rounds * work_per_round;
-  const double end = start + rounds * std::max(hop, work_per_round);
-  for (int64_t rank = 0; rank < ranks(); ++rank) {
-    Work(rank, work);
-    now_[rank] = std::max(now_[rank], end);
-  }
-}
-
 double RankClocks::last() const {
   return *std::max_element(now_.begin(), now_.end());
 }

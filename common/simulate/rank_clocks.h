@@ -52,8 +52,8 @@ class RankClocks {
   void PassOn(const Chain& chain);
 
   // Rows of every rank go to all that come after it, a shard at a time and the
-  // nearest first (ring). Ranks do `window` while the first is under way, and
-  // `work` on every shard while the next is.
+  // nearest first (ring, ring_left). Ranks do `window` while the first is under
+  // way, and `work` on every shard while the next is.
   struct Rows {
     double bytes = 0;  // of a shard
     bool forward = true;
@@ -81,10 +81,6 @@ class RankClocks {
   // Rounds in which rank r sends to r + 1, r + 2, r + 4, ...; `window` is done
   // during the first.
   void Scan(double bytes, bool forward, double window);
-
-  // All ranks in a circle to the next one; each works on what came before
-  // meanwhile: `rounds` of the longer of both.
-  void Ring(int64_t rounds, double bytes, double work_per_round);
 
   double last() const;     // when the last rank is there
   double busiest() const;  // most compute of a rank

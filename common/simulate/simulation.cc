@@ -12,6 +12,7 @@
 #include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/head_slices.h"
 #include "common/model_spec/layout_choice.h"
+#include "common/model_spec/left_ring_plan.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/memory_plan.h"
 #include "common/model_spec/parameter_layout.h"
@@ -19,15 +20,10 @@
 #include "common/model_spec/row_exchange_plan.h"
 #include "common/model_spec/token_layout.h"
 #include "common/model_spec/token_range.h"
-#include "common/simulate/layer_traffic.h"
 #include "common/simulate/step_time.h"
 
 namespace longspan {
 namespace {
-
-// Whose planner stands in for what a method without one has besides its
-// exchange: halos, gradients, activations.
-constexpr SequenceParallel kBaseline = SequenceParallel::kLasp1;
 
 absl::Status CheckNumbers(const SimulationShape& shape,
                           const ComputeModel& compute) {
@@ -49,9 +45,8 @@ absl::Status CheckZigzagStep(const SimulationShape& shape,
         "zigzag is a layout of training steps: use contiguous for a forward "
         "pass alone");
   }
-  // ring_left is a ring.
-  return CheckZigzag(PlannedMethod(method).value_or(SequenceParallel::kRing),
-                     SoftmaxOf(method, shape.softmax), /*cuda=*/false);
+  return CheckZigzag(PlannedMethod(method), SoftmaxOf(method, shape.softmax),
+                     /*cuda=*/false);
 }
 
 absl::StatusOr<TokenLayout> LayoutFor(const ModelSpec& model,
@@ -64,14 +59,13 @@ absl::StatusOr<TokenLayout> LayoutFor(const ModelSpec& model,
     }
     return *shape.layout;
   }
-  const std::optional<SequenceParallel> planned = PlannedMethod(method);
-  if (!planned || !shape.train) return TokenLayout::kContiguous;
+  if (!shape.train) return TokenLayout::kContiguous;
   return ChooseLayout(model,
                       {.tokens = shape.tokens,
                        .batch = shape.batch,
                        .ranks = shape.ranks,
                        .element_bytes = shape.element_bytes,
-                       .method = *planned,
+                       .method = PlannedMethod(method),
                        .softmax_method = SoftmaxOf(method, shape.softmax),
                        .state_gather = shape.state_gather,
                        .cuda = shape.backend == kernels::BackendKind::kCuda})
@@ -93,18 +87,13 @@ class Coster {
 
   MethodCost Cost() {
     if (shape_.ranks > 1) {
-      AddPlanned();
-      if (!planned_) AddTokens();
+      for (int rank : Ranks()) AddRank(rank);
     }
     AddMemory();
     return cost_;
   }
 
  private:
-  void AddPlanned() {
-    for (int rank : Ranks()) AddRank(rank);
-  }
-
   // One of them is the busiest: those at and beside both ends and in the
   // middle, or, as their shares of the heads differ, all.
   std::vector<int> Ranks() const {
@@ -120,19 +109,17 @@ class Coster {
   }
   // Layers whose heads are cut (head_slices.h).
   bool HasCutLayers() const {
-    return planned_ &&
-           (IsCut(LayerKind::kLinear) || IsCut(LayerKind::kSoftmax));
+    return IsCut(LayerKind::kLinear) || IsCut(LayerKind::kSoftmax);
   }
   bool IsCut(LayerKind kind) const {
     return HasLayer(model_, kind) &&
-           HeadsAreCut(*planned_, softmax(), kind, shape_.ranks);
+           HeadsAreCut(planned_, softmax(), kind, shape_.ranks);
   }
   bool LinearByHeads() const {
-    return planned_ && HeadsTravel(*planned_) && HasLinear() &&
-           shape_.ranks > 1;
+    return HeadsTravel(planned_) && HasLinear() && shape_.ranks > 1;
   }
   bool SoftmaxByHeads() const {
-    return planned_ && HeadsTravel(softmax(), shape_.ranks) &&
+    return HeadsTravel(softmax(), shape_.ranks) &&
            HasLayer(model_, LayerKind::kSoftmax);
   }
 
@@ -142,7 +129,7 @@ class Coster {
     shape.ranges = ranges_;
     shape.element_bytes = shape_.element_bytes;
     shape.backward = shape_.train;
-    shape.method = planned_.value_or(kBaseline);
+    shape.method = planned_;
     shape.softmax_method = softmax();
     shape.layout = cost_.layout;
     shape.state_gather = shape_.state_gather;
@@ -159,17 +146,10 @@ class Coster {
   }
 
   SoftmaxParallel softmax() const { return SoftmaxOf(method_, shape_.softmax); }
-  // Whether the planner knows what the method sends for it.
-  bool IsPlanned(TransferKind kind) const {
-    return planned_ || kind == TransferKind::kConvolutionHalo ||
-           (kind == TransferKind::kKeyValueExchange && IsRing(method_));
-  }
 
-  void AddTransfer(const PlannedTransfer& transfer, MethodCost& sent) const {
+  static void AddTransfer(const PlannedTransfer& transfer, MethodCost& sent) {
     if (transfer.kind == TransferKind::kGradientSync) {
       sent.gradient_bytes += transfer.bytes_sent;
-    } else if (!IsPlanned(transfer.kind)) {
-      return;
     } else if (transfer.direction == TransferDirection::kForward) {
       sent.forward_bytes += transfer.bytes_sent;
       sent.forward_calls += transfer.launches;
@@ -179,47 +159,27 @@ class Coster {
     }
   }
 
-  void AddTokens() {
-    const TokenShape tokens = {shape_.batch, shape_.tokens, ranges_[0].size(),
-                               shape_.ranks, shape_.element_bytes};
-    for (int64_t layer = 0; layer < model_.layer_count; ++layer) {
-      const LayerKind kind = LayerKindAt(model_, layer);
-      if (kind == LayerKind::kSoftmax && IsRing(method_)) continue;
-      const LayerTraffic traffic = TokenTraffic(method_, kind, model_, tokens);
-      cost_.forward_bytes += traffic.forward.bytes;
-      cost_.forward_calls += traffic.forward.calls;
-      cost_.buffer_bytes = std::max(cost_.buffer_bytes, traffic.buffer_bytes);
-      if (!shape_.train) continue;
-      cost_.backward_bytes += traffic.backward.bytes;
-      cost_.backward_calls += traffic.backward.calls;
-    }
-  }
-
   void AddMemory() {
     if (TravelsByHeads()) {
       for (int rank : Ranks()) AddMemoryOfHeads(rank);
       return;
     }
-    const SequenceParallel method = planned_.value_or(kBaseline);
-    cost_.memory_bytes = PlannedMemory(method, 0);
+    cost_.memory_bytes = PlannedMemory(0);
     if (cost_.layout == TokenLayout::kZigzag) {
       // Or of the rank whose first part ends last.
       cost_.memory_bytes =
-          std::max(cost_.memory_bytes, PlannedMemory(method, shape_.ranks - 1));
+          std::max(cost_.memory_bytes, PlannedMemory(shape_.ranks - 1));
     }
-    if (planned_) {
-      cost_.buffer_bytes = StateScratch(*planned_) + RowParcels();
-    } else if (shape_.ranks > 1) {
-      // The exchange's own buffers in place of the baseline's.
-      cost_.memory_bytes += cost_.buffer_bytes - StateScratch(kBaseline);
-    }
+    if (shape_.ranks == 1 || !HasLinear()) return;
+    cost_.buffer_bytes = planned_ == SequenceParallel::kRingLeft
+                             ? LeftRingScratch()
+                             : StateScratch() + RowParcels();
   }
 
   void AddMemoryOfHeads(int rank) {
     const LinearAttentionSpec& linear = model_.linear;
     const SoftmaxAttentionSpec& attention = model_.softmax;
-    cost_.memory_bytes =
-        std::max(cost_.memory_bytes, PlannedMemory(*planned_, rank));
+    cost_.memory_bytes = std::max(cost_.memory_bytes, PlannedMemory(rank));
     const auto add = [&](int64_t heads, int64_t key_heads,
                          const HeadTraffic& traffic) {
       const HeadExchangeShape shape = {shape_.batch, ranges_, heads, key_heads,
@@ -236,16 +196,15 @@ class Coster {
     }
     if (LinearByHeads()) {
       add(linear.heads, linear.key_heads, HeadTrafficOf(FormOf(linear)));
-    } else {
-      cost_.buffer_bytes =
-          std::max(cost_.buffer_bytes, StateScratch(*planned_));
+    } else if (HasLinear() && !SharesHeads(planned_)) {
+      cost_.buffer_bytes = std::max(cost_.buffer_bytes, StateScratch());
     }
     if (SoftmaxByHeads()) {
       add(attention.heads, attention.key_heads, HeadTrafficOf(attention));
     }
   }
 
-  int64_t PlannedMemory(SequenceParallel method, int rank) const {
+  int64_t PlannedMemory(int rank) const {
     RunShape run;
     run.rank = rank;
     run.mode = shape_.train ? RunMode::kTrain : RunMode::kEvaluate;
@@ -253,36 +212,42 @@ class Coster {
     run.ranges = ranges_;
     run.element_bytes = shape_.element_bytes;
     run.backend = shape_.backend;
-    run.method = method;
+    run.method = planned_;
     run.softmax_method = softmax();
     run.layout = cost_.layout;
     run.state_gather = shape_.state_gather;
     return PlanMemory(model_, run).total_bytes();
   }
 
-  // 0 where no layer has a state, or no rank to send it to.
-  int64_t StateScratch(SequenceParallel method) const {
-    if (shape_.ranks == 1 || !HasLinear() || SharesHeads(method)) return 0;
+  // Of layers that have a state, and ranks to send it to.
+  int64_t StateScratch() const {
     const StateExchangeShape state =
         StateShapeOf(model_.linear, shape_.batch, shape_.state_gather);
     return AccumulatorBytes(shape_.element_bytes) *
-           StateExchangeScratch(method, state, FilledParts(ranges_), true);
+           StateExchangeScratch(planned_, state, FilledParts(ranges_), true);
   }
 
   // Of rows that travel, in the pass that takes more.
   int64_t RowParcels() const {
-    if (shape_.ranks == 1 || !HasLinear() || !RowsTravel(*planned_)) return 0;
+    if (!RowsTravel(planned_)) return 0;
     const LinearAttentionSpec& linear = model_.linear;
     const RowWidths rows = SummaryRows(FormOf(linear), linear.heads,
                                        linear.key_heads, !shape_.train);
     return RowParcelBytes(ranges_, shape_.batch, rows, shape_.element_bytes);
+  }
+  int64_t LeftRingScratch() const {
+    const LinearAttentionSpec& linear = model_.linear;
+    return LeftRingScratchBytes(
+        {shape_.batch, ranges_, linear.heads, linear.key_heads, FormOf(linear),
+         shape_.element_bytes},
+        /*forward=*/!shape_.train);
   }
 
   const ModelSpec& model_;
   const SimulationShape& shape_;
   const std::vector<TokenRange> ranges_;
   const ExchangeMethod method_;
-  const std::optional<SequenceParallel> planned_;
+  const SequenceParallel planned_;
   MethodCost cost_;
 };
 
@@ -297,10 +262,8 @@ absl::StatusOr<MethodCost> Simulate(const ModelSpec& model,
   RETURN_IF_ERROR(SplitTokens(shape.tokens, shape.ranks).status());
   RETURN_IF_ERROR(CheckRanks(network, shape.ranks));
   RETURN_IF_ERROR(CheckMethod(method, model, shape.ranks));
-  if (PlannedMethod(method)) {
-    RETURN_IF_ERROR(
-        CheckHeadCut(model, SoftmaxOf(method, shape.softmax), shape.ranks));
-  }
+  RETURN_IF_ERROR(
+      CheckHeadCut(model, SoftmaxOf(method, shape.softmax), shape.ranks));
   SimulationShape laid_out = shape;
   ASSIGN_OR_RETURN(laid_out.layout, LayoutFor(model, shape, method));
   ASSIGN_OR_RETURN(std::vector<TokenRange> ranges,

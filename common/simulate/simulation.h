@@ -1,11 +1,9 @@
 // One step of a model over W ranks: what every method sends, holds and takes,
 // before anything runs.
 //
-// Bytes and memory of what this project runs, linear layers' states and heads
-// and softmax layers' AllGather and ring, are the planner's
-// (communication_plan.h, state_exchange_plan.h, head_exchange_plan.h,
-// kv_exchange_plan.h and memory_plan.h of common/model_spec), of the busiest
-// rank; the others are layer_traffic.h's.
+// Bytes and memory are the planner's (communication_plan.h and memory_plan.h of
+// common/model_spec, and the plans of exchanges that those name), of the
+// busiest rank.
 // Time is a walk of all ranks' clocks (rank_clocks.h) through the layers,
 // forward and backward, with compute at one rate of useful operations per
 // second (common/model_spec/model_cost.h; backward twice forward) and transfers
@@ -68,7 +66,7 @@ struct MethodCost {
 // `model` is resolved and valid. kInvalidArgument, in a sentence, for ranks
 // that the sequence or the network does not have, for a method without that
 // form (CheckMethod), for numbers that are no rates; kUnimplemented for a
-// layout that does not go with the method.
+// layout or a recurrence that does not go with the method.
 absl::StatusOr<MethodCost> Simulate(const ModelSpec& model,
                                     const SimulationShape& shape,
                                     const Network& network,

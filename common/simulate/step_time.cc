@@ -5,6 +5,7 @@
 
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/head_exchange_plan.h"
+#include "common/model_spec/left_ring_plan.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/model_cost.h"
 #include "common/model_spec/parameter_layout.h"
@@ -12,7 +13,6 @@
 #include "common/model_spec/projection_widths.h"
 #include "common/model_spec/row_exchange_plan.h"
 #include "common/model_spec/token_layout.h"
-#include "common/simulate/layer_traffic.h"
 #include "common/simulate/rank_clocks.h"
 
 namespace longspan {
@@ -114,10 +114,7 @@ class Stepper {
       Rows(forward, summary, intra);
       clocks_.Compute(output);
     } else if (method_ == ExchangeMethod::kRingLeft) {
-      // Of all pairs of two ranges; `unit` has the rows of one.
-      const double block = static_cast<double>(longest()) * LeftFlops() * unit;
-      clocks_.Compute(block / 2);
-      KeyValueRing(forward, block);
+      LeftRing(forward, summary + intra + output);
     } else if (method_ == ExchangeMethod::kUlysses) {
       ByHeads(forward, summary + intra + output);
     } else {
@@ -126,13 +123,6 @@ class Stepper {
                    static_cast<double>(longest() * model_.linear.heads),
                model_.linear.heads, model_.linear.key_heads);
     }
-  }
-
-  // Scores and outputs of one query and one key, forward.
-  double LeftFlops() const {
-    const LinearLayerForm form = FormOf(model_.linear);
-    return 2.0 * static_cast<double>(model_.linear.heads) *
-           static_cast<double>(form.features + form.columns);
   }
 
   void States(bool forward, double summary, double intra) {
@@ -192,6 +182,40 @@ class Stepper {
     clocks_.Compute(Rest(intra));
   }
 
+  // `own`: of the longest range. Backward rows go upwards for dq, then
+  // downwards for dk and dv, whose products are twice those of the outputs.
+  void LeftRing(bool forward, double own) {
+    const double shard =
+        rows_ * static_cast<double>(longest()) * LeftFlops() / rate_;
+    PassLeftRows(true, Window(own), shard);
+    if (!forward) PassLeftRows(false, 0, 2 * shard);
+    clocks_.Compute(Rest(own));
+    const LinearAttentionSpec& linear = model_.linear;
+    const LeftRingShape left = {shape_.batch,   {parts_.begin(), parts_.end()},
+                                linear.heads,   linear.key_heads,
+                                FormOf(linear), shape_.element_bytes};
+    if (forward || !left.gated()) return;
+    const double sums = static_cast<double>(LeftRingSumBytes(left));
+    clocks_.Collective(AllGatherSeconds(network_, shape_.ranks, sums), 0);
+  }
+  void PassLeftRows(bool upwards, double window, double work) {
+    const LinearAttentionSpec& linear = model_.linear;
+    const RowWidths widths =
+        SummaryRows(FormOf(linear), linear.heads, linear.key_heads, upwards);
+    RankClocks::Rows rows;
+    rows.bytes = rows_ * widths.Bytes(shape_.element_bytes);
+    rows.forward = upwards;
+    rows.window = window;
+    rows.work = work;
+    clocks_.PassRows(rows);
+  }
+  // Scores and outputs of one query and one key, forward.
+  double LeftFlops() const {
+    const LinearLayerForm form = FormOf(model_.linear);
+    return 2.0 * static_cast<double>(model_.linear.heads) *
+           static_cast<double>(form.features + form.columns);
+  }
+
   // `work`: of the longest range, all heads. A rank has all tokens of its own
   // heads.
   void ByHeads(bool forward, double work) {
@@ -227,28 +251,6 @@ class Stepper {
     return AllToAllSeconds(network_, shape_.ranks, static_cast<double>(parcel));
   }
 
-  // ---- Methods that send tokens.
-
-  // ring_left: rounds, each with the work on one block; backward besides a
-  // ring of gradients with one hop more.
-  void KeyValueRing(bool forward, double block) {
-    constexpr LayerKind kind = LayerKind::kLinear;
-    const double rows = rows_;
-    const int64_t unit = shape_.element_bytes;
-    const int64_t rounds = shape_.ranks - 1;
-    double bytes = rows * KeyValueBytes(kind, model_, unit);
-    const double sums =
-        rows * KeyValueBytes(kind, model_, AccumulatorBytes(unit));
-    if (!forward) bytes += sums;
-    if (shape_.overlap) {
-      clocks_.Ring(rounds, bytes, block);
-    } else {
-      clocks_.Ring(rounds, bytes, 0);
-      clocks_.Compute(rounds * block);
-    }
-    if (!forward) clocks_.Ring(1, sums, 0);
-  }
-
   // megatron_sp: every rank has all tokens of its heads. `head`: seconds of one
   // over all tokens.
   void Reshaped(bool forward, double head, int64_t heads, int64_t key_heads) {
@@ -278,6 +280,10 @@ class Stepper {
 
   // ---- Softmax layers.
 
+  // Of one token's k and v, of numbers of so many bytes.
+  int64_t KeyValueBytes(int64_t number) const {
+    return 2 * model_.softmax.key_heads * model_.softmax.head_dim * number;
+  }
   // Seconds of the scores of so many pairs of tokens.
   double PairSeconds(double pairs, double scale) const {
     return scale * shape_.batch * pairs * SoftmaxFlopsPerPair(model_.softmax) /
@@ -335,9 +341,8 @@ class Stepper {
   void SoftmaxRing(bool forward, double scale) {
     const int64_t unit = shape_.element_bytes;
     const auto bytes = [&](int shard, int64_t of) {
-      return static_cast<double>(
-          shape_.batch * parts_[shard].size() *
-          KeyValueBytes(LayerKind::kSoftmax, model_, of));
+      return static_cast<double>(shape_.batch * parts_[shard].size() *
+                                 KeyValueBytes(of));
     };
     RankClocks::Keys keys;
     keys.bytes = [&](int shard) { return bytes(shard, unit); };
@@ -401,8 +406,8 @@ class Stepper {
   double SliceSeconds(double share, bool forward) const {
     const int64_t unit = shape_.element_bytes;
     const double bytes = share * rows_ *
-                         KeyValueBytes(LayerKind::kSoftmax, model_,
-                                       forward ? unit : AccumulatorBytes(unit));
+                         static_cast<double>(KeyValueBytes(
+                             forward ? unit : AccumulatorBytes(unit)));
     return AllGatherSeconds(network_, shape_.ranks, bytes);
   }
 

@@ -195,6 +195,12 @@ void ExplainMethods(const PlanRequest& request, JobPlan& plan) {
           "ring: every rank makes the states of the ranges before its own from "
           "their rows; bytes grow with the tokens, and work with the ranks");
     }
+    if (request.method == SequenceParallel::kRingLeft) {
+      plan.reasons.push_back(
+          "ring_left: every rank multiplies its queries with the keys of all "
+          "ranges before its own; bytes grow with the tokens, and work with "
+          "their square");
+    }
   }
   if (!HasLayer(*request.model, LayerKind::kSoftmax)) return;
   plan.reasons.push_back(absl::StrCat(

@@ -19,14 +19,14 @@ def settings(method):
 # neither heads nor tokens.
 GANGS = [(ranks, method) for ranks in (2, 4) for method in (
     "lasp2 gather", "lasp2 gather zigzag", "lasp1 ring", "lasp1_serial gather",
-    "all_scan ulysses", "scan ring", "ring megatron_sp", "ulysses ulysses",
-    "megatron_sp megatron_sp")] + [
+    "all_scan ulysses", "scan ring", "ring megatron_sp", "ring_left ring",
+    "ulysses ulysses", "megatron_sp megatron_sp")] + [
         (3, "lasp2 gather"), (3, "lasp2 gather zigzag"), (3, "scan ulysses")]
 STEPS = 20
 # What the worker's byte counters call the exchanges of layers.
 EXCHANGES = ("state_exchange", "head_exchange", "row_exchange", "kv_exchange")
 LINEAR_OPS = {"ulysses": "head_exchange", "megatron_sp": "head_exchange",
-              "ring": "row_exchange"}
+              "ring": "row_exchange", "ring_left": "row_exchange"}
 SOFTMAX_OPS = {"gather": "kv_exchange", "ring": "kv_exchange",
                "ulysses": "head_exchange", "megatron_sp": "head_exchange"}
 

@@ -51,7 +51,8 @@ std::vector<Method> LinearMethods() {
        {SequenceParallel::kLasp2, SequenceParallel::kLasp1,
         SequenceParallel::kLasp1Serial, SequenceParallel::kAllScan,
         SequenceParallel::kScan, SequenceParallel::kUlysses,
-        SequenceParallel::kRing, SequenceParallel::kMegatronSp}) {
+        SequenceParallel::kRing, SequenceParallel::kRingLeft,
+        SequenceParallel::kMegatronSp}) {
     methods.push_back({"L", std::string(SequenceParallelName(method)), method});
   }
   return methods;
@@ -170,12 +171,14 @@ class ErrorRow {
 struct Transition {
   const char* name;
   LinearMixer mixer;
+  bool by_head;  // a decay for each head, or none: what ring_left has
 };
-constexpr Transition kTransitions[] = {{"identity", LinearMixer::kBasic},
-                                       {"constant", LinearMixer::kLightning},
-                                       {"scalar", LinearMixer::kSimpleGla},
-                                       {"vector", LinearMixer::kGla},
-                                       {"dense", LinearMixer::kKda}};
+constexpr Transition kTransitions[] = {
+    {"identity", LinearMixer::kBasic, true},
+    {"constant", LinearMixer::kLightning, true},
+    {"scalar", LinearMixer::kSimpleGla, true},
+    {"vector", LinearMixer::kGla, false},
+    {"dense", LinearMixer::kKda, false}};
 
 bool PrintErrors() {
   std::cout << "## Largest error against one rank, f64\n\n"
@@ -186,6 +189,9 @@ bool PrintErrors() {
   for (const Transition& transition : kTransitions) {
     ErrorRow row(SpecOf(transition.mixer, "LL", /*bare=*/false));
     for (const Method& method : LinearMethods()) {
+      if (method.linear == SequenceParallel::kRingLeft && !transition.by_head) {
+        continue;
+      }
       std::cout << "| `" << method.name << "` | " << transition.name << " |"
                 << row.Of(method, good) << "\n";
     }
@@ -230,6 +236,13 @@ Sent CountedOf(const worker::TransferCounters& counters) {
 // Part r of `count` cut into W, the first ones longer by one.
 int64_t Part(int64_t count, int r, int ranks) {
   return count / ranks + (r < count % ranks ? 1 : 0);
+}
+
+// Tokens of the parts before it.
+int64_t Before(int64_t count, int r, int ranks) {
+  int64_t before = 0;
+  for (int i = 0; i < r; ++i) before += Part(count, i, ranks);
+  return before;
 }
 
 int64_t Rounds(int ranks) {
@@ -286,6 +299,22 @@ Sent FormulaOf(SequenceParallel method, int64_t tokens, int ranks) {
     case SequenceParallel::kRing:  // all rows but the last range's, the first's
       return {(tokens - Part(tokens, ranks - 1, ranks)) * row,
               (tokens - Part(tokens, 0, ranks)) * row, hops, hops};
+    case SequenceParallel::kRingLeft: {
+      // Backward k, v and gates again, then q, dO and gates the other way, and
+      // a number a head of all ranks.
+      Sent most;
+      for (int r = 0; r < ranks; ++r) {
+        const int64_t before = Before(tokens, r, ranks);
+        const int64_t own = Part(tokens, r, ranks);
+        const int64_t up = r + 1 < ranks ? before + own : 0;
+        const int64_t down = r > 0 ? tokens - before : 0;
+        const int64_t up_calls = r + 1 < ranks ? r + 1 : r;
+        const int64_t down_calls = r > 0 ? ranks - r : ranks - 1 - r;
+        most = Most(most, {up * row, (up + down) * row + hops * x, up_calls,
+                           up_calls + down_calls + 1});
+      }
+      return most;
+    }
     case SequenceParallel::kMegatronSp:
       return ByLayers(tokens, ranks);
   }

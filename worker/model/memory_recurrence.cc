@@ -52,6 +52,7 @@ MemoryRecurrence::MemoryRecurrence(const LinearAttentionSpec& spec, int layer,
               std::move(log_decays)}),
       by_tokens_(parts_),
       by_heads_(parts_),
+      by_left_ring_(parts_),
       log_decay_operand_(DecayOperand(parts_.log_decays, parameters)) {}
 
 void MemoryRecurrence::AllocateTape(const RankContext& context,

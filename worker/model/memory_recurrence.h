@@ -25,6 +25,7 @@
 #include "worker/model/parameters.h"
 #include "worker/model/qkv_path.h"
 #include "worker/model/recurrence_by_heads.h"
+#include "worker/model/recurrence_by_left_ring.h"
 #include "worker/model/recurrence_by_tokens.h"
 #include "worker/tensor/tensor.h"
 
@@ -70,6 +71,7 @@ class MemoryRecurrence {
   // Of several ranks, by the method.
   const GangRecurrence& gang(const RankContext& context) const {
     if (HeadsTravel(context.method)) return by_heads_;
+    if (context.method == SequenceParallel::kRingLeft) return by_left_ring_;
     return by_tokens_;
   }
   kernels::TensorView AllocateLeaving(const RankContext& context,
@@ -82,6 +84,7 @@ class MemoryRecurrence {
   const RecurrenceParts parts_;
   const RecurrenceByTokens by_tokens_;
   const RecurrenceByHeads by_heads_;
+  const RecurrenceByLeftRing by_left_ring_;
   Tensor log_decay_operand_;  // [H], constant transitions
 };
 

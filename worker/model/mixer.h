@@ -40,6 +40,8 @@ struct LinearAttentionTape {
   kernels::TensorView entering;     // [parts, B, H, F, Dv (+ 1)] S_in of each
                                     // part of this rank
   kernels::TensorView decays;       // [all parts or 1, B, H (, F (, F))]
+  kernels::TensorView outer;        // [B, n, H, Dv (+ 1)] o's part of other
+                                    // ranges (recurrence_by_left_ring.h)
   // Of all N tokens of the piece, for the heads that this rank takes.
   kernels::TensorView head_q;         // [B, N, G_r, F]
   kernels::TensorView head_k;         // [B, N, G_r, F]

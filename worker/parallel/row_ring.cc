@@ -23,17 +23,17 @@ TensorView Dense(char* data, const ConstTensorView& like, int64_t tokens) {
 
 }  // namespace
 
-RowRing::RowRing(const RankContext& context, int layer, Direction direction,
-                 const SequenceShard& shard, std::vector<ConstTensorView> own,
-                 TensorView parcels)
+RowRing::RowRing(const RankContext& context, int layer, Direction pass,
+                 Direction way, const SequenceShard& shard,
+                 std::vector<ConstTensorView> own, TensorView parcels)
     : context_(context),
-      tag_({Traffic::kRowExchange, direction, layer}),
+      tag_({Traffic::kRowExchange, pass, layer}),
       shard_(shard),
       own_(std::move(own)),
       parcels_(parcels),
-      place_(direction == Direction::kForward
-                 ? context.rank()
-                 : context.ranks() - 1 - context.rank()) {}
+      upwards_(way == Direction::kForward),
+      place_(upwards_ ? context.rank() : context.ranks() - 1 - context.rank()) {
+}
 
 std::vector<TensorView> RowRing::RowsIn(int step) const {
   const int64_t tokens = shard_.ranges()[RankAt(step)].size();

@@ -22,8 +22,9 @@ class RowRing {
  public:
   // `own`: this rank's rows, [B, n, H, D] or [B, n, H], perhaps strided; wider
   // types first. `parcels`: RowParcelBytes() bytes, untouched until Finish.
-  // More than one rank; `context` and `shard` must outlive the object.
-  RowRing(const RankContext& context, int layer, Direction direction,
+  // `pass` is counted, `way` where rows go: kForward upwards. More than one
+  // rank; `context` and `shard` must outlive the object.
+  RowRing(const RankContext& context, int layer, Direction pass, Direction way,
           const SequenceShard& shard, std::vector<kernels::ConstTensorView> own,
           kernels::TensorView parcels);
 
@@ -31,7 +32,7 @@ class RowRing {
   // rank's).
   int steps() const { return place_; }
   int RankAt(int step) const {
-    return context_.rank() + (forward() ? -step : step);
+    return context_.rank() + (upwards_ ? -step : step);
   }
 
   // Sends this rank's rows off, and asks for the first shard.
@@ -43,7 +44,6 @@ class RowRing {
   absl::Status Finish();
 
  private:
-  bool forward() const { return tag_.direction == Direction::kForward; }
   bool sends() const { return place_ + 1 < context_.ranks(); }
   kernels::TensorView Parcel(int step) const;  // [bytes]
   std::vector<kernels::TensorView> RowsIn(int step) const;
@@ -55,6 +55,7 @@ class RowRing {
   const SequenceShard& shard_;
   const std::vector<kernels::ConstTensorView> own_;
   const kernels::TensorView parcels_;
+  const bool upwards_;
   const int place_;  // ranks before this one, in the direction of the pass
   std::unique_ptr<Work> work_;
 };

@@ -57,6 +57,7 @@ std::unique_ptr<StateExchange> CreateStateExchange(
                                          operands);
     case SequenceParallel::kUlysses:
     case SequenceParallel::kMegatronSp:
+    case SequenceParallel::kRingLeft:
       break;
   }
   LONGSPAN_CHECK(false) << "no states travel with "

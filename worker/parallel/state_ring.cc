@@ -51,7 +51,7 @@ StateRing::StateRing(const RankContext& context, int layer, Direction direction,
                      const MemoryShape& shape,
                      const StateExchangeOperands& operands)
     : StateExchange(context, layer, direction, shape, operands),
-      ring_(context, layer, direction, *operands.rows.shard,
+      ring_(context, layer, direction, direction, *operands.rows.shard,
             RowsOf(operands.rows, direction == Direction::kForward),
             operands.rows.parcels) {}
 

@@ -111,6 +111,37 @@ TEST(ValidateSpecTest, CutHeadsServeTrainingOnTheCpu) {
               ElementsAre("evaluate.sequence_parallel"));
 }
 
+TEST(ValidateSpecTest, LeftProductsServeTrainingOnTheCpuWithADecayPerHead) {
+  const std::string line = "sequence_parallel: RING_LEFT";
+  const std::string cuda = R"(resources { backend: "cuda" })";
+  const std::string model = R"(model { uri: "outputs://a/b" } )";
+  EXPECT_THAT(Mistakes(Train("steps: 1 " + line)), IsEmpty());
+  EXPECT_THAT(Mistakes(Train("steps: 1 " + line), cuda),
+              ElementsAre("train.sequence_parallel"));
+  EXPECT_THAT(Mistakes(Train("steps: 1 layout: ZIGZAG " + line)),
+              ElementsAre("train.layout"));
+  EXPECT_THAT(Mistakes("evaluate { data { uri: \"corpus://a\" } " + model +
+                       line + " }"),
+              ElementsAre("evaluate.sequence_parallel"));
+  EXPECT_THAT(Mistakes("generate { text: \"a\" max_new_tokens: 1 " + model +
+                       line + " }"),
+              ElementsAre("generate.sequence_parallel"));
+  const auto with = [&](const std::string& mixer, const std::string& method) {
+    return Mistakes(Train("steps: 1 sequence_parallel: " + method),
+                    "train { model { linear { short_convolution: 4 mixer: " +
+                        mixer + " } } }");
+  };
+  for (const char* const mixer : {"BASIC", "LIGHTNING", "SIMPLE_GLA"}) {
+    EXPECT_THAT(with(mixer, "RING_LEFT"), IsEmpty()) << mixer;
+  }
+  for (const char* const mixer : {"GLA", "DELTANET", "KDA"}) {
+    EXPECT_THAT(with(mixer, "RING"), IsEmpty()) << mixer;
+    EXPECT_THAT(with(mixer, "RING_LEFT"),
+                ElementsAre("train.sequence_parallel"))
+        << mixer;
+  }
+}
+
 TEST(ValidateSpecTest, OnlyGatherServesMoreThanTrainingOnTheCpu) {
   EXPECT_THAT(Mistakes(Train("steps: 1 softmax_sequence_parallel: 99")),
               ElementsAre("train.softmax_sequence_parallel"));
@@ -163,8 +194,9 @@ TEST(ValidateSpecTest, GathersRunOrAreRefusedByName) {
               ElementsAre("train.state_exchange_precision"));
   EXPECT_THAT(Mistakes(Train(splits), cuda),
               ElementsAre("train.state_exchange_splits"));
-  for (const char* const other : {"LASP1", "LASP1_SERIAL", "ALL_SCAN", "SCAN",
-                                  "ULYSSES", "RING", "MEGATRON_SP"}) {
+  for (const char* const other :
+       {"LASP1", "LASP1_SERIAL", "ALL_SCAN", "SCAN", "ULYSSES", "RING",
+        "RING_LEFT", "MEGATRON_SP"}) {
     SCOPED_TRACE(other);
     const std::string method = std::string("sequence_parallel: ") + other;
     EXPECT_THAT(Mistakes(Train(bf16 + method)),

@@ -140,14 +140,6 @@ TEST(RankClocksTest, MessagesOfARankFollowEachOther) {
   EXPECT_DOUBLE_EQ(quick.last(), 2 * 4 + 1);
 }
 
-TEST(RankClocksTest, ARingTakesTheLongerOfWorkAndHop) {
-  RankClocks clocks(kNetwork, 4);
-  clocks.Ring(3, 4, 2.0);
-  EXPECT_DOUBLE_EQ(clocks.last(), 3 * 5.0);
-  clocks.Ring(3, 4, 7.0);
-  EXPECT_DOUBLE_EQ(clocks.last(), 3 * 5.0 + 3 * 7.0);
-}
-
 TEST(RankClocksTest, AShiftReachesTheNeighbourOnly) {
   RankClocks clocks(kNetwork, 3);
   clocks.Compute([](int64_t rank) { return rank == 0 ? 10.0 : 0.0; });

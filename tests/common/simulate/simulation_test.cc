@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "common/model_spec/model_cost.h"
 #include "common/simulate/model_preset.h"
 
@@ -62,7 +64,7 @@ TEST(SimulationTest, AFreeNetworkDividesTheWork) {
 }
 
 // A gather is waited for in every layer, there and back; a chain delays a
-// pass once.
+// pass once; a ring whose rows come back down the ranks, every layer.
 TEST(SimulationTest, LatencyCountsByMethod) {
   ModelSpec model = Linear();
   const SimulationShape shape = Shape(8 * 64, 8);
@@ -76,7 +78,7 @@ TEST(SimulationTest, LatencyCountsByMethod) {
   EXPECT_NEAR(delay(ExchangeMethod::kUlysses) - sync, 2 * 16 * 2 * 10, 0.1);
   EXPECT_NEAR(delay(ExchangeMethod::kMegatronSp) - sync, 16 * 5 * 10, 0.1);
   EXPECT_NEAR(delay(ExchangeMethod::kRing) - sync, 2 * 7 * 10, 0.1);
-  EXPECT_NEAR(delay(ExchangeMethod::kRingLeft) - sync, 16 * (7 + 8) * 10, 0.1);
+  EXPECT_NEAR(delay(ExchangeMethod::kRingLeft) - sync, 16 * 2 * 7 * 10, 0.1);
 }
 
 TEST(SimulationTest, OverlapHidesNoMoreThanItsWindow) {
@@ -205,16 +207,30 @@ TEST(SimulationTest, SoftmaxRingsEndAtTheLastReader) {
 
 TEST(SimulationTest, TheLeftProductIsQuadratic) {
   const Network network = Uniform(0, 0);
-  const auto attention = [&](int64_t tokens) {
-    const double dense = 3 *
-                         (ForwardFlopsPerToken(Linear(), 0) -
-                          16 * LinearFlopsPerToken(Linear().linear).total()) *
-                         tokens / 8 / 1e14;
+  const auto seconds = [&](int64_t tokens) {
     return Seconds(Linear(), ExchangeMethod::kRingLeft, Shape(tokens, 8),
-                   network) -
-           dense;
+                   network);
   };
-  EXPECT_NEAR(attention(1 << 20) / attention(1 << 19), 4, 1e-6);
+  // Without what is linear: 2 b N^2 of a N + b N^2.
+  const auto squares = [&](int64_t tokens) {
+    return seconds(2 * tokens) - 2 * seconds(tokens);
+  };
+  EXPECT_NEAR(squares(1 << 20) / squares(1 << 19), 4, 1e-6);
+}
+
+// The last rank has 7 ranges before it, forward and again backward. By then all
+// others have done what they have of the ranges behind theirs, twice as much
+// each, but for the last range.
+TEST(SimulationTest, LeftProductsWaitForTheLastRank) {
+  ModelSpec model = Linear();
+  model.layer_count = 1;
+  const int64_t tokens = 1 << 16;
+  const double own = TrainFlopsPerToken(model, tokens) * tokens / 8 / 1e14;
+  const double pairs = std::pow(static_cast<double>(tokens) / 8, 2);
+  const double left = 2.0 * 2048 * 2 * pairs / 1e14;
+  EXPECT_NEAR(Seconds(model, ExchangeMethod::kRingLeft, Shape(tokens, 8),
+                      Uniform(0, 0)),
+              own + (7 + 7 + 2) * left, 1e-6 * own);
 }
 
 // B n^2 pairs of tokens, of either product.

@@ -1,5 +1,5 @@
-// Bytes of the methods: equal to the planner's functions where workers run
-// them, and to the numbers of section Bytes of docs/simulate.md where none do.
+// Bytes of the methods: equal to the planner's functions, and to the numbers of
+// section Bytes of docs/simulate.md.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,9 +8,9 @@
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/head_exchange_plan.h"
 #include "common/model_spec/kv_exchange_plan.h"
+#include "common/model_spec/left_ring_plan.h"
 #include "common/model_spec/memory_plan.h"
 #include "common/model_spec/row_exchange_plan.h"
-#include "common/simulate/layer_traffic.h"
 #include "common/simulate/model_preset.h"
 #include "common/simulate/simulation.h"
 
@@ -52,6 +52,12 @@ int64_t ScratchBytes(const ModelSpec& model, const CommunicationShape& shape) {
   if (shape.method == SequenceParallel::kMegatronSp) {
     return 2 * shape.ranges.back().end * model.hidden_size * 2;
   }
+  if (shape.method == SequenceParallel::kRingLeft) {
+    return LeftRingScratchBytes(
+        {1, shape.ranges, model.linear.heads, model.linear.key_heads,
+         FormOf(model.linear), 2},
+        /*forward=*/false);
+  }
   if (!HeadsTravel(shape.method)) {
     const LinearAttentionSpec& linear = model.linear;
     const int64_t states =
@@ -74,17 +80,17 @@ int64_t ScratchBytes(const ModelSpec& model, const CommunicationShape& shape) {
   return bytes;
 }
 
-TEST(TrafficTest, PlannedMethodsAreThePlannersBytesAndCalls) {
+TEST(TrafficTest, MethodsAreThePlannersBytesAndCalls) {
   for (const ModelSpec& model : Models()) {
     for (ExchangeMethod method : AllExchangeMethods()) {
-      if (!PlannedMethod(method)) continue;
       const int ranks = 8;
-      if (!CheckMethod(method, model, ranks).ok()) continue;  // mamba2's norm
+      // mamba2's norm, and decays that are no number for each head.
+      if (!CheckMethod(method, model, ranks).ok()) continue;
       const MethodCost cost = CostOf(model, method, 1000, ranks);
       CommunicationShape shape;
       shape.ranges = SplitTokens(1000, ranks).value();
       shape.element_bytes = 2;
-      shape.method = *PlannedMethod(method);
+      shape.method = PlannedMethod(method);
       if (method == ExchangeMethod::kMegatronSp) {
         shape.softmax_method = SoftmaxParallel::kMegatronSp;
       }
@@ -187,10 +193,11 @@ TEST(TrafficTest, TokensAreSectionThree) {
   EXPECT_EQ(ring.backward_calls, ring.forward_calls);
   const MethodCost left = CostOf(model, ExchangeMethod::kRingLeft, n * w, w);
   EXPECT_EQ(left.forward_bytes, ring.forward_bytes);
-  EXPECT_EQ(left.backward_bytes,
-            16 * ((w - 1) * 2 * n * hidden * 2 + w * 2 * n * hidden * 4));
+  EXPECT_EQ(left.backward_bytes, 16 * (w + 1) * 2 * n * hidden * 2);
   EXPECT_EQ(left.forward_calls, 16 * (w - 1));
-  EXPECT_EQ(left.backward_calls, 16 * (2 * w - 1));
+  EXPECT_EQ(left.backward_calls, 16 * (w + 1));
+  // Two shards of k and v, v, dO and dV of a range, scores.
+  EXPECT_EQ(left.buffer_bytes, (2 * 2 + 3) * n * hidden * 2 + 128 * n * 2);
   const MethodCost ulysses = CostOf(model, ExchangeMethod::kUlysses, n * w, w);
   EXPECT_EQ(ulysses.forward_bytes, 16 * (w - 1) * n * 4 * hidden * 2 / w);
   EXPECT_EQ(ulysses.backward_bytes, ulysses.forward_bytes);
@@ -209,23 +216,22 @@ TEST(TrafficTest, TheRingOfKeysIsThePlanners) {
   shape.ranges = SplitTokens(1024, 8).value();
   shape.element_bytes = 2;
   shape.softmax_method = SoftmaxParallel::kRing;
-  const LayerTraffic ring = TokenTraffic(
-      ExchangeMethod::kRing, LayerKind::kSoftmax, model, {1, 1024, 128, 8, 2});
+  const int64_t shard = 128 * 2 * 4 * 128;  // numbers
+  const int64_t round[2] = {7 * shard * 2, 7 * shard * 2 + 8 * shard * 4};
+  const int64_t calls[2] = {7, 15};
   const int busiest = 6;  // all shards but the last come by
   for (int rank = 0; rank < 8; ++rank) {
     int passes = 0;
     for (const PlannedTransfer& t : PlanCommunication(model, shape, rank)) {
       if (t.kind != TransferKind::kKeyValueExchange) continue;
-      const PassTraffic& pass = t.direction == TransferDirection::kForward
-                                    ? ring.forward
-                                    : ring.backward;
-      EXPECT_LE(t.bytes_sent, pass.bytes);
-      EXPECT_LE(t.launches, pass.calls);
+      const int pass = t.direction == TransferDirection::kForward ? 0 : 1;
+      EXPECT_LE(t.bytes_sent, round[pass]);
+      EXPECT_LE(t.launches, calls[pass]);
       if (rank == busiest) {
-        EXPECT_EQ(t.launches, pass.calls);
+        EXPECT_EQ(t.launches, calls[pass]);
       }
-      if (rank == busiest && t.direction == TransferDirection::kForward) {
-        EXPECT_EQ(t.bytes_sent, pass.bytes);
+      if (rank == busiest && pass == 0) {
+        EXPECT_EQ(t.bytes_sent, round[pass]);
       }
       ++passes;
     }
@@ -247,22 +253,6 @@ TEST(TrafficTest, CrossoversOfBytes) {
     EXPECT_EQ(forward(ExchangeMethod::kLasp2, tokens, ranks),
               forward(ExchangeMethod::kUlysses, tokens, ranks));
   }
-}
-
-TEST(TrafficTest, GatesTravelWithTokens) {
-  ModelSpec model;
-  model.linear.mixer = LinearMixer::kSimpleGla;
-  model = ResolveDefaults(model);
-  const int64_t width =
-      model.linear.heads * (model.linear.key_dim + model.linear.value_dim);
-  EXPECT_EQ(KeyValueBytes(LayerKind::kLinear, model, 2),
-            2 * width + 4 * model.linear.heads);
-}
-
-TEST(TrafficTest, SoftmaxLayersCountTheirKeyHeads) {
-  ModelSpec model = Preset("linear-llama3-1b-hybrid");
-  model.softmax.key_heads = 4;
-  EXPECT_EQ(KeyValueBytes(LayerKind::kSoftmax, model, 2), 2 * 4 * 128 * 2);
 }
 
 // Layers of softmax alone: what a ring moves is the planner's.
@@ -342,6 +332,11 @@ TEST(TrafficTest, RefusalsNameValueLimitAndFix) {
   delta = ResolveDefaults(delta);
   EXPECT_THAT(error(delta, ExchangeMethod::kRingLeft),
               HasSubstr("deltanet has the delta rule"));
+  ModelSpec channels;
+  channels.linear.mixer = LinearMixer::kGla;
+  channels = ResolveDefaults(channels);
+  EXPECT_THAT(error(channels, ExchangeMethod::kRingLeft),
+              HasSubstr("gla has one for every channel"));
   shape.tokens = 63;
   EXPECT_THAT(error(basic, ExchangeMethod::kLasp2), HasSubstr("63"));
 }

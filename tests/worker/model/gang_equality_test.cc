@@ -1,6 +1,7 @@
 // Gangs of every size compute what one rank computes: loss, hidden states,
 // every parameter's gradient, and the gradient of the embedding token by
 // token, borders included.
+#include "common/model_spec/left_ring_plan.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/model_gang/model_gang.h"
@@ -66,6 +67,32 @@ TEST_P(GangEqualityTest, HeadsThatTravel) {
   ExpectSame(TrainOnce(batch, 4), one_batch, 1e-10);
   c.document_starts = {0, 23, 25, 47, 49};
   ExpectSame(TrainOnce(c, 3), one_packed, 1e-10);
+  c.document_starts = {};
+  c.ranges = {{0, 1}, {1, 60}, {60, 71}};
+  ExpectSame(TrainOnce(c, 3), one, 1e-10);
+}
+
+// Products of two ranges, where decays are numbers for each head.
+TEST_P(GangEqualityTest, LeftProducts) {
+  GangCase c = MakeGangCase(GetParam().spec, 1, 71);
+  if (!CheckLeftProduct(FormOf(c.spec.linear), "").ok()) return;
+  GangCase batch = MakeGangCase(c.spec, 2, 29);
+  GangCase longer = MakeGangCase(c.spec, 1, 331);
+  const GangResult one = TrainOnce(c, 1);
+  const GangResult one_batch = TrainOnce(batch, 1);
+  const GangResult one_longer = TrainOnce(longer, 1);
+  c.document_starts = {0, 23, 25, 47, 49};
+  const GangResult one_packed = TrainOnce(c, 1);
+  c.method = batch.method = longer.method = SequenceParallel::kRingLeft;
+  for (int ranks : {2, 3, 4, 7, 8}) {
+    SCOPED_TRACE(ranks);
+    c.document_starts = {};
+    ExpectSame(TrainOnce(c, ranks), one, 1e-10);
+    c.document_starts = {0, 23, 25, 47, 49};
+    ExpectSame(TrainOnce(c, ranks), one_packed, 1e-10);
+  }
+  ExpectSame(TrainOnce(batch, 4), one_batch, 1e-10);
+  ExpectSame(TrainOnce(longer, 2), one_longer, 1e-10);
   c.document_starts = {};
   c.ranges = {{0, 1}, {1, 60}, {60, 71}};
   ExpectSame(TrainOnce(c, 3), one, 1e-10);

@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/model_spec/communication_plan.h"
 #include "common/model_spec/head_exchange_plan.h"
+#include "common/model_spec/left_ring_plan.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/memory_plan.h"
 #include "gmock/gmock.h"
@@ -34,6 +35,7 @@ struct Gang {
 constexpr SoftmaxParallel kRing = SoftmaxParallel::kRing;
 constexpr SoftmaxParallel kHeads = SoftmaxParallel::kUlysses;
 constexpr SequenceParallel kCut = SequenceParallel::kMegatronSp;
+constexpr SequenceParallel kLeft = SequenceParallel::kRingLeft;
 constexpr SoftmaxParallel kCutHeads = SoftmaxParallel::kMegatronSp;
 
 Gang Zigzag(int64_t tokens, int ranks, int64_t batch) {
@@ -60,11 +62,16 @@ class PlanTest : public ::testing::TestWithParam<NamedSpec> {
     return spec;
   }
 
-  // None where the layer's norm takes all heads together: it cannot be cut.
+  // None where the layer's norm takes all heads together: it cannot be cut;
+  // nor where two tokens share more than a number for each head.
   static std::optional<GangCase> CaseOf(const Gang& gang) {
     const ModelSpec spec = SpecOf(gang);
     if (gang.method == kCut &&
         FormOf(spec.linear).output == OutputStage::kWholeNorm) {
+      return std::nullopt;
+    }
+    if (gang.method == kLeft &&
+        !CheckLeftProduct(FormOf(spec.linear), "").ok()) {
       return std::nullopt;
     }
     EXPECT_TRUE(CheckHeadCut(spec, gang.method, gang.ranks).ok());
@@ -112,6 +119,8 @@ TEST_P(PlanTest, BytesMovedAreThePlannedOnes) {
                            Gang{9, 5, 1, SequenceParallel::kUlysses},
                            Gang{71, 5, 2, SequenceParallel::kRing},
                            Gang{9, 8, 1, SequenceParallel::kRing},
+                           Gang{71, 5, 2, kLeft},
+                           Gang{9, 8, 1, kLeft, kRing},
                            Zigzag(71, 2, 2),
                            Zigzag(71, 5, 1),
                            Zigzag(9, 5, 2),
@@ -174,8 +183,9 @@ TEST_P(PlanTest, TheArenaHandsOutThePlannedBuffers) {
         Gang{120, 3, 2, SequenceParallel::kLasp2, kHeads},
         Gang{120, 7, 1, SequenceParallel::kUlysses, kHeads},
         Gang{120, 3, 2, kCut, kCutHeads}, Gang{120, 8, 1, kCut, kCutHeads},
-        Gang{121, 3, 2, SequenceParallel::kRing}, Zigzag(120, 3, 1),
-        Zigzag(120, 3, 2), Zigzag(9, 5, 2)}) {
+        Gang{121, 3, 2, SequenceParallel::kRing}, Gang{121, 3, 2, kLeft},
+        Gang{121, 3, 1, kLeft, kHeads}, Zigzag(120, 3, 1), Zigzag(120, 3, 2),
+        Zigzag(9, 5, 2)}) {
     // One block of rows, so that no buffer comes in two sizes.
     const std::optional<GangCase> c = CaseOf(gang);
     if (!c) continue;

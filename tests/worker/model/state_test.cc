@@ -2,9 +2,11 @@
 // token at a time gives what a prefill gives.
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "common/base/status_macros.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/model_gang/model_gang.h"
 #include "tests/support/thread_world.h"
@@ -179,6 +181,25 @@ TEST_P(StateTest, HeadsAndRowsThatTravel) {
 
 INSTANTIATE_TEST_SUITE_P(Specs, StateTest, ::testing::ValuesIn(AllSmallSpecs()),
                          [](const auto& info) { return info.param.name; });
+
+// ring_left makes no state. Validation refuses such jobs; a worker that gets
+// one does not compute.
+TEST(StateTest, ALeftProductRefusesAState) {
+  GangCase c = MakeGangCase(SmallSpec(LinearMixer::kSimpleGla, "L"), 1, 12);
+  c.method = SequenceParallel::kRingLeft;
+  const absl::Status status =
+      RunThreadWorld(2, [&](worker::ProcessGroup& group) -> absl::Status {
+        RankFixture rank(c, &group, 8 << 20, false);
+        ASSIGN_OR_RETURN(auto state, ModelState::Create(rank.context(), c.spec,
+                                                        {1, 12, 12}));
+        std::vector<double> hidden(c.tokens * c.spec.hidden_size);
+        return FeedPiece(rank, rank.context(), c, 0, c.tokens, state.get(),
+                         hidden);
+      });
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::HasSubstr("ring_left with a state"));
+}
 
 TEST(StateTest, AStateThatIsFullSaysSo) {
   const GangCase c =

@@ -1,0 +1,407 @@
+#include "worker/model/recurrence_by_left_ring.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/model_spec/kv_exchange_plan.h"
+
+namespace longspan::worker {
+namespace {
+
+using kernels::ChunkTerms;
+using kernels::ConstTensorView;
+using kernels::DType;
+using kernels::LinearAttentionInputs;
+using kernels::LinearAttentionStage;
+using kernels::MatMulOptions;
+using kernels::TensorView;
+
+// What of a range travels, wider types first.
+std::vector<ConstTensorView> RowsOf(const LinearAttentionInputs& inputs,
+                                    ConstTensorView keys,
+                                    ConstTensorView values) {
+  std::vector<ConstTensorView> rows;
+  if (!inputs.log_gate.is_null()) rows.push_back(inputs.log_gate);
+  rows.push_back(keys);
+  rows.push_back(values);
+  return rows;
+}
+
+// One head of one batch element, [n, D].
+template <typename View>
+View HeadOf(const View& x, int64_t b, int64_t h) {
+  return x.Select(0, b).Select(1, h);
+}
+
+template <typename View>
+View FlatRows(const View& x) {
+  return x.Reshape({x.size(0) * x.size(1), x.size(2) * x.size(3)});
+}
+
+// Calls use(b, h, head of q and k).
+template <typename Use>
+absl::Status ForEachHead(const ConstTensorView& values,
+                         const ConstTensorView& keys, const Use& use) {
+  const int64_t shared = values.size(2) / keys.size(2);
+  for (int64_t b = 0; b < values.size(0); ++b) {
+    for (int64_t h = 0; h < values.size(2); ++h) {
+      RETURN_IF_ERROR(use(b, h, h / shared));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Calls use(begin, end) for so many queries at a time.
+template <typename Use>
+absl::Status ForEachBlock(int64_t queries, const Use& use) {
+  for (int64_t begin = 0; begin < queries; begin += kLeftRingQueries) {
+    RETURN_IF_ERROR(use(begin, std::min(begin + kLeftRingQueries, queries)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+// ---- Memory ----------------------------------------------------------------
+
+LeftRingShape RecurrenceByLeftRing::ShapeOf(const RankContext& context,
+                                            const LayerPass& pass) const {
+  const absl::Span<const TokenRange> ranges = pass.shard->ranges();
+  return {pass.shard->batch(), {ranges.begin(), ranges.end()},
+          parts_.heads,        parts_.key_heads,
+          parts_.form,         context.element_bytes()};
+}
+
+TensorView RecurrenceByLeftRing::AllocateValues(const char* name,
+                                                const RankContext& context,
+                                                const LayerPass& pass,
+                                                int64_t tokens) const {
+  return context.arena->Allocate(
+      name, context.dtype,
+      {pass.shard->batch(), tokens, parts_.heads, parts_.form.columns});
+}
+
+void RecurrenceByLeftRing::AllocateTape(const RankContext& context,
+                                        const LayerPass& pass,
+                                        LinearAttentionTape& tape) const {
+  if (!gated()) return;
+  tape.outer = AllocateValues("outer", context, pass, pass.shard->tokens());
+}
+
+RecurrenceByLeftRing::Scratch RecurrenceByLeftRing::Allocate(
+    const RankContext& context, const LayerPass& pass,
+    const LinearAttentionTape& tape, bool forward) const {
+  const int64_t longest = LongestRange(pass.shard->ranges());
+  const int64_t own = pass.shard->tokens();
+  Scratch scratch;
+  scratch.parcels = context.arena->AllocateWorkspace(
+      "parcels", LeftRingParcelBytes(ShapeOf(context, pass), forward));
+  scratch.values = AllocateValues("decayed_v", context, pass, longest);
+  if (!forward) {
+    scratch.d_o = AllocateValues("decayed_d_o", context, pass, longest);
+    scratch.outer_d_v = AllocateValues("outer_d_v", context, pass, own);
+  }
+  scratch.outer = tape.outer;
+  if (forward && !gated()) {
+    scratch.outer = AllocateValues("outer", context, pass, own);
+  }
+  scratch.scores = context.arena->Allocate("scores", context.dtype,
+                                           {kLeftRingQueries * longest});
+  return scratch;
+}
+
+absl::Status RecurrenceByLeftRing::CopyTo(const RankContext& context,
+                                          ConstTensorView x, TensorView buffer,
+                                          TensorView& copy) const {
+  copy = TensorView(buffer.data(), buffer.dtype(),
+                    {x.size(0), x.size(1), x.size(2), x.size(3)});
+  return context.backend->elementwise().Copy(x, copy, *context.stream);
+}
+
+int64_t RecurrenceByLeftRing::WorkspaceBytes(const RankContext& context,
+                                             const LayerPass& pass,
+                                             LinearAttentionStage stage) const {
+  return RecurrenceWorkspaceBytes(context, stage, parts_.form,
+                                  {pass.shard->batch(), pass.shard->tokens(),
+                                   parts_.heads, parts_.key_heads});
+}
+
+int64_t RecurrenceByLeftRing::BackwardWorkspaceBytes(
+    const RankContext& context, const LayerPass& pass) const {
+  return WorkspaceBytes(context, pass, LinearAttentionStage::kGradients);
+}
+
+// ---- The walk --------------------------------------------------------------
+
+RangeDecay RecurrenceByLeftRing::DecayOf(const RankContext& context,
+                                         const LayerPass& pass, int rank,
+                                         ConstTensorView log_gate) const {
+  const TokenRange range = pass.shard->ranges()[rank];
+  std::vector<int64_t> starts;
+  for (int64_t start : pass.shard->piece().document_starts) {
+    if (range.begin <= start && start < range.end) {
+      starts.push_back(start - range.begin);
+    }
+  }
+  return RangeDecay(context, log_gate, parts_.log_decays, std::move(starts));
+}
+
+// What lies behind a range in which a document begins is passed on alone.
+template <typename Use>
+absl::Status RecurrenceByLeftRing::ForEachShard(const LayerPass& pass,
+                                                RowRing& ring,
+                                                const Use& use) const {
+  bool hidden = false;
+  Rows rows;
+  for (int step = 1; step <= ring.steps(); ++step) {
+    const int rank = ring.RankAt(step);
+    RETURN_IF_ERROR(ring.Take(step, rows));
+    if (hidden) continue;
+    const ConstTensorView log_gate = gated() ? rows.front() : TensorView();
+    RETURN_IF_ERROR(use(rank, log_gate, rows[rows.size() - 2], rows.back()));
+    hidden = pass.shard->document_starts_in(rank);
+  }
+  return ring.Finish();
+}
+
+// ---- Forward ---------------------------------------------------------------
+
+absl::Status RecurrenceByLeftRing::Forward(
+    const RankContext& context, const LayerPass& pass, LayerState* state,
+    const Inputs& inputs, const LinearAttentionTape& tape, TensorView o) const {
+  if (state != nullptr) {
+    return absl::UnimplementedError(absl::StrCat(
+        "layer ", parts_.layer, ": sequence_parallel ring_left with a state, ",
+        "which it never makes; it serves training"));
+  }
+  RETURN_IF_ERROR(CheckLeftProduct(parts_.form, "the layer"));
+  kernels::Elementwise& elementwise = context.backend->elementwise();
+  const TensorView workspace = context.arena->AllocateWorkspace(
+      "workspace",
+      WorkspaceBytes(context, pass, LinearAttentionStage::kOutputs));
+  const Scratch scratch = Allocate(context, pass, tape, /*forward=*/true);
+  RowRing ring(context, parts_.layer, Direction::kForward, Direction::kForward,
+               *pass.shard, RowsOf(inputs, inputs.k, inputs.v),
+               scratch.parcels);
+  RETURN_IF_ERROR(ring.Start());
+  Inputs own = inputs;
+  own.documents = pass.shard->documents();
+  RETURN_IF_ERROR(context.backend->linear_attention().Outputs(
+      own, ConstTensorView(), ChunkTerms::kAll, {o, TensorView()}, workspace,
+      *context.stream));
+  RETURN_IF_ERROR(
+      elementwise.SetZero(FlatRows(scratch.outer), *context.stream));
+
+  std::vector<double> between = NothingBetween(pass);
+  RETURN_IF_ERROR(ForEachShard(
+      pass, ring,
+      [&](int rank, ConstTensorView log_gate, ConstTensorView k,
+          ConstTensorView v) -> absl::Status {
+        TensorView decayed;
+        RETURN_IF_ERROR(CopyTo(context, v, scratch.values, decayed));
+        RETURN_IF_ERROR(
+            DecayOf(context, pass, rank, log_gate).ToEnd(decayed, between));
+        return AddOutputs(context, inputs, k, decayed, scratch);
+      }));
+
+  TensorView outer;
+  std::vector<double> before = NothingBetween(pass);
+  RETURN_IF_ERROR(CopyTo(context, scratch.outer, scratch.values, outer));
+  RETURN_IF_ERROR(DecayOf(context, pass, context.rank(), inputs.log_gate)
+                      .FromBegin(inputs.scale, outer, before));
+  return elementwise.Add(FlatRows(o), FlatRows(outer), FlatRows(o),
+                         *context.stream);
+}
+
+absl::Status RecurrenceByLeftRing::AddOutputs(const RankContext& context,
+                                              const Inputs& inputs,
+                                              ConstTensorView k,
+                                              ConstTensorView v,
+                                              const Scratch& scratch) const {
+  kernels::Dense& dense = context.backend->dense();
+  kernels::Stream& stream = *context.stream;
+  return ForEachHead(v, k, [&](int64_t b, int64_t h, int64_t g) {
+    return ForEachBlock(
+        inputs.q.size(1), [&](int64_t begin, int64_t end) -> absl::Status {
+          const TensorView scores =
+              scratch.scores.Slice(0, 0, (end - begin) * k.size(1))
+                  .Reshape({end - begin, k.size(1)});
+          RETURN_IF_ERROR(dense.MatMul(
+              HeadOf(inputs.q, b, g).Slice(0, begin, end), HeadOf(k, b, g),
+              scores, {.transpose_b = true}, stream));
+          return dense.MatMul(scores, HeadOf(v, b, h),
+                              HeadOf(scratch.outer, b, h).Slice(0, begin, end),
+                              {.accumulate = true}, stream);
+        });
+  });
+}
+
+// ---- Backward --------------------------------------------------------------
+
+absl::Status RecurrenceByLeftRing::Backward(
+    const RankContext& context, const LayerPass& pass, const Inputs& inputs,
+    const LinearAttentionTape& tape, TensorView d_o, const Gradients& d_inputs,
+    TensorView workspace) const {
+  const Scratch scratch = Allocate(context, pass, tape, /*forward=*/false);
+  RowRing ring(context, parts_.layer, Direction::kBackward, Direction::kForward,
+               *pass.shard, RowsOf(inputs, inputs.k, inputs.v),
+               scratch.parcels);
+  RETURN_IF_ERROR(ring.Start());
+  Inputs own = inputs;
+  own.documents = pass.shard->documents();
+  RETURN_IF_ERROR(context.backend->linear_attention().Gradients(
+      own, ConstTensorView(), {d_o, ConstTensorView()}, ChunkTerms::kAll,
+      d_inputs, workspace, *context.stream));
+  std::vector<double> totals = NothingBetween(pass);
+  RETURN_IF_ERROR(QueryGradients(context, pass, inputs, d_o, d_inputs, scratch,
+                                 ring, totals));
+  RETURN_IF_ERROR(
+      KeyGradients(context, pass, inputs, d_o, d_inputs, scratch, totals));
+  if (!gated()) return absl::OkStatus();
+  return AddLaterRanks(context, totals, d_inputs.d_log_gate);
+}
+
+absl::Status RecurrenceByLeftRing::QueryGradients(
+    const RankContext& context, const LayerPass& pass, const Inputs& inputs,
+    ConstTensorView d_o, const Gradients& d_inputs, const Scratch& scratch,
+    RowRing& ring, std::vector<double>& totals) const {
+  TensorView decayed_d_o;
+  std::vector<double> before = NothingBetween(pass);
+  RETURN_IF_ERROR(CopyTo(context, d_o, scratch.d_o, decayed_d_o));
+  RETURN_IF_ERROR(DecayOf(context, pass, context.rank(), inputs.log_gate)
+                      .FromBegin(inputs.scale, decayed_d_o, before));
+  std::vector<double> between = NothingBetween(pass);
+  RETURN_IF_ERROR(ForEachShard(
+      pass, ring,
+      [&](int rank, ConstTensorView log_gate, ConstTensorView k,
+          ConstTensorView v) -> absl::Status {
+        TensorView decayed;
+        RETURN_IF_ERROR(CopyTo(context, v, scratch.values, decayed));
+        RETURN_IF_ERROR(
+            DecayOf(context, pass, rank, log_gate).ToEnd(decayed, between));
+        return AddQueryGradients(context, decayed_d_o, k, decayed,
+                                 scratch.scores, d_inputs.d_q);
+      }));
+  if (!gated()) return absl::OkStatus();
+  return AddSuffixes(context, 1.0, decayed_d_o, scratch.outer,
+                     d_inputs.d_log_gate, totals);
+}
+
+absl::Status RecurrenceByLeftRing::AddQueryGradients(
+    const RankContext& context, ConstTensorView d_o, ConstTensorView k,
+    ConstTensorView v, TensorView scores_buffer, TensorView d_q) const {
+  kernels::Dense& dense = context.backend->dense();
+  kernels::Stream& stream = *context.stream;
+  return ForEachHead(v, k, [&](int64_t b, int64_t h, int64_t g) {
+    return ForEachBlock(
+        d_o.size(1), [&](int64_t begin, int64_t end) -> absl::Status {
+          const TensorView scores =
+              scores_buffer.Slice(0, 0, (end - begin) * k.size(1))
+                  .Reshape({end - begin, k.size(1)});
+          RETURN_IF_ERROR(dense.MatMul(HeadOf(d_o, b, h).Slice(0, begin, end),
+                                       HeadOf(v, b, h), scores,
+                                       {.transpose_b = true}, stream));
+          return dense.MatMul(scores, HeadOf(k, b, g),
+                              HeadOf(d_q, b, g).Slice(0, begin, end),
+                              {.accumulate = true}, stream);
+        });
+  });
+}
+
+absl::Status RecurrenceByLeftRing::KeyGradients(
+    const RankContext& context, const LayerPass& pass, const Inputs& inputs,
+    ConstTensorView d_o, const Gradients& d_inputs, const Scratch& scratch,
+    std::vector<double>& totals) const {
+  kernels::Elementwise& elementwise = context.backend->elementwise();
+  RowRing ring(context, parts_.layer, Direction::kBackward,
+               Direction::kBackward, *pass.shard, RowsOf(inputs, inputs.q, d_o),
+               scratch.parcels);
+  RETURN_IF_ERROR(ring.Start());
+  const RangeDecay own =
+      DecayOf(context, pass, context.rank(), inputs.log_gate);
+  TensorView decayed_v;
+  std::vector<double> after = NothingBetween(pass);
+  RETURN_IF_ERROR(CopyTo(context, inputs.v, scratch.values, decayed_v));
+  RETURN_IF_ERROR(own.ToEnd(decayed_v, after));
+  RETURN_IF_ERROR(
+      elementwise.SetZero(FlatRows(scratch.outer_d_v), *context.stream));
+  std::vector<double> between = NothingBetween(pass);
+  RETURN_IF_ERROR(ForEachShard(
+      pass, ring,
+      [&](int rank, ConstTensorView log_gate, ConstTensorView q,
+          ConstTensorView later_d_o) -> absl::Status {
+        TensorView decayed;
+        RETURN_IF_ERROR(CopyTo(context, later_d_o, scratch.d_o, decayed));
+        RETURN_IF_ERROR(DecayOf(context, pass, rank, log_gate)
+                            .FromBegin(inputs.scale, decayed, between));
+        return AddKeyGradients(context, inputs, q, decayed, decayed_v, scratch,
+                               d_inputs.d_k);
+      }));
+  if (gated()) {
+    RETURN_IF_ERROR(AddSuffixes(context, -1.0, decayed_v, scratch.outer_d_v,
+                                d_inputs.d_log_gate, totals));
+  }
+  after = NothingBetween(pass);
+  RETURN_IF_ERROR(own.ToEnd(scratch.outer_d_v, after));
+  return ForEachHead(
+      scratch.outer_d_v, inputs.k, [&](int64_t b, int64_t h, int64_t) {
+        const TensorView d_v = HeadOf(d_inputs.d_v, b, h);
+        return elementwise.Add(d_v, HeadOf(scratch.outer_d_v, b, h), d_v,
+                               *context.stream);
+      });
+}
+
+absl::Status RecurrenceByLeftRing::AddKeyGradients(
+    const RankContext& context, const Inputs& inputs, ConstTensorView q,
+    ConstTensorView d_o, ConstTensorView v, const Scratch& scratch,
+    TensorView d_k) const {
+  kernels::Dense& dense = context.backend->dense();
+  kernels::Stream& stream = *context.stream;
+  const int64_t keys = inputs.k.size(1);
+  constexpr MatMulOptions kScores = {.transpose_b = true};
+  constexpr MatMulOptions kAdd = {.transpose_a = true, .accumulate = true};
+  return ForEachHead(v, q, [&](int64_t b, int64_t h, int64_t g) {
+    return ForEachBlock(
+        q.size(1), [&](int64_t begin, int64_t end) -> absl::Status {
+          const TensorView scores =
+              scratch.scores.Slice(0, 0, (end - begin) * keys)
+                  .Reshape({end - begin, keys});
+          const auto queries = HeadOf(q, b, g).Slice(0, begin, end);
+          const auto d_outputs = HeadOf(d_o, b, h).Slice(0, begin, end);
+          RETURN_IF_ERROR(dense.MatMul(d_outputs, HeadOf(v, b, h), scores,
+                                       kScores, stream));
+          RETURN_IF_ERROR(
+              dense.MatMul(scores, queries, HeadOf(d_k, b, g), kAdd, stream));
+          RETURN_IF_ERROR(dense.MatMul(queries, HeadOf(inputs.k, b, g), scores,
+                                       kScores, stream));
+          return dense.MatMul(scores, d_outputs,
+                              HeadOf(scratch.outer_d_v, b, h), kAdd, stream);
+        });
+  });
+}
+
+absl::Status RecurrenceByLeftRing::AddLaterRanks(
+    const RankContext& context, const std::vector<double>& totals,
+    TensorView d_log_gate) const {
+  const int64_t count = static_cast<int64_t>(totals.size());
+  std::vector<double> all(count * context.ranks());
+  std::vector<TensorView> rows;
+  for (int r = 0; r < context.ranks(); ++r) {
+    rows.emplace_back(all.data() + r * count, DType::kF64,
+                      std::initializer_list<int64_t>{count});
+  }
+  RETURN_IF_ERROR(
+      context.group
+          ->AllGather(
+              ConstTensorView(totals.data(), DType::kF64, {count}), rows,
+              {Traffic::kRowExchange, Direction::kBackward, parts_.layer})
+          ->Wait());
+  std::vector<double> later(count);
+  for (int r = context.rank() + 1; r < context.ranks(); ++r) {
+    for (int64_t i = 0; i < count; ++i) later[i] += all[r * count + i];
+  }
+  return AddToAllTokens(context, later, d_log_gate);
+}
+
+}  // namespace longspan::worker
