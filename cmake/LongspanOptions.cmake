@@ -2,8 +2,8 @@
 
 set(LONGSPAN_SANITIZE "" CACHE STRING "Value of -fsanitize, or empty")
 set(LONGSPAN_OPTIMIZE "-O2 -g1" CACHE STRING "Optimisation and debug flags")
-set(LONGSPAN_TEST_OPTIMIZE "" CACHE STRING
-  "Flags after those, for the sources of test programs")
+set(LONGSPAN_LIGHT_OPTIMIZE "" CACHE STRING
+  "Flags after those, for sources in which no program spends its time")
 set(LONGSPAN_CUDA "AUTO" CACHE STRING "CUDA backend: AUTO, ON or OFF")
 option(LONGSPAN_TSAN_ONLY "Build only the tests marked TSAN" OFF)
 option(LONGSPAN_STAMP "Record git describe in the binaries" OFF)
@@ -27,7 +27,11 @@ endif()
 
 separate_arguments(longspan_flags UNIX_COMMAND "${LONGSPAN_OPTIMIZE}")
 add_compile_options("$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${longspan_flags}>")
-separate_arguments(LONGSPAN_TEST_FLAGS UNIX_COMMAND "${LONGSPAN_TEST_OPTIMIZE}")
+separate_arguments(longspan_light_flags UNIX_COMMAND "${LONGSPAN_LIGHT_OPTIMIZE}")
+# What a build with sanitizers does not wait for: test programs' own sources, and
+# all libraries and programs but those that compute.
+set(LONGSPAN_LIGHT_FLAGS "$<$<COMPILE_LANGUAGE:CXX>:${longspan_light_flags}>")
+set(LONGSPAN_LIGHT_DIRECTORIES "^(bench|cli|common|coordinator|proto)(/|$)")
 # Contracted multiply-adds would make results depend on inlining.
 add_compile_options("$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-ffp-contract=off>")
 

@@ -85,6 +85,12 @@ function(longspan_record target kind directory)
   set_property(GLOBAL APPEND PROPERTY LONGSPAN_ALL_DEPS ${ARG_DEPS})
 endfunction()
 
+function(longspan_optimize target directory)
+  if(directory MATCHES "${LONGSPAN_LIGHT_DIRECTORIES}")
+    target_compile_options(${target} PRIVATE "${LONGSPAN_LIGHT_FLAGS}")
+  endif()
+endfunction()
+
 function(longspan_library)
   cmake_parse_arguments(ARG "TSAN" "NAME" "SRCS;HDRS;DEPS;EXTERNAL" ${ARGN})
   longspan_directory_of_current(directory)
@@ -99,6 +105,7 @@ function(longspan_library)
     add_library(${name} STATIC ${ARG_SRCS} ${ARG_HDRS})
     target_compile_options(${name} PRIVATE
       "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${LONGSPAN_WARNINGS}>")
+    longspan_optimize(${name} "${directory}")
     set(scope PUBLIC)
     if(LONGSPAN_TSAN_ONLY)
       set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
@@ -122,6 +129,7 @@ function(longspan_binary)
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_compile_options(${ARG_NAME} PRIVATE
     "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${LONGSPAN_WARNINGS}>")
+  longspan_optimize(${ARG_NAME} "${directory}")
   target_include_directories(${ARG_NAME} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${ARG_NAME} PRIVATE ${deps} ${ARG_EXTERNAL})
   set_target_properties(${ARG_NAME} PROPERTIES
@@ -202,7 +210,7 @@ function(longspan_test)
   add_executable(${name} ${ARG_SRCS})
   target_compile_options(${name} PRIVATE
     "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${LONGSPAN_WARNINGS}>"
-    "$<$<COMPILE_LANGUAGE:CXX>:${LONGSPAN_TEST_FLAGS}>")
+    "${LONGSPAN_LIGHT_FLAGS}")
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ${deps} ${ARG_EXTERNAL}
     GTest::gmock GTest::gtest_main Threads::Threads)
@@ -281,7 +289,7 @@ function(longspan_generated_library name)
   add_library(${name} STATIC ${ARG_SRCS})
   # Generated code is not ours to warn about, and it is the largest part of
   # the build: no sanitizer, no debug information.
-  target_compile_options(${name} PRIVATE -w -g0)
+  target_compile_options(${name} PRIVATE -w -g0 "${LONGSPAN_LIGHT_FLAGS}")
   if(LONGSPAN_SANITIZE)
     target_compile_options(${name} PRIVATE -fno-sanitize=all)
   endif()
