@@ -22,6 +22,17 @@ namespace {
 
 constexpr size_t kMaxNameLength = 63;
 
+// Whether a pass may begin with the state that another has left.
+bool CarriesState(SequenceParallel method) {
+  return method != SequenceParallel::kMegatronSp &&
+         method != SequenceParallel::kRingLeft;
+}
+
+bool RunsOnCuda(SequenceParallel method) {
+  return !SharesHeads(method) && !RowsTravel(method) &&
+         method != SequenceParallel::kRingLeft;
+}
+
 class Validator {
  public:
   std::vector<SpecViolation> Take() { return std::move(violations_); }
@@ -97,33 +108,29 @@ class Validator {
     }
   }
 
-  // A number on the wire need not be one of the schema's.
   void CheckMethod(const v1::JobSpec& spec) {
-    const auto check = [&](const std::string& path,
-                           v1::SequenceParallel method) {
-      const auto known = SequenceParallelFromProto(method);
-      if (!known.ok()) return Report(path, known.status());
-      const bool training = path == "train.sequence_parallel";
-      if ((*known == SequenceParallel::kMegatronSp ||
-           *known == SequenceParallel::kRingLeft) &&
-          !training) {
-        return Report(path,
-                      absl::StrCat(std::string(SequenceParallelName(*known)),
-                                   " serves train jobs; others carry a state "
-                                   "from piece to piece: use lasp2"));
-      }
-      if (spec.resources().backend() != "cuda") return;
-      if (!SharesHeads(*known) && !RowsTravel(*known) &&
-          *known != SequenceParallel::kRingLeft) {
-        return;
-      }
-      Report(path, absl::StrCat(std::string(SequenceParallelName(*known)),
+    const std::string& backend = spec.resources().backend();
+    CheckMethod("train", spec.train().sequence_parallel(), backend);
+    CheckMethod("evaluate", spec.evaluate().sequence_parallel(), backend);
+    CheckMethod("generate", spec.generate().sequence_parallel(), backend);
+  }
+
+  // A number on the wire need not be one of the schema's.
+  void CheckMethod(const std::string& kind, v1::SequenceParallel method,
+                   const std::string& backend) {
+    const std::string path = kind + ".sequence_parallel";
+    const auto known = SequenceParallelFromProto(method);
+    if (!known.ok()) return Report(path, known.status());
+    const std::string name(SequenceParallelName(*known));
+    if (kind != "train" && !CarriesState(*known)) {
+      Report(path, absl::StrCat(name, " serves train jobs; ", kind,
+                                " carries a state from piece to piece: use "
+                                "lasp2"));
+    } else if (backend == "cuda" && !RunsOnCuda(*known)) {
+      Report(path, absl::StrCat(name,
                                 " runs on the backend cpu; on cuda no test has "
                                 "seen it yet: use lasp2"));
-    };
-    check("train.sequence_parallel", spec.train().sequence_parallel());
-    check("evaluate.sequence_parallel", spec.evaluate().sequence_parallel());
-    check("generate.sequence_parallel", spec.generate().sequence_parallel());
+    }
   }
 
   void CheckSoftmaxMethod(const v1::JobSpec& spec) {
