@@ -1,6 +1,6 @@
 """bench/run sequence_parallel: see there.
 
-Every method trains the same model, on 4 ranks over loopback, through networks
+The methods train the same model, on 4 ranks over loopback, through networks
 of given latency and bandwidth (worker/collective/emulated_network_group.h).
 Times are those of ranks with a processor each: their clocks run while they
 work and jump over what they wait for (bench/sequence_parallel/turn_clock.h), so
@@ -44,7 +44,8 @@ def parser():
     asked.add_argument("--tokens", help=f"lengths [{TOKENS}]")
     asked.add_argument("--networks",
                        help=f"latency in s : bytes per s, ... [{NETWORKS}]")
-    asked.add_argument("--methods", help="as in a job, a,b,... [all]")
+    asked.add_argument("--methods", help="as in a job, a,b,... [all but"
+                       " ring_left, whose work is quadratic]")
     asked.add_argument("--rounds", type=int, help="of each step [5]")
     asked.add_argument("--json", metavar="FILE", type=pathlib.Path,
                        help="the points, as `longspan simulate --calibrate`"
