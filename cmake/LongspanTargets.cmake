@@ -17,9 +17,9 @@
 #     longspan_bundle builds all that travels.
 #
 #   longspan_test([NAME target] SRCS ... [DEPS ...] [EXTERNAL ...] [TSAN]
-#                 [RUNS binary...] [LABELS ...] [TIMEOUT seconds])
+#                 [RUNS binary...] [LABELS ...] [TIMEOUT seconds] [COST seconds])
 #     One GoogleTest program, one ctest test. TSAN also builds and runs it in
-#     the preset tsan. RUNS names the binaries it starts. The test runs in the
+#     the preset tsan. COST: what it takes, of a long one; those start first. RUNS names the binaries it starts. The test runs in the
 #     source directory, with LONGSPAN_SOURCE_DIR and LONGSPAN_BINARY_DIR set.
 #
 #   longspan_cuda_test([NAME target] SRCS ... [DEPS ...] [EXTERNAL ...]
@@ -196,7 +196,7 @@ function(longspan_test_properties name)
 endfunction()
 
 function(longspan_test)
-  cmake_parse_arguments(ARG "TSAN" "NAME;TIMEOUT"
+  cmake_parse_arguments(ARG "TSAN" "NAME;TIMEOUT;COST"
     "SRCS;DEPS;EXTERNAL;RUNS;LABELS" ${ARGN})
   longspan_directory_of_current(directory)
   string(REGEX REPLACE "^tests/" "" subject "${directory}")
@@ -232,6 +232,9 @@ function(longspan_test)
     WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   longspan_test_properties(${name} TIMEOUT "${ARG_TIMEOUT}"
     LABELS ${ARG_LABELS})
+  if(ARG_COST)
+    set_tests_properties(${name} PROPERTIES COST ${ARG_COST})
+  endif()
   # Its cases, for tests/run to count. Scripts count as one: what they start
   # would write over each other's results.
   set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT

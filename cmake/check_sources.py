@@ -5,7 +5,8 @@ usage: check_sources.py headers|threads|tidy SOURCE_DIR BINARY_DIR
 
 headers  every header compiles alone; those that a source of ours includes
          before anything else are proven by the build, and not compiled again
-threads  clang's thread-safety analysis of the sources that reach mutex.h
+threads  clang's thread-safety analysis of the sources that reach mutex.h, but
+         for those of test programs
 tidy     clang-tidy with .clang-tidy over the directories of TIDY below
 
 A file that passed is not looked at again until it, something it includes, or
@@ -133,6 +134,8 @@ def headers(tree):
 def threads(tree):
     return [(file, syntax_command(tree, file)) for file in tree.files
             if file.endswith(".cc")
+            and (file.startswith("tests/support/")
+                 or not file.startswith("tests/"))
             and "common/base/mutex.h" in tree.closure(file)]
 
 
