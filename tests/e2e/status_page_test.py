@@ -27,6 +27,22 @@ RUNNING = e2e.train_job(
   validation_interval: 40
   checkpoint: {{interval: 100}}
 """).replace("name: e2e", "name: story")
+# Of a curve's newest point, read off the labels of its axis, from what the page
+# says it is.
+DISTANCE_OF_AXIS = """(() => {
+  const figure = document.querySelector('[data-chart="rate"]');
+  const number = (text) =>
+      parseFloat(text) * ({k: 1e3, M: 1e6}[text.at(-1)] ?? 1);
+  const labels = [...figure.querySelectorAll('.tick[text-anchor="end"]')].map(
+      (tick) => [tick.getAttribute('y') - 4, number(tick.textContent)]);
+  const [[y0, value0], [y1, value1]] = [labels[0], labels.at(-1)];
+  const y = [...figure.querySelectorAll('.line')].at(-1).getAttribute('d')
+      .split(',').at(-1);
+  const drawn = value0 + (y - y0) / (y1 - y0) * (value1 - value0);
+  const said = number(figure.querySelector('.readout').textContent
+      .match(/: ([\\d.]+[kM]?)/)[1]);
+  return Math.abs(drawn / said - 1);
+})()"""
 PRIVATE = """name: answer
 resources: {ranks: 2}
 generate:
@@ -161,6 +177,7 @@ class StatusPageTest(unittest.TestCase):
             .replaceAll(',', ''))"""
         before = page.js(newest)
         page.await_js(f"{newest} > {before}")  # the curve is alive
+        self.assertLess(page.js(DISTANCE_OF_AXIS), 0.05)
         ranks = page.text("table.ranks")
         for words in ("0 to 128", "128 to 256", "worker-0, slot 0", "MiB",
                       "worker-1, slot 0"):

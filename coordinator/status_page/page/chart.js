@@ -44,10 +44,11 @@ function scales(curve, marks, width, fromZero) {
   };
 }
 
-// 40000 -> 40k, 0.250 -> 0.25
+// 300000 -> 300k, 1500 -> 1.5k, 0.250 -> 0.25
 function tickText(value) {
   if (Math.abs(value) < 1000) return String(value);
-  return count(value).replace(/\.?0+(?=[kMGT])/, '');
+  const text = count(value);
+  return parseFloat(text) + text.slice(-1);
 }
 
 function axes(scale, width) {
