@@ -157,10 +157,9 @@ class Planner {
   }
 
   void AddLeftRing(TransferDirection direction, int layer) {
-    const LeftRingMoves moves =
-        PlanLeftRing({shape_.batch, shape_.ranges, spec_.linear.heads,
-                      spec_.linear.key_heads, FormOf(spec_.linear), unit()},
-                     rank_, direction == TransferDirection::kForward);
+    const LeftRingMoves moves = PlanLeftRing(
+        LeftRingShapeOf(spec_.linear, shape_.batch, shape_.ranges, unit()),
+        rank_, direction == TransferDirection::kForward);
     Add(TransferKind::kRowExchange, direction, layer, moves.calls, moves.sent,
         moves.received, 1);
   }

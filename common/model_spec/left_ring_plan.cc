@@ -43,6 +43,13 @@ absl::Status CheckLeftProduct(const LinearLayerForm& form,
   return absl::OkStatus();
 }
 
+LeftRingShape LeftRingShapeOf(const LinearAttentionSpec& linear, int64_t batch,
+                              absl::Span<const TokenRange> ranges,
+                              int64_t element_bytes) {
+  return {batch,          ranges,       linear.heads, linear.key_heads,
+          FormOf(linear), element_bytes};
+}
+
 LeftRingMoves PlanLeftRing(const LeftRingShape& shape, int rank, bool forward) {
   LeftRingMoves moves;
   AddWay(shape, rank, /*upwards=*/true, moves);

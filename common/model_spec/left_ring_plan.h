@@ -21,10 +21,11 @@
 
 #include <cstdint>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "common/model_spec/linear_layer_form.h"
+#include "common/model_spec/model_spec.h"
 #include "common/model_spec/token_range.h"
 
 namespace longspan {
@@ -35,7 +36,7 @@ absl::Status CheckLeftProduct(const LinearLayerForm& form,
 
 struct LeftRingShape {
   int64_t batch = 1;
-  std::vector<TokenRange> ranges;
+  absl::Span<const TokenRange> ranges;  // of every rank
   int64_t heads = 1;
   int64_t key_heads = 1;
   LinearLayerForm form;
@@ -43,6 +44,10 @@ struct LeftRingShape {
 
   bool gated() const { return form.decay == StateDecay::kPerHead; }
 };
+// Of a model's linear layers.
+LeftRingShape LeftRingShapeOf(const LinearAttentionSpec& linear, int64_t batch,
+                              absl::Span<const TokenRange> ranges,
+                              int64_t element_bytes);
 
 // Of one rank and pass.
 struct LeftRingMoves {

@@ -287,8 +287,7 @@ class Planner {
     return ranks_ > 1 && shape_.method == SequenceParallel::kRingLeft;
   }
   LeftRingShape LeftRing() const {
-    return {shape_.batch,           shape_.ranges, spec_.linear.heads,
-            spec_.linear.key_heads, form_,         unit_};
+    return LeftRingShapeOf(spec_.linear, shape_.batch, shape_.ranges, unit_);
   }
   int64_t ValueCount(int64_t tokens) const {
     return shape_.batch * tokens * spec_.linear.heads * form_.columns;

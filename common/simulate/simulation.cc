@@ -236,11 +236,9 @@ class Coster {
     return RowParcelBytes(ranges_, shape_.batch, rows, shape_.element_bytes);
   }
   int64_t LeftRingScratch() const {
-    const LinearAttentionSpec& linear = model_.linear;
-    return LeftRingScratchBytes(
-        {shape_.batch, ranges_, linear.heads, linear.key_heads, FormOf(linear),
-         shape_.element_bytes},
-        /*forward=*/!shape_.train);
+    return LeftRingScratchBytes(LeftRingShapeOf(model_.linear, shape_.batch,
+                                                ranges_, shape_.element_bytes),
+                                /*forward=*/!shape_.train);
   }
 
   const ModelSpec& model_;

@@ -190,10 +190,8 @@ class Stepper {
     PassLeftRows(true, Window(own), shard);
     if (!forward) PassLeftRows(false, 0, 2 * shard);
     clocks_.Compute(Rest(own));
-    const LinearAttentionSpec& linear = model_.linear;
-    const LeftRingShape left = {shape_.batch,   {parts_.begin(), parts_.end()},
-                                linear.heads,   linear.key_heads,
-                                FormOf(linear), shape_.element_bytes};
+    const LeftRingShape left = LeftRingShapeOf(model_.linear, shape_.batch,
+                                               parts_, shape_.element_bytes);
     if (forward || !left.gated()) return;
     const double sums = static_cast<double>(LeftRingSumBytes(left));
     clocks_.Collective(AllGatherSeconds(network_, shape_.ranks, sums), 0);

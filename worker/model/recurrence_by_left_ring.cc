@@ -67,10 +67,8 @@ absl::Status ForEachBlock(int64_t queries, const Use& use) {
 
 LeftRingShape RecurrenceByLeftRing::ShapeOf(const RankContext& context,
                                             const LayerPass& pass) const {
-  const absl::Span<const TokenRange> ranges = pass.shard->ranges();
-  return {pass.shard->batch(), {ranges.begin(), ranges.end()},
-          parts_.heads,        parts_.key_heads,
-          parts_.form,         context.element_bytes()};
+  return {pass.shard->batch(), pass.shard->ranges(), parts_.heads,
+          parts_.key_heads,    parts_.form,          context.element_bytes()};
 }
 
 TensorView RecurrenceByLeftRing::AllocateValues(const char* name,
