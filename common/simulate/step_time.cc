@@ -170,33 +170,11 @@ class Stepper {
 
   // Every rank makes the summary of each range before it.
   void Rows(bool forward, double summary, double intra) {
-    const LinearAttentionSpec& linear = model_.linear;
-    const RowWidths widths =
-        SummaryRows(FormOf(linear), linear.heads, linear.key_heads, forward);
-    RankClocks::Rows rows;
-    rows.bytes = rows_ * widths.Bytes(shape_.element_bytes);
-    rows.forward = forward;
-    rows.window = Window(intra);
-    rows.work = summary;
-    clocks_.PassRows(rows);
+    PassRows(forward, Window(intra), summary);
     clocks_.Compute(Rest(intra));
   }
-
-  // `own`: of the longest range. Backward rows go upwards for dq, then
-  // downwards for dk and dv, whose products are twice those of the outputs.
-  void LeftRing(bool forward, double own) {
-    const double shard =
-        rows_ * static_cast<double>(longest()) * LeftFlops() / rate_;
-    PassLeftRows(true, Window(own), shard);
-    if (!forward) PassLeftRows(false, 0, 2 * shard);
-    clocks_.Compute(Rest(own));
-    const LeftRingShape left = LeftRingShapeOf(model_.linear, shape_.batch,
-                                               parts_, shape_.element_bytes);
-    if (forward || !left.gated()) return;
-    const double sums = static_cast<double>(LeftRingSumBytes(left));
-    clocks_.Collective(AllGatherSeconds(network_, shape_.ranks, sums), 0);
-  }
-  void PassLeftRows(bool upwards, double window, double work) {
+  // `work`: of one shard that comes.
+  void PassRows(bool upwards, double window, double work) {
     const LinearAttentionSpec& linear = model_.linear;
     const RowWidths widths =
         SummaryRows(FormOf(linear), linear.heads, linear.key_heads, upwards);
@@ -206,6 +184,21 @@ class Stepper {
     rows.window = window;
     rows.work = work;
     clocks_.PassRows(rows);
+  }
+
+  // `own`: of the longest range. Backward rows go upwards for dq, then
+  // downwards for dk and dv, whose products are twice those of the outputs.
+  void LeftRing(bool forward, double own) {
+    const double shard =
+        rows_ * static_cast<double>(longest()) * LeftFlops() / rate_;
+    PassRows(true, Window(own), shard);
+    if (!forward) PassRows(false, 0, 2 * shard);
+    clocks_.Compute(Rest(own));
+    const LeftRingShape left = LeftRingShapeOf(model_.linear, shape_.batch,
+                                               parts_, shape_.element_bytes);
+    if (forward || !left.gated()) return;
+    const double sums = static_cast<double>(LeftRingSumBytes(left));
+    clocks_.Collective(AllGatherSeconds(network_, shape_.ranks, sums), 0);
   }
   // Scores and outputs of one query and one key, forward.
   double LeftFlops() const {
