@@ -135,14 +135,8 @@ int64_t RecurrenceByLeftRing::BackwardWorkspaceBytes(
 RangeDecay RecurrenceByLeftRing::DecayOf(const RankContext& context,
                                          const LayerPass& pass, int rank,
                                          ConstTensorView log_gate) const {
-  const TokenRange range = pass.shard->ranges()[rank];
-  std::vector<int64_t> starts;
-  for (int64_t start : pass.shard->piece().document_starts) {
-    if (range.begin <= start && start < range.end) {
-      starts.push_back(start - range.begin);
-    }
-  }
-  return RangeDecay(context, log_gate, parts_.log_decays, std::move(starts));
+  return RangeDecay(context, log_gate, parts_.log_decays,
+                    pass.shard->documents_in(rank));
 }
 
 // What lies behind a range in which a document begins is passed on alone.

@@ -62,7 +62,8 @@ absl::Status RangeDecay::GatesOf(int64_t batch, int64_t begin, int64_t end,
 }
 
 bool RangeDecay::StartsAt(int64_t token) const {
-  return std::binary_search(starts_.begin(), starts_.end(), token);
+  return std::binary_search(documents_.starts,
+                            documents_.starts + documents_.count, token);
 }
 
 absl::Status RangeDecay::FromBegin(double factor, TensorView x,

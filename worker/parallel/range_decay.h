@@ -27,6 +27,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "kernels/api/documents.h"
 #include "kernels/api/tensor_view.h"
 #include "worker/parallel/rank_context.h"
 
@@ -35,14 +36,14 @@ namespace longspan::worker {
 class RangeDecay {
  public:
   // `log_gate` [B, n, H], or null: `log_decays` per head, or none at all.
-  // `starts`: tokens of the range at which documents begin. Views must outlive
-  // the object.
+  // `documents`: those that begin in the range. Views must outlive the object.
   RangeDecay(const RankContext& context, kernels::ConstTensorView log_gate,
-             const std::vector<double>& log_decays, std::vector<int64_t> starts)
+             const std::vector<double>& log_decays,
+             kernels::Documents documents)
       : context_(context),
         log_gate_(log_gate),
         log_decays_(log_decays),
-        starts_(std::move(starts)) {}
+        documents_(documents) {}
 
   absl::Status FromBegin(double factor, kernels::TensorView x,
                          std::vector<double>& before) const;
@@ -63,7 +64,7 @@ class RangeDecay {
   const RankContext& context_;
   const kernels::ConstTensorView log_gate_;
   const std::vector<double>& log_decays_;
-  const std::vector<int64_t> starts_;
+  const kernels::Documents documents_;
 };
 
 // x, y [B, n, H, D]; d_log_gate [B, n, H].

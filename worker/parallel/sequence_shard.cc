@@ -29,6 +29,18 @@ absl::Status CheckDocuments(const SequencePiece& piece) {
   return absl::OkStatus();
 }
 
+// Of the positions `starts`, those in the range, from its begin.
+std::vector<int64_t> StartsIn(const TokenRange& range,
+                              const std::vector<int64_t>& starts) {
+  std::vector<int64_t> own;
+  for (int64_t start : starts) {
+    if (range.begin <= start && start < range.end) {
+      own.push_back(start - range.begin);
+    }
+  }
+  return own;
+}
+
 }  // namespace
 
 absl::StatusOr<SequenceShard> SequenceShard::Create(
@@ -64,25 +76,16 @@ SequenceShard::SequenceShard(SequencePiece piece,
     : piece_(std::move(piece)),
       ranges_(std::move(ranges)),
       rank_(rank),
-      layout_(layout),
-      starts_in_(ranges_.size(), false) {
-  for (int index : PartsOf(layout_, ranges_, rank_)) {
-    parts_.push_back(
-        {.index = index, .range = ranges_[index], .first_row = tokens_});
-    tokens_ += ranges_[index].size();
+      layout_(layout) {
+  for (const TokenRange& range : ranges_) {
+    starts_.push_back(StartsIn(range, piece_.document_starts));
   }
-  const auto lies_in = [](int64_t start, const TokenRange& range) {
-    return range.begin <= start && start < range.end;
-  };
-  for (int64_t start : piece_.document_starts) {
-    for (size_t i = 0; i < ranges_.size(); ++i) {
-      if (lies_in(start, ranges_[i])) starts_in_[i] = true;
-    }
-    for (ShardPart& part : parts_) {
-      if (lies_in(start, part.range)) {
-        part.starts.push_back(start - part.range.begin);
-      }
-    }
+  for (int index : PartsOf(layout_, ranges_, rank_)) {
+    parts_.push_back({.index = index,
+                      .range = ranges_[index],
+                      .first_row = tokens_,
+                      .starts = starts_[index]});
+    tokens_ += ranges_[index].size();
   }
 }
 
@@ -94,6 +97,11 @@ TokenRange SequenceShard::range() const {
 kernels::Documents SequenceShard::documents() const {
   LONGSPAN_CHECK_EQ(parts_.size(), 1u);
   return parts_.front().documents();
+}
+
+kernels::Documents SequenceShard::documents_in(int part) const {
+  const std::vector<int64_t>& starts = starts_[part];
+  return {starts.data(), static_cast<int64_t>(starts.size())};
 }
 
 int64_t SequenceShard::DocumentBegin(int64_t position) const {

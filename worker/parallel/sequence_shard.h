@@ -87,9 +87,10 @@ class SequenceShard {
   // Starts within the range of a rank that holds one part, in local positions;
   // with two parts each has its own.
   kernels::Documents documents() const;
-  // Whether a document begins in part `part` of the piece: its summary then
-  // forgets every incoming state.
-  bool document_starts_in(int part) const { return starts_in_[part]; }
+  // Starts within part `part` of the piece, whoever holds it, in tokens from
+  // its begin. With one, the part's summary forgets every incoming state.
+  kernels::Documents documents_in(int part) const;
+  bool document_starts_in(int part) const { return !starts_[part].empty(); }
   // The first token of the document that contains token `position` of the
   // piece; a negative number when it began before the piece.
   int64_t DocumentBegin(int64_t position) const;
@@ -107,7 +108,7 @@ class SequenceShard {
   TokenLayout layout_;
   std::vector<ShardPart> parts_;
   int64_t tokens_ = 0;
-  std::vector<bool> starts_in_;
+  std::vector<std::vector<int64_t>> starts_;  // of each part of the piece
 };
 
 }  // namespace longspan::worker

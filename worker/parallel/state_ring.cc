@@ -1,7 +1,5 @@
 #include "worker/parallel/state_ring.h"
 
-#include <algorithm>
-
 #include "common/base/status_macros.h"
 
 namespace longspan::worker {
@@ -31,18 +29,6 @@ std::vector<ConstTensorView> RowsOf(const RangeRows& range, bool forward) {
   }
   rows.push_back(forward ? inputs.v : range.d_o);
   return rows;
-}
-
-// A range of tokens that holds document starts, in positions of its own.
-std::vector<int64_t> StartsIn(const SequenceShard& shard, int rank) {
-  const TokenRange range = shard.ranges()[rank];
-  std::vector<int64_t> starts;
-  for (int64_t start : shard.piece().document_starts) {
-    if (range.begin <= start && start < range.end) {
-      starts.push_back(start - range.begin);
-    }
-  }
-  return starts;
 }
 
 }  // namespace
@@ -106,8 +92,7 @@ absl::Status StateRing::Fold(int begin, int end, TensorView state) {
 absl::Status StateRing::Summarise(int rank,
                                   const std::vector<TensorView>& rows) {
   LinearAttentionInputs inputs = operands_.rows.inputs;
-  const std::vector<int64_t> starts = StartsIn(*operands_.rows.shard, rank);
-  inputs.documents = {starts.data(), static_cast<int64_t>(starts.size())};
+  inputs.documents = operands_.rows.shard->documents_in(rank);
   auto next = rows.begin();
   if (!inputs.log_gate.is_null()) inputs.log_gate = *next++;
   if (!inputs.beta.is_null()) inputs.beta = *next++;
