@@ -14,7 +14,6 @@ using kernels::ConstTensorView;
 using kernels::DType;
 using kernels::LinearAttentionInputs;
 using kernels::LinearAttentionStage;
-using kernels::MatMulOptions;
 using kernels::TensorView;
 
 // What of a range travels, wider types first.
@@ -28,37 +27,84 @@ std::vector<ConstTensorView> RowsOf(const LinearAttentionInputs& inputs,
   return rows;
 }
 
-// One head of one batch element, [n, D].
-template <typename View>
-View HeadOf(const View& x, int64_t b, int64_t h) {
-  return x.Select(0, b).Select(1, h);
-}
-
 template <typename View>
 View FlatRows(const View& x) {
   return x.Reshape({x.size(0) * x.size(1), x.size(2) * x.size(3)});
 }
 
-// Calls use(b, h, head of q and k).
+// One head of one batch element.
+struct Head {
+  int64_t element = 0;
+  int64_t index = 0;
+  int64_t heads = 1;
+
+  // [n, D] of x [B, n, .., D]. One of q and k serves several heads in a row.
+  template <typename View>
+  View Of(const View& x) const {
+    return x.Select(0, element).Select(1, index / (heads / x.size(2)));
+  }
+};
+
 template <typename Use>
-absl::Status ForEachHead(const ConstTensorView& values,
-                         const ConstTensorView& keys, const Use& use) {
-  const int64_t shared = values.size(2) / keys.size(2);
-  for (int64_t b = 0; b < values.size(0); ++b) {
-    for (int64_t h = 0; h < values.size(2); ++h) {
-      RETURN_IF_ERROR(use(b, h, h / shared));
+absl::Status ForEachHead(int64_t batch, int64_t heads, const Use& use) {
+  for (int64_t b = 0; b < batch; ++b) {
+    for (int64_t h = 0; h < heads; ++h) {
+      RETURN_IF_ERROR(use(Head{b, h, heads}));
     }
   }
   return absl::OkStatus();
 }
 
-// Calls use(begin, end) for so many queries at a time.
+// ---- Products of two tokens ------------------------------------------------
+//
+// Of queries t with keys s, of every head: a and b have the heads of q and k,
+// c and out those of v, or the reverse.
+
+// Calls use(head, begin, end, scores) for the scores a_t . b_s of queries
+// [begin, end) with all keys, which lie in `buffer`.
 template <typename Use>
-absl::Status ForEachBlock(int64_t queries, const Use& use) {
-  for (int64_t begin = 0; begin < queries; begin += kLeftRingQueries) {
-    RETURN_IF_ERROR(use(begin, std::min(begin + kLeftRingQueries, queries)));
-  }
-  return absl::OkStatus();
+absl::Status ForEachScores(const RankContext& context, int64_t heads,
+                           ConstTensorView a, ConstTensorView b,
+                           TensorView buffer, const Use& use) {
+  const int64_t queries = a.size(1), keys = b.size(1);
+  return ForEachHead(a.size(0), heads, [&](const Head& head) -> absl::Status {
+    for (int64_t begin = 0; begin < queries; begin += kLeftRingQueries) {
+      const int64_t end = std::min(begin + kLeftRingQueries, queries);
+      const TensorView scores =
+          buffer.Slice(0, 0, (end - begin) * keys).Reshape({end - begin, keys});
+      RETURN_IF_ERROR(context.backend->dense().MatMul(
+          head.Of(a).Slice(0, begin, end), head.Of(b), scores,
+          {.transpose_b = true}, *context.stream));
+      RETURN_IF_ERROR(use(head, begin, end, scores));
+    }
+    return absl::OkStatus();
+  });
+}
+
+// out_t += sum_s (a_t . b_s) c_s
+absl::Status AddToQueries(const RankContext& context, ConstTensorView a,
+                          ConstTensorView b, ConstTensorView c,
+                          TensorView buffer, TensorView out) {
+  return ForEachScores(
+      context, std::max(a.size(2), c.size(2)), a, b, buffer,
+      [&](const Head& head, int64_t begin, int64_t end, TensorView scores) {
+        return context.backend->dense().MatMul(
+            scores, head.Of(c), head.Of(out).Slice(0, begin, end),
+            {.accumulate = true}, *context.stream);
+      });
+}
+
+// out_s += sum_t (a_t . b_s) c_t
+absl::Status AddToKeys(const RankContext& context, ConstTensorView a,
+                       ConstTensorView b, ConstTensorView c, TensorView buffer,
+                       TensorView out) {
+  return ForEachScores(
+      context, std::max(a.size(2), c.size(2)), a, b, buffer,
+      [&](const Head& head, int64_t begin, int64_t end, TensorView scores) {
+        return context.backend->dense().MatMul(
+            scores, head.Of(c).Slice(0, begin, end), head.Of(out),
+            {.transpose_a = true, .accumulate = true}, *context.stream);
+      });
 }
 
 }  // namespace
@@ -194,7 +240,8 @@ absl::Status RecurrenceByLeftRing::Forward(
         RETURN_IF_ERROR(CopyTo(context, v, scratch.values, decayed));
         RETURN_IF_ERROR(
             DecayOf(context, pass, rank, log_gate).ToEnd(decayed, between));
-        return AddOutputs(context, inputs, k, decayed, scratch);
+        return AddToQueries(context, inputs.q, k, decayed, scratch.scores,
+                            scratch.outer);
       }));
 
   TensorView outer;
@@ -204,29 +251,6 @@ absl::Status RecurrenceByLeftRing::Forward(
                       .FromBegin(inputs.scale, outer, before));
   return elementwise.Add(FlatRows(o), FlatRows(outer), FlatRows(o),
                          *context.stream);
-}
-
-absl::Status RecurrenceByLeftRing::AddOutputs(const RankContext& context,
-                                              const Inputs& inputs,
-                                              ConstTensorView k,
-                                              ConstTensorView v,
-                                              const Scratch& scratch) const {
-  kernels::Dense& dense = context.backend->dense();
-  kernels::Stream& stream = *context.stream;
-  return ForEachHead(v, k, [&](int64_t b, int64_t h, int64_t g) {
-    return ForEachBlock(
-        inputs.q.size(1), [&](int64_t begin, int64_t end) -> absl::Status {
-          const TensorView scores =
-              scratch.scores.Slice(0, 0, (end - begin) * k.size(1))
-                  .Reshape({end - begin, k.size(1)});
-          RETURN_IF_ERROR(dense.MatMul(
-              HeadOf(inputs.q, b, g).Slice(0, begin, end), HeadOf(k, b, g),
-              scores, {.transpose_b = true}, stream));
-          return dense.MatMul(scores, HeadOf(v, b, h),
-                              HeadOf(scratch.outer, b, h).Slice(0, begin, end),
-                              {.accumulate = true}, stream);
-        });
-  });
 }
 
 // ---- Backward --------------------------------------------------------------
@@ -272,33 +296,12 @@ absl::Status RecurrenceByLeftRing::QueryGradients(
         RETURN_IF_ERROR(CopyTo(context, v, scratch.values, decayed));
         RETURN_IF_ERROR(
             DecayOf(context, pass, rank, log_gate).ToEnd(decayed, between));
-        return AddQueryGradients(context, decayed_d_o, k, decayed,
-                                 scratch.scores, d_inputs.d_q);
+        return AddToQueries(context, decayed_d_o, decayed, k, scratch.scores,
+                            d_inputs.d_q);
       }));
   if (!gated()) return absl::OkStatus();
   return AddSuffixes(context, 1.0, decayed_d_o, scratch.outer,
                      d_inputs.d_log_gate, totals);
-}
-
-absl::Status RecurrenceByLeftRing::AddQueryGradients(
-    const RankContext& context, ConstTensorView d_o, ConstTensorView k,
-    ConstTensorView v, TensorView scores_buffer, TensorView d_q) const {
-  kernels::Dense& dense = context.backend->dense();
-  kernels::Stream& stream = *context.stream;
-  return ForEachHead(v, k, [&](int64_t b, int64_t h, int64_t g) {
-    return ForEachBlock(
-        d_o.size(1), [&](int64_t begin, int64_t end) -> absl::Status {
-          const TensorView scores =
-              scores_buffer.Slice(0, 0, (end - begin) * k.size(1))
-                  .Reshape({end - begin, k.size(1)});
-          RETURN_IF_ERROR(dense.MatMul(HeadOf(d_o, b, h).Slice(0, begin, end),
-                                       HeadOf(v, b, h), scores,
-                                       {.transpose_b = true}, stream));
-          return dense.MatMul(scores, HeadOf(k, b, g),
-                              HeadOf(d_q, b, g).Slice(0, begin, end),
-                              {.accumulate = true}, stream);
-        });
-  });
 }
 
 absl::Status RecurrenceByLeftRing::KeyGradients(
@@ -327,8 +330,10 @@ absl::Status RecurrenceByLeftRing::KeyGradients(
         RETURN_IF_ERROR(CopyTo(context, later_d_o, scratch.d_o, decayed));
         RETURN_IF_ERROR(DecayOf(context, pass, rank, log_gate)
                             .FromBegin(inputs.scale, decayed, between));
-        return AddKeyGradients(context, inputs, q, decayed, decayed_v, scratch,
-                               d_inputs.d_k);
+        RETURN_IF_ERROR(AddToKeys(context, decayed, decayed_v, q,
+                                  scratch.scores, d_inputs.d_k));
+        return AddToKeys(context, q, inputs.k, decayed, scratch.scores,
+                         scratch.outer_d_v);
       }));
   if (gated()) {
     RETURN_IF_ERROR(AddSuffixes(context, -1.0, decayed_v, scratch.outer_d_v,
@@ -336,40 +341,10 @@ absl::Status RecurrenceByLeftRing::KeyGradients(
   }
   after = NothingBetween(pass);
   RETURN_IF_ERROR(own.ToEnd(scratch.outer_d_v, after));
-  return ForEachHead(
-      scratch.outer_d_v, inputs.k, [&](int64_t b, int64_t h, int64_t) {
-        const TensorView d_v = HeadOf(d_inputs.d_v, b, h);
-        return elementwise.Add(d_v, HeadOf(scratch.outer_d_v, b, h), d_v,
-                               *context.stream);
-      });
-}
-
-absl::Status RecurrenceByLeftRing::AddKeyGradients(
-    const RankContext& context, const Inputs& inputs, ConstTensorView q,
-    ConstTensorView d_o, ConstTensorView v, const Scratch& scratch,
-    TensorView d_k) const {
-  kernels::Dense& dense = context.backend->dense();
-  kernels::Stream& stream = *context.stream;
-  const int64_t keys = inputs.k.size(1);
-  constexpr MatMulOptions kScores = {.transpose_b = true};
-  constexpr MatMulOptions kAdd = {.transpose_a = true, .accumulate = true};
-  return ForEachHead(v, q, [&](int64_t b, int64_t h, int64_t g) {
-    return ForEachBlock(
-        q.size(1), [&](int64_t begin, int64_t end) -> absl::Status {
-          const TensorView scores =
-              scratch.scores.Slice(0, 0, (end - begin) * keys)
-                  .Reshape({end - begin, keys});
-          const auto queries = HeadOf(q, b, g).Slice(0, begin, end);
-          const auto d_outputs = HeadOf(d_o, b, h).Slice(0, begin, end);
-          RETURN_IF_ERROR(dense.MatMul(d_outputs, HeadOf(v, b, h), scores,
-                                       kScores, stream));
-          RETURN_IF_ERROR(
-              dense.MatMul(scores, queries, HeadOf(d_k, b, g), kAdd, stream));
-          RETURN_IF_ERROR(dense.MatMul(queries, HeadOf(inputs.k, b, g), scores,
-                                       kScores, stream));
-          return dense.MatMul(scores, d_outputs,
-                              HeadOf(scratch.outer_d_v, b, h), kAdd, stream);
-        });
+  return ForEachHead(pass.shard->batch(), parts_.heads, [&](const Head& head) {
+    const TensorView d_v = head.Of(d_inputs.d_v);
+    return elementwise.Add(d_v, head.Of(scratch.outer_d_v), d_v,
+                           *context.stream);
   });
 }
 

@@ -91,10 +91,6 @@ class RecurrenceByLeftRing : public GangRecurrence {
   absl::Status ForEachShard(const LayerPass& pass, RowRing& ring,
                             const Use& use) const;
 
-  absl::Status AddOutputs(const RankContext& context, const Inputs& inputs,
-                          kernels::ConstTensorView k,
-                          kernels::ConstTensorView v,
-                          const Scratch& scratch) const;
   // Upwards, in a ring that has begun: dq of own queries. Downwards: dk and dv
   // of own keys.
   absl::Status QueryGradients(const RankContext& context, const LayerPass& pass,
@@ -106,18 +102,6 @@ class RecurrenceByLeftRing : public GangRecurrence {
                             const Inputs& inputs, kernels::ConstTensorView d_o,
                             const Gradients& d_inputs, const Scratch& scratch,
                             std::vector<double>& totals) const;
-  absl::Status AddQueryGradients(const RankContext& context,
-                                 kernels::ConstTensorView d_o,
-                                 kernels::ConstTensorView k,
-                                 kernels::ConstTensorView v,
-                                 kernels::TensorView scores,
-                                 kernels::TensorView d_q) const;
-  absl::Status AddKeyGradients(const RankContext& context, const Inputs& inputs,
-                               kernels::ConstTensorView q,
-                               kernels::ConstTensorView d_o,
-                               kernels::ConstTensorView v,
-                               const Scratch& scratch,
-                               kernels::TensorView d_k) const;
   // d_log_gate of what lies on later ranks.
   absl::Status AddLaterRanks(const RankContext& context,
                              const std::vector<double>& totals,
