@@ -155,14 +155,6 @@ RecurrenceByLeftRing::Scratch RecurrenceByLeftRing::Allocate(
   return scratch;
 }
 
-absl::Status RecurrenceByLeftRing::CopyTo(const RankContext& context,
-                                          ConstTensorView x, TensorView buffer,
-                                          TensorView& copy) const {
-  copy = TensorView(buffer.data(), buffer.dtype(),
-                    {x.size(0), x.size(1), x.size(2), x.size(3)});
-  return context.backend->elementwise().Copy(x, copy, *context.stream);
-}
-
 int64_t RecurrenceByLeftRing::WorkspaceBytes(const RankContext& context,
                                              const LayerPass& pass,
                                              LinearAttentionStage stage) const {
@@ -232,23 +224,22 @@ absl::Status RecurrenceByLeftRing::Forward(
       elementwise.SetZero(FlatRows(scratch.outer), *context.stream));
 
   std::vector<double> between = NothingBetween(pass);
-  RETURN_IF_ERROR(ForEachShard(
-      pass, ring,
-      [&](int rank, ConstTensorView log_gate, ConstTensorView k,
-          ConstTensorView v) -> absl::Status {
-        TensorView decayed;
-        RETURN_IF_ERROR(CopyTo(context, v, scratch.values, decayed));
-        RETURN_IF_ERROR(
-            DecayOf(context, pass, rank, log_gate).ToEnd(decayed, between));
-        return AddToQueries(context, inputs.q, k, decayed, scratch.scores,
-                            scratch.outer);
-      }));
+  RETURN_IF_ERROR(
+      ForEachShard(pass, ring,
+                   [&](int rank, ConstTensorView log_gate, ConstTensorView k,
+                       ConstTensorView v) -> absl::Status {
+                     ASSIGN_OR_RETURN(const TensorView decayed,
+                                      DecayOf(context, pass, rank, log_gate)
+                                          .ToEnd(v, scratch.values, between));
+                     return AddToQueries(context, inputs.q, k, decayed,
+                                         scratch.scores, scratch.outer);
+                   }));
 
-  TensorView outer;
   std::vector<double> before = NothingBetween(pass);
-  RETURN_IF_ERROR(CopyTo(context, scratch.outer, scratch.values, outer));
-  RETURN_IF_ERROR(DecayOf(context, pass, context.rank(), inputs.log_gate)
-                      .FromBegin(inputs.scale, outer, before));
+  ASSIGN_OR_RETURN(
+      const TensorView outer,
+      DecayOf(context, pass, context.rank(), inputs.log_gate)
+          .FromBegin(inputs.scale, scratch.outer, scratch.values, before));
   return elementwise.Add(FlatRows(o), FlatRows(outer), FlatRows(o),
                          *context.stream);
 }
@@ -282,23 +273,21 @@ absl::Status RecurrenceByLeftRing::QueryGradients(
     const RankContext& context, const LayerPass& pass, const Inputs& inputs,
     ConstTensorView d_o, const Gradients& d_inputs, const Scratch& scratch,
     RowRing& ring, std::vector<double>& totals) const {
-  TensorView decayed_d_o;
   std::vector<double> before = NothingBetween(pass);
-  RETURN_IF_ERROR(CopyTo(context, d_o, scratch.d_o, decayed_d_o));
-  RETURN_IF_ERROR(DecayOf(context, pass, context.rank(), inputs.log_gate)
-                      .FromBegin(inputs.scale, decayed_d_o, before));
+  ASSIGN_OR_RETURN(const TensorView decayed_d_o,
+                   DecayOf(context, pass, context.rank(), inputs.log_gate)
+                       .FromBegin(inputs.scale, d_o, scratch.d_o, before));
   std::vector<double> between = NothingBetween(pass);
-  RETURN_IF_ERROR(ForEachShard(
-      pass, ring,
-      [&](int rank, ConstTensorView log_gate, ConstTensorView k,
-          ConstTensorView v) -> absl::Status {
-        TensorView decayed;
-        RETURN_IF_ERROR(CopyTo(context, v, scratch.values, decayed));
-        RETURN_IF_ERROR(
-            DecayOf(context, pass, rank, log_gate).ToEnd(decayed, between));
-        return AddToQueries(context, decayed_d_o, decayed, k, scratch.scores,
-                            d_inputs.d_q);
-      }));
+  RETURN_IF_ERROR(
+      ForEachShard(pass, ring,
+                   [&](int rank, ConstTensorView log_gate, ConstTensorView k,
+                       ConstTensorView v) -> absl::Status {
+                     ASSIGN_OR_RETURN(const TensorView decayed,
+                                      DecayOf(context, pass, rank, log_gate)
+                                          .ToEnd(v, scratch.values, between));
+                     return AddToQueries(context, decayed_d_o, decayed, k,
+                                         scratch.scores, d_inputs.d_q);
+                   }));
   if (!gated()) return absl::OkStatus();
   return AddSuffixes(context, 1.0, decayed_d_o, scratch.outer,
                      d_inputs.d_log_gate, totals);
@@ -315,10 +304,9 @@ absl::Status RecurrenceByLeftRing::KeyGradients(
   RETURN_IF_ERROR(ring.Start());
   const RangeDecay own =
       DecayOf(context, pass, context.rank(), inputs.log_gate);
-  TensorView decayed_v;
   std::vector<double> after = NothingBetween(pass);
-  RETURN_IF_ERROR(CopyTo(context, inputs.v, scratch.values, decayed_v));
-  RETURN_IF_ERROR(own.ToEnd(decayed_v, after));
+  ASSIGN_OR_RETURN(const TensorView decayed_v,
+                   own.ToEnd(inputs.v, scratch.values, after));
   RETURN_IF_ERROR(
       elementwise.SetZero(FlatRows(scratch.outer_d_v), *context.stream));
   std::vector<double> between = NothingBetween(pass);
@@ -326,10 +314,10 @@ absl::Status RecurrenceByLeftRing::KeyGradients(
       pass, ring,
       [&](int rank, ConstTensorView log_gate, ConstTensorView q,
           ConstTensorView later_d_o) -> absl::Status {
-        TensorView decayed;
-        RETURN_IF_ERROR(CopyTo(context, later_d_o, scratch.d_o, decayed));
-        RETURN_IF_ERROR(DecayOf(context, pass, rank, log_gate)
-                            .FromBegin(inputs.scale, decayed, between));
+        ASSIGN_OR_RETURN(
+            const TensorView decayed,
+            DecayOf(context, pass, rank, log_gate)
+                .FromBegin(inputs.scale, later_d_o, scratch.d_o, between));
         RETURN_IF_ERROR(AddToKeys(context, decayed, decayed_v, q,
                                   scratch.scores, d_inputs.d_k));
         return AddToKeys(context, q, inputs.k, decayed, scratch.scores,
@@ -340,11 +328,11 @@ absl::Status RecurrenceByLeftRing::KeyGradients(
                                 d_inputs.d_log_gate, totals));
   }
   after = NothingBetween(pass);
-  RETURN_IF_ERROR(own.ToEnd(scratch.outer_d_v, after));
+  ASSIGN_OR_RETURN(const TensorView outer_d_v,
+                   own.ToEnd(scratch.outer_d_v, scratch.values, after));
   return ForEachHead(pass.shard->batch(), parts_.heads, [&](const Head& head) {
     const TensorView d_v = head.Of(d_inputs.d_v);
-    return elementwise.Add(d_v, head.Of(scratch.outer_d_v), d_v,
-                           *context.stream);
+    return elementwise.Add(d_v, head.Of(outer_d_v), d_v, *context.stream);
   });
 }
 

@@ -57,7 +57,8 @@ class RecurrenceByLeftRing : public GangRecurrence {
   // What a pass works with besides its operands.
   struct Scratch {
     kernels::TensorView parcels;
-    kernels::TensorView values;  // v' of a range [B, longest, H, Dv]
+    // v' of a range [B, longest, H, Dv]; in the end own sums, decayed.
+    kernels::TensorView values;
     kernels::TensorView d_o;     // dO' of a range; backward
     kernels::TensorView scores;  // [kLeftRingQueries * longest]
     kernels::TensorView outer;   // o's part of other ranges, before e^{b_t}
@@ -75,18 +76,14 @@ class RecurrenceByLeftRing : public GangRecurrence {
                                      int64_t tokens) const;
   Scratch Allocate(const RankContext& context, const LayerPass& pass,
                    const LinearAttentionTape& tape, bool forward) const;
-  // A dense copy of x, [B, n, H, Dv], at the front of `buffer`.
-  absl::Status CopyTo(const RankContext& context, kernels::ConstTensorView x,
-                      kernels::TensorView buffer,
-                      kernels::TensorView& copy) const;
   RangeDecay DecayOf(const RankContext& context, const LayerPass& pass,
                      int rank, kernels::ConstTensorView log_gate) const;
   std::vector<double> NothingBetween(const LayerPass& pass) const {
     return std::vector<double>(pass.shard->batch() * parts_.heads);
   }
 
-  // Calls use(rank, rows, hidden) for every shard that comes, the nearest
-  // first.
+  // Calls use(rank, its log gates or null, its keys, its values), downwards of
+  // queries and dO, for every shard that no document hides, the nearest first.
   template <typename Use>
   absl::Status ForEachShard(const LayerPass& pass, RowRing& ring,
                             const Use& use) const;

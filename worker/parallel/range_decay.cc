@@ -66,17 +66,25 @@ bool RangeDecay::StartsAt(int64_t token) const {
                             documents_.starts + documents_.count, token);
 }
 
-absl::Status RangeDecay::FromBegin(double factor, TensorView x,
-                                   std::vector<double>& before) const {
-  return Scale(factor, /*from_begin=*/true, x, before);
+absl::StatusOr<TensorView> RangeDecay::FromBegin(
+    double factor, ConstTensorView x, TensorView buffer,
+    std::vector<double>& before) const {
+  return Scaled(factor, /*from_begin=*/true, x, buffer, before);
 }
 
-absl::Status RangeDecay::ToEnd(TensorView x, std::vector<double>& after) const {
-  return Scale(1.0, /*from_begin=*/false, x, after);
+absl::StatusOr<TensorView> RangeDecay::ToEnd(ConstTensorView x,
+                                             TensorView buffer,
+                                             std::vector<double>& after) const {
+  return Scaled(1.0, /*from_begin=*/false, x, buffer, after);
 }
 
-absl::Status RangeDecay::Scale(double factor, bool from_begin, TensorView x,
-                               std::vector<double>& carried) const {
+absl::StatusOr<TensorView> RangeDecay::Scaled(
+    double factor, bool from_begin, ConstTensorView x, TensorView buffer,
+    std::vector<double>& carried) const {
+  const TensorView copy(buffer.data(), buffer.dtype(),
+                        {x.size(0), x.size(1), x.size(2), x.size(3)});
+  RETURN_IF_ERROR(
+      context_.backend->elementwise().Copy(x, copy, *context_.stream));
   const int64_t heads = x.size(2);
   for (int64_t b = 0; b < x.size(0); ++b) {
     const absl::Span<double> decays =
@@ -84,10 +92,10 @@ absl::Status RangeDecay::Scale(double factor, bool from_begin, TensorView x,
     RETURN_IF_ERROR(
         ForEachRun(x.size(1), !from_begin, [&](int64_t begin, int64_t end) {
           return ScaleRun(factor, from_begin, b, begin,
-                          TokensOf(x, b, begin, end), decays);
+                          TokensOf(copy, b, begin, end), decays);
         }));
   }
-  return absl::OkStatus();
+  return copy;
 }
 
 absl::Status RangeDecay::ScaleRun(double factor, bool from_begin, int64_t batch,

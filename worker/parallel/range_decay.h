@@ -2,8 +2,8 @@
 // two tokens (common/model_spec/left_ring_plan.h). With b_t the sum of log a_s
 // over tokens s <= t of the range, and A that of all of them,
 //
-//     FromBegin   x_t <- factor e^{before + b_t} x_t       queries; before += A
-//     ToEnd       x_t <- e^{A - b_t + after} x_t           keys; after += A
+//     FromBegin   factor e^{before + b_t} x_t       queries; before += A
+//     ToEnd       e^{A - b_t + after} x_t           keys; after += A
 //
 // where `before` and `after` are what lies between this range and the other: 0
 // next to it, and then carried on from range to range. A document that begins
@@ -19,13 +19,15 @@
 //                  tokens are added to `totals`
 //
 // Numbers are f32 or f64 and pass through the host in doubles, some tokens at a
-// time. [B, n, H, D] tensors are contiguous; carried numbers are [B * H].
+// time. Views are contiguous where nothing else is said; carried numbers are
+// [B * H].
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/api/documents.h"
 #include "kernels/api/tensor_view.h"
@@ -45,17 +47,23 @@ class RangeDecay {
         log_decays_(log_decays),
         documents_(documents) {}
 
-  absl::Status FromBegin(double factor, kernels::TensorView x,
-                         std::vector<double>& before) const;
-  absl::Status ToEnd(kernels::TensorView x, std::vector<double>& after) const;
+  // x [B, n, H, D], perhaps strided, is only read; the result is dense, at the
+  // front of `buffer`, which lies elsewhere.
+  absl::StatusOr<kernels::TensorView> FromBegin(
+      double factor, kernels::ConstTensorView x, kernels::TensorView buffer,
+      std::vector<double>& before) const;
+  absl::StatusOr<kernels::TensorView> ToEnd(kernels::ConstTensorView x,
+                                            kernels::TensorView buffer,
+                                            std::vector<double>& after) const;
 
  private:
   // Of tokens [begin, end), [m, H], of one batch element.
   absl::Status GatesOf(int64_t batch, int64_t begin, int64_t end,
                        std::vector<double>& gates, int64_t heads) const;
   bool StartsAt(int64_t token) const;
-  absl::Status Scale(double factor, bool from_begin, kernels::TensorView x,
-                     std::vector<double>& carried) const;
+  absl::StatusOr<kernels::TensorView> Scaled(
+      double factor, bool from_begin, kernels::ConstTensorView x,
+      kernels::TensorView buffer, std::vector<double>& carried) const;
   // Of tokens [begin, end), [m, H, D], of one batch element; `decays` [H].
   absl::Status ScaleRun(double factor, bool from_begin, int64_t batch,
                         int64_t begin, kernels::TensorView run,
