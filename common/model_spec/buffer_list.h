@@ -6,13 +6,14 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/divide.h"
 #include "common/model_spec/memory_plan.h"
 #include "common/model_spec/precision.h"
 
 namespace longspan {
 
 inline int64_t RoundUpToBuffer(int64_t bytes) {
-  return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
+  return RoundUp(bytes, kBufferAlignment);
 }
 
 class BufferList {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/divide.h"
 #include "common/base/status_macros.h"
 #include "common/model_spec/precision.h"
 
@@ -24,11 +25,6 @@ int64_t PartWith(int64_t count, int64_t item, int64_t parts) {
   int64_t part = 0;
   while (PartOf(count, part, parts).end <= item) ++part;
   return part;
-}
-
-int64_t RoundUp(int64_t bytes) {
-  return (bytes + kHeadParcelAlignment - 1) / kHeadParcelAlignment *
-         kHeadParcelAlignment;
 }
 
 // Heads that a method shares out, and what shares out tokens instead.
@@ -159,8 +155,9 @@ int64_t HeadStagingBytes(const HeadExchangeShape& shape, const HeadRows& rows,
   int64_t bytes = 0;
   for (int r = 0; r < static_cast<int>(shape.ranges.size()); ++r) {
     if (r == rank) continue;
-    bytes += RoundUp(HeadParcelBytes(shape, rows, rank, r)) +
-             RoundUp(HeadParcelBytes(shape, rows, r, rank));
+    bytes +=
+        RoundUp(HeadParcelBytes(shape, rows, rank, r), kHeadParcelAlignment) +
+        RoundUp(HeadParcelBytes(shape, rows, r, rank), kHeadParcelAlignment);
   }
   return bytes;
 }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/divide.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "kernels/cost/cuda_linear_attention_plan.h"
 #include "kernels/cost/cuda_op_plan.h"
@@ -14,10 +15,6 @@ namespace longspan {
 namespace {
 
 constexpr int64_t kMaxHeadDim = 512;
-
-int64_t RoundUp(int64_t value, int64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
 
 void SetIfZero(int64_t& value, int64_t usual) {
   if (value == 0) value = usual;

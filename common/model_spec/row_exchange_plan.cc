@@ -1,5 +1,6 @@
 #include "common/model_spec/row_exchange_plan.h"
 
+#include "common/base/divide.h"
 #include "common/model_spec/kv_exchange_plan.h"
 #include "common/model_spec/precision.h"
 
@@ -36,8 +37,7 @@ int64_t RowParcelBytes(absl::Span<const TokenRange> ranges, int64_t batch,
                        const RowWidths& rows, int64_t element_bytes) {
   const int64_t bytes =
       batch * LongestRange(ranges) * rows.Bytes(element_bytes);
-  return 2 * ((bytes + kRowParcelAlignment - 1) / kRowParcelAlignment *
-              kRowParcelAlignment);
+  return 2 * RoundUp(bytes, kRowParcelAlignment);
 }
 
 }  // namespace longspan

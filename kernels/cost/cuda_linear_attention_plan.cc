@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "common/base/divide.h"
+#include "kernels/cost/cuda_plan_device.h"
+
 namespace longspan::kernels {
 namespace {
 
@@ -21,8 +24,6 @@ constexpr int64_t kAlignment = 256;
 
 constexpr double kBytesPerMillisecond = 4.3e9;
 constexpr double kOperationsPerMillisecond = 0.6 * 790e9;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t YPad(int64_t y_dim) {
   return y_dim <= 64 ? 64 : y_dim <= 128 ? 128 : 256;
@@ -108,7 +109,7 @@ CudaLinearAttentionPlan PlanCudaLinearAttention(
 
   const auto take = [&plan](int64_t bytes) {
     const int64_t offset = plan.bytes;
-    plan.bytes += CeilDiv(bytes, kAlignment) * kAlignment;
+    plan.bytes += RoundUp(bytes, kAlignment);
     return offset;
   };
   const int64_t decays = 4 * plan.segments * sequences;

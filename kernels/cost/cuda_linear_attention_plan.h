@@ -28,10 +28,6 @@ namespace longspan::kernels {
 // Largest head size of the CUDA kernels.
 inline constexpr int64_t kCudaMaxHeadDim = 256;
 
-// Segments are cut as for this chip whatever the device is, so that workspace,
-// the planner's prediction and the order of sums do not depend on it.
-inline constexpr int64_t kCudaPlanSms = 132;
-
 // Y padded to 64, 128 or 256. General tiles take f32 and unaligned operands.
 enum class LinearTileKind {
   kY64,

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "common/base/divide.h"
+#include "kernels/cost/cuda_plan_device.h"
+
 namespace longspan::kernels {
 namespace {
 
-constexpr int64_t kMultiprocessors = 132;
 // Query tokens up to which the heads of a group become rows of one tile: more
 // tokens fill a tile by themselves.
 constexpr int64_t kPackTokens = 64;
@@ -16,9 +18,7 @@ constexpr int64_t kMaxSplits = 128;
 // Half of an H200's L2 cache.
 constexpr int64_t kSectionBytes = int64_t{30} << 20;
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-int64_t Align(int64_t bytes) { return CeilDiv(bytes, 256) * 256; }
+int64_t Align(int64_t bytes) { return RoundUp(bytes, 256); }
 
 int PadHeadDim(int64_t head_dim) {
   return head_dim <= 64 ? 64 : head_dim <= 128 ? 128 : 256;
@@ -98,8 +98,8 @@ CudaAttentionForwardPlan PlanCudaAttentionForward(
       PlanCudaAttentionForwardSplit(shape, 1);
   const int splits = Splits(
       whole.grid.blocks,
-      kMultiprocessors * CudaAttentionForwardBlocks(
-                             whole.padded_dim, whole.planes, whole.warp_rows),
+      kCudaPlanSms * CudaAttentionForwardBlocks(whole.padded_dim, whole.planes,
+                                                whole.warp_rows),
       CeilDiv(shape.key_tokens, whole.grid.tile.columns));
   return splits == 1 ? whole : PlanCudaAttentionForwardSplit(shape, splits);
 }

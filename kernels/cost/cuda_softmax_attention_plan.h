@@ -1,7 +1,7 @@
 // How the CUDA backend cuts a softmax-attention call into blocks, and its
 // workspace: pure functions of the shape, so the planner, the kernels and the
 // tests agree on them. They know no device: what is counted in processors
-// counts kMultiprocessors, so that sums run in one order everywhere.
+// counts kCudaPlanSms, so that sums run in one order everywhere.
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/divide.h"
 #include "kernels/cost/cuda_linear_attention_plan.h"
 #include "kernels/cost/vector_pad.h"
 
@@ -30,8 +31,6 @@ bool KeepsAllStates(const LinearAttentionShape& shape, int64_t blocks,
 constexpr int64_t kMaxGroupStateBytes = int64_t{512} << 10;
 
 constexpr int64_t kBytesAlignment = 64;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t CeilSqrt(int64_t n) {
   int64_t root = 1;
@@ -85,9 +84,7 @@ int64_t BackwardElements(LinearAttentionDecay decay, int64_t dk, int64_t dv) {
 constexpr int64_t kBf16Bytes = 2;
 constexpr int64_t kBf16Block = 32;
 
-int64_t PadToBf16Block(int64_t n) {
-  return CeilDiv(n, kBf16Block) * kBf16Block;
-}
+int64_t PadToBf16Block(int64_t n) { return RoundUp(n, kBf16Block); }
 
 int64_t Bf16SharedElements(bool backward, int64_t dk, int64_t dv) {
   // Weights of scores; three blocks of sums.
@@ -200,7 +197,7 @@ int64_t LinearAttentionWorkspaceBytes(LinearAttentionStage stage,
   const int64_t tasks = shape.batch * CeilDiv(shape.heads, plan.task_heads);
   const int64_t active = std::min<int64_t>(threads, tasks);
   const int64_t bytes = plan.scratch_elements * shape.element_bytes;
-  return active * CeilDiv(bytes, kBytesAlignment) * kBytesAlignment;
+  return active * RoundUp(bytes, kBytesAlignment);
 }
 
 }  // namespace longspan::kernels

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/divide.h"
 #include "kernels/cost/cuda_op_plan.h"
 #include "kernels/cost/workspace.h"
 
@@ -12,9 +13,7 @@ constexpr int64_t kSlabBytes = 1 << 20;
 constexpr int64_t kMaxSlabRows = 512;
 constexpr int64_t kMinSlabRows = 32;
 
-int64_t RoundUpTo64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
-int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t RoundUpTo64(int64_t bytes) { return RoundUp(bytes, 64); }
 
 }  // namespace
 
@@ -27,7 +26,7 @@ int64_t CrossEntropySlabRows(int64_t rows, int64_t vocabulary,
 }
 
 int64_t RowSumBlocks(int64_t rows) {
-  return std::clamp<int64_t>(CeilDivide(rows, 64), 1, 64);
+  return std::clamp<int64_t>(CeilDiv(rows, 64), 1, 64);
 }
 
 int64_t RowSumBytes(int64_t rows, int64_t numbers, int64_t element_bytes) {
@@ -92,7 +91,7 @@ int64_t SumOfSquaresWorkspaceBytes(int64_t total_elements, BackendKind backend,
   if (backend == BackendKind::kReference) return 0;
   const int64_t block =
       backend == BackendKind::kCuda ? kCudaSquareBlock : kSquareBlock;
-  const int64_t blocks = CeilDivide(total_elements, block);
+  const int64_t blocks = CeilDiv(total_elements, block);
   return RoundUpTo64(blocks * static_cast<int64_t>(sizeof(double)));
 }
 

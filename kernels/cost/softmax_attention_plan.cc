@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/divide.h"
 #include "kernels/cost/cuda_softmax_attention_plan.h"
 #include "kernels/cost/vector_pad.h"
 
@@ -9,8 +10,6 @@ namespace longspan::kernels {
 namespace {
 
 constexpr int64_t kRangeBytes = 16;  // two 64-bit positions
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Tasks that can run at the same time.
 int64_t Tasks(bool backward, const SoftmaxAttentionShape& shape,
@@ -32,7 +31,7 @@ SoftmaxAttentionPlan PlanSoftmaxAttention(bool backward,
   plan.query_blocks_together =
       std::min(kAttentionQueryBlocks, plan.query_blocks);
   plan.range_bytes =
-      CeilDiv((shape.query_tokens + plan.query_blocks) * kRangeBytes, 64) * 64;
+      RoundUp((shape.query_tokens + plan.query_blocks) * kRangeBytes, 64);
   // Forward: V; scores; correction, first and last key of each query. For each
   // block of queries Q transposed, the output, maxima and sums.
   int64_t shared = matrix + kBlock * kBlock + 3 * kBlock;

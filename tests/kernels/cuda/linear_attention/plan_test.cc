@@ -3,6 +3,7 @@
 
 #include "gtest/gtest.h"
 #include "kernels/cost/cuda_linear_attention_plan.h"
+#include "kernels/cost/cuda_plan_device.h"
 
 namespace longspan::kernels {
 namespace {
