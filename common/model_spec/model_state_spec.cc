@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "common/base/divide.h"
 #include "common/model_spec/memory_plan.h"
+#include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
 
@@ -22,7 +23,7 @@ StateTensorInfo MakeInfo(std::string name, std::vector<int64_t> shape) {
 int64_t StateTensorInfo::Bytes(int64_t element_bytes) const {
   const int64_t bytes =
       count * (accumulates ? AccumulatorBytes(element_bytes) : element_bytes);
-  return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
+  return RoundUp(bytes, kBufferAlignment);
 }
 
 int64_t KeyValueRows(const ModelSpec& spec, const StateCapacity& capacity) {
@@ -34,7 +35,7 @@ int64_t KeyValueRows(const ModelSpec& spec, const StateCapacity& capacity) {
 std::vector<StateTensorInfo> LayerStateTensors(const ModelSpec& spec,
                                                int64_t layer,
                                                const StateCapacity& capacity) {
-  const std::string prefix = absl::StrCat("model.layers.", layer, ".");
+  const std::string prefix = LayerPrefix(layer);
   const int64_t batch = capacity.batch;
   if (LayerKindAt(spec, layer) == LayerKind::kSoftmax) {
     return {MakeInfo(prefix + "key_value",

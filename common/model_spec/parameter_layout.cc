@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/divide.h"
 #include "common/model_spec/linear_layer_form.h"
 #include "common/model_spec/linear_layer_names.h"
 
@@ -16,8 +17,7 @@ class Builder {
 
   // The next parameter starts a new group.
   void StartGroup() {
-    layout_.total = (layout_.total + kParameterAlignment - 1) /
-                    kParameterAlignment * kParameterAlignment;
+    layout_.total = RoundUp(layout_.total, kParameterAlignment);
   }
 
   void Matrix(std::string name, int64_t out, int64_t in) {
@@ -193,7 +193,7 @@ void AddSoftmaxAttention(const ModelSpec& spec, const std::string& attn,
 }
 
 void AddLayer(const ModelSpec& spec, int64_t layer, Builder& builder) {
-  const std::string prefix = absl::StrCat("model.layers.", layer, ".");
+  const std::string prefix = LayerPrefix(layer);
   const int64_t d = spec.hidden_size;
   builder.Vector(prefix + "attn_norm.weight", d, InitialValue::kOne);
   if (LayerKindAt(spec, layer) == LayerKind::kLinear) {
@@ -210,6 +210,10 @@ void AddLayer(const ModelSpec& spec, int64_t layer, Builder& builder) {
 }
 
 }  // namespace
+
+std::string LayerPrefix(int64_t layer) {
+  return absl::StrCat("model.layers.", layer, ".");
+}
 
 const ParameterInfo* ParameterLayout::Find(std::string_view name) const {
   for (const ParameterInfo& info : parameters) {

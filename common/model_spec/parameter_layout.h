@@ -22,6 +22,9 @@ namespace longspan {
 
 inline constexpr int64_t kParameterAlignment = 16;
 
+// "model.layers.0.": what the names of a layer's parameters begin with.
+std::string LayerPrefix(int64_t layer);
+
 enum class InitialValue {
   kNormal,
   kZero,

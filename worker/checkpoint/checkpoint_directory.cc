@@ -63,14 +63,6 @@ absl::StatusOr<Listing> List(const std::string& directory) {
   return listing;
 }
 
-absl::Status RemoveTree(const std::string& path) {
-  std::error_code error;
-  fs::remove_all(path, error);
-  if (!error) return absl::OkStatus();
-  return absl::InternalError(
-      absl::StrCat("cannot remove ", path, ": ", error.message()));
-}
-
 // Renamed first: a checkpoint half removed must not look like one.
 absl::Status RemoveCheckpoint(const std::string& path) {
   const std::string doomed = path + ".deleted";
@@ -82,6 +74,14 @@ absl::Status RemoveCheckpoint(const std::string& path) {
 }
 
 }  // namespace
+
+absl::Status RemoveTree(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (!error) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("cannot remove ", path, ": ", error.message()));
+}
 
 std::string StepDirectoryName(int64_t step) {
   return absl::StrFormat("%s%08d", kPrefix, step);

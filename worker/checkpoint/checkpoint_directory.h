@@ -34,6 +34,9 @@ std::string TemporaryDirectoryName(int64_t step, int64_t attempt);
 absl::StatusOr<std::vector<CheckpointEntry>> ListCheckpoints(
     const std::string& directory);
 
+// Removes a directory with all in it, if it is there.
+absl::Status RemoveTree(const std::string& path);
+
 // Removes all but the newest `keep_last` (>= 1) complete checkpoints, and what
 // was left behind by writers and removals of steps up to the newest.
 absl::Status PruneCheckpoints(const std::string& directory, int64_t keep_last);

@@ -33,14 +33,6 @@ absl::Status MakeDirectories(const std::string& path) {
       absl::StrCat("cannot create ", path, ": ", error.message()));
 }
 
-absl::Status RemoveTree(const std::string& path) {
-  std::error_code error;
-  fs::remove_all(path, error);
-  if (!error) return absl::OkStatus();
-  return absl::InternalError(
-      absl::StrCat("cannot remove ", path, ": ", error.message()));
-}
-
 absl::Status Rename(const std::string& from, const std::string& to) {
   if (std::rename(from.c_str(), to.c_str()) == 0) return absl::OkStatus();
   return absl::ErrnoToStatus(errno,

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/row_block.h"
 #include "kernels/cost/workspace.h"
 #include "worker/model/head_parallel_mixer.h"
@@ -16,10 +16,6 @@ namespace {
 
 using kernels::ConstTensorView;
 using kernels::TensorView;
-
-std::string Prefix(int layer) {
-  return absl::StrCat("model.layers.", layer, ".");
-}
 
 Norm MakeNorm(const ModelSpec& spec, const std::string& name,
               const Parameters& parameters) {
@@ -57,10 +53,11 @@ TensorView AllocateNormWorkspace(const RankContext& context,
 Block::Block(const ModelSpec& spec, int layer, const Parameters& parameters)
     : hidden_size_(spec.hidden_size),
       mixer_norm_(
-          MakeNorm(spec, Prefix(layer) + "attn_norm.weight", parameters)),
+          MakeNorm(spec, LayerPrefix(layer) + "attn_norm.weight", parameters)),
       mixer_(MakeMixer(spec, layer, parameters)),
-      mlp_norm_(MakeNorm(spec, Prefix(layer) + "mlp_norm.weight", parameters)),
-      mlp_(spec, Prefix(layer) + "mlp", parameters) {}
+      mlp_norm_(
+          MakeNorm(spec, LayerPrefix(layer) + "mlp_norm.weight", parameters)),
+      mlp_(spec, LayerPrefix(layer) + "mlp", parameters) {}
 
 BlockTape Block::AllocateTape(const RankContext& context,
                               const LayerPass& pass) const {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/row_block.h"
 #include "worker/model/linear_attention_layer.h"
 #include "worker/model/softmax_attention_layer.h"
@@ -103,7 +104,7 @@ HeadParallelMixer::HeadParallelMixer(const ModelSpec& spec, int layer,
 
 void HeadParallelMixer::AddSlices(const std::vector<ParameterSlice>& slices,
                                   const Parameters& parameters) {
-  const std::string prefix = absl::StrCat("model.layers.", layer_, ".attn.");
+  const std::string prefix = LayerPrefix(layer_) + "attn.";
   for (const ParameterSlice& slice : slices) {
     const std::string whole = prefix + slice.name;
     const std::string own = "model.layers.0.attn." + slice.name;

@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/model_spec/linear_layer_names.h"
+#include "common/model_spec/parameter_layout.h"
 
 namespace longspan::worker {
 namespace {
@@ -16,22 +16,20 @@ using kernels::ConstTensorView;
 using kernels::TensorView;
 using Write = LinearWeight::Write;
 
-std::string Prefix(int layer) {
-  return absl::StrCat("model.layers.", layer, ".attn.");
-}
+std::string AttentionPrefix(int layer) { return LayerPrefix(layer) + "attn."; }
 
 LinearWeight InputProjection(const LinearAttentionSpec& spec, int layer,
                              const Parameters& parameters) {
   const std::vector<NamedRows> matrices = InputProjections(spec);
-  const std::string first = Prefix(layer) + matrices.front().name;
-  const std::string last = Prefix(layer) + matrices.back().name;
+  const std::string first = AttentionPrefix(layer) + matrices.front().name;
+  const std::string last = AttentionPrefix(layer) + matrices.back().name;
   return LinearWeight(parameters.PackedCompute(first, last),
                       parameters.PackedGradient(first, last));
 }
 
 LinearWeight OutputProjection(const LinearAttentionSpec& spec, int layer,
                               const Parameters& parameters) {
-  const std::string name = Prefix(layer) + NamesOf(spec).output;
+  const std::string name = AttentionPrefix(layer) + NamesOf(spec).output;
   return LinearWeight(parameters.Compute(name), parameters.Gradient(name));
 }
 
@@ -49,11 +47,11 @@ LinearAttentionLayer::LinearAttentionLayer(const ModelSpec& spec, int layer,
       form_(FormOf(spec.linear)),
       widths_(LinearProjectionWidths(spec.linear)),
       project_in_(InputProjection(spec.linear, layer, parameters)),
-      qkv_(spec.linear, layer, Prefix(layer), parameters),
-      gate_(spec.linear, Prefix(layer), parameters),
+      qkv_(spec.linear, layer, AttentionPrefix(layer), parameters),
+      gate_(spec.linear, AttentionPrefix(layer), parameters),
       strength_(spec.linear),
       recurrence_(spec.linear, layer, parameters, std::move(log_decays)),
-      heads_output_(spec, Prefix(layer), parameters),
+      heads_output_(spec, AttentionPrefix(layer), parameters),
       project_out_(OutputProjection(spec.linear, layer, parameters)) {}
 
 MixerTape LinearAttentionLayer::AllocateTape(const RankContext& context,

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/model_spec/parameter_layout.h"
 #include "worker/parallel/softmax_by_heads.h"
 
 namespace longspan::worker {
@@ -17,7 +18,7 @@ using Write = LinearWeight::Write;
 
 LinearWeight Projection(const Parameters& parameters, int layer,
                         const char* first, const char* last) {
-  const std::string prefix = absl::StrCat("model.layers.", layer, ".attn.");
+  const std::string prefix = LayerPrefix(layer) + "attn.";
   return LinearWeight(parameters.PackedCompute(prefix + first, prefix + last),
                       parameters.PackedGradient(prefix + first, prefix + last));
 }

@@ -7,6 +7,7 @@
 #include "common/model_spec/communication_plan.h"
 #include "common/simulate/model_preset.h"
 #include "common/simulate/scale_advice.h"
+#include "tests/common/simulate/sample_cluster.h"
 
 namespace longspan {
 namespace {
@@ -15,20 +16,10 @@ using testing::AllOf;
 using testing::Contains;
 using testing::HasSubstr;
 
-const Network kNetwork = {{{"n", 0, 1e-5, 1e10, 0}},
-                          CollectiveAlgorithm::kDirect};
-constexpr ComputeModel kCompute = {1e14, 0};
-
-SimulationShape Shape(int64_t tokens, int ranks) {
-  SimulationShape shape;
-  shape.tokens = tokens;
-  shape.ranks = ranks;
-  return shape;
-}
-
 PublishedCost CostOf(ExchangeMethod method, int64_t tokens, int ranks) {
   return PublishedCostOf(ModelPreset("linear-llama3-1b").value(),
-                         Shape(tokens, ranks), kNetwork, kCompute, method)
+                         ShapeOf(tokens, ranks), kSampleNetwork, kSampleCompute,
+                         method)
       .value();
 }
 
@@ -50,7 +41,8 @@ TEST(PublishedTest, Lasp1CountsWMinusOneTimesLasp2) {
 TEST(PublishedTest, WhatIsSentHasTheInverseRatio) {
   const ModelSpec model = ModelPreset("linear-llama3-1b").value();
   const auto sent = [&](ExchangeMethod method) {
-    return Simulate(model, Shape(1 << 20, 64), kNetwork, kCompute, method)
+    return Simulate(model, ShapeOf(1 << 20, 64), kSampleNetwork, kSampleCompute,
+                    method)
         ->forward_bytes;
   };
   EXPECT_EQ(sent(ExchangeMethod::kLasp2), 63 * sent(ExchangeMethod::kLasp1));
@@ -77,8 +69,8 @@ TEST(PublishedTest, TheRatiosOfTheLasp1Paper) {
 TEST(PublishedTest, WhatThePapersLackIsRefused) {
   const auto error = [](const char* preset, ExchangeMethod method) {
     return std::string(PublishedCostOf(ModelPreset(preset).value(),
-                                       Shape(1 << 20, 8), kNetwork, kCompute,
-                                       method)
+                                       ShapeOf(1 << 20, 8), kSampleNetwork,
+                                       kSampleCompute, method)
                            .status()
                            .message());
   };
@@ -125,7 +117,7 @@ std::string Advice(const char* levels, int64_t memory) {
   request.model = ModelPreset("linear-llama3-1b").value();
   request.network = {ParseNetworkLevels(levels).value(),
                      CollectiveAlgorithm::kRing};
-  request.compute = kCompute;
+  request.compute = kSampleCompute;
   request.methods = {ExchangeMethod::kLasp2, ExchangeMethod::kAllScan};
   request.device_memory_bytes = memory;
   return ScaleAdvice(request, 4 << 20, 2048);
@@ -147,7 +139,7 @@ TEST(ScaleAdviceTest, CountsTheLayersThatGather) {
   SweepRequest request;
   request.model = ModelPreset("linear-llama3-1b").value();
   request.network = {{{"n", 0, 1.0, 0, 0}}, CollectiveAlgorithm::kDirect};
-  request.compute = kCompute;
+  request.compute = kSampleCompute;
   request.methods = {ExchangeMethod::kLasp2};
   const auto advice = [&] { return ScaleAdvice(request, 1 << 16, 8); };
   EXPECT_THAT(advice(), HasSubstr("32.0 s of a step on latency"));
@@ -165,7 +157,7 @@ TEST(ScaleAdviceTest, BackwardGathersStatesAlone) {
   request.model.linear.mixer = LinearMixer::kDeltaNet;
   request.model.layer_pattern = "L";
   request.model = ResolveDefaults(request.model);
-  request.compute = kCompute;
+  request.compute = kSampleCompute;
   request.methods = {ExchangeMethod::kLasp2};
   const StateExchangeShape state = StateShapeOf(request.model.linear, 1);
   ASSERT_GT(state.travelling(), 0);

@@ -8,11 +8,11 @@ namespace longspan {
 namespace {
 
 // One second a message, one byte a second.
-const Network kNetwork = {{{"n", 0, 1.0, 1.0, 0}},
-                          CollectiveAlgorithm::kDirect};
+const Network kSlowNetwork = {{{"n", 0, 1.0, 1.0, 0}},
+                              CollectiveAlgorithm::kDirect};
 
 TEST(RankClocksTest, ACollectiveWaitsForTheLastAndHidesTheWindow) {
-  RankClocks clocks(kNetwork, 2);
+  RankClocks clocks(kSlowNetwork, 2);
   clocks.Compute([](int64_t rank) { return rank == 0 ? 1.0 : 3.0; });
   clocks.Collective(2.0, 1.5);
   EXPECT_DOUBLE_EQ(clocks.last(), 5.0);
@@ -23,14 +23,14 @@ TEST(RankClocksTest, ACollectiveWaitsForTheLastAndHidesTheWindow) {
 
 // Each hop: latency 1 and 4 bytes.
 TEST(RankClocksTest, AChainTakesWMinusOneHops) {
-  RankClocks clocks(kNetwork, 4);
+  RankClocks clocks(kSlowNetwork, 4);
   clocks.PassOn({.bytes = 4});
   EXPECT_DOUBLE_EQ(clocks.last(), 3 * 5.0);
 }
 
 // (W - 1) hops of a quarter, then the other three follow at the link's pace.
 TEST(RankClocksTest, BlocksFollowEachOther) {
-  RankClocks clocks(kNetwork, 4);
+  RankClocks clocks(kSlowNetwork, 4);
   clocks.PassOn({.bytes = 4, .blocks = 4});
   EXPECT_DOUBLE_EQ(clocks.last(), 3 * 2.0 + 3 * 1.0);
 }
@@ -38,16 +38,16 @@ TEST(RankClocksTest, BlocksFollowEachOther) {
 // The last of 3 ranks gets the second's rows after 5, the first's, which that
 // had at 5, after 10, and works on each.
 TEST(RankClocksTest, RowsPassWhileRanksWork) {
-  RankClocks clocks(kNetwork, 3);
+  RankClocks clocks(kSlowNetwork, 3);
   clocks.PassRows({.bytes = 4, .window = 3, .work = 2});
   EXPECT_DOUBLE_EQ(clocks.last(), 5 + 5 + 2);
   EXPECT_DOUBLE_EQ(clocks.busiest(), 3 + 2 * 2);
   // Work that is longer than a hop: the second rank sends on when it is done
   // with its own.
-  RankClocks busy(kNetwork, 3);
+  RankClocks busy(kSlowNetwork, 3);
   busy.PassRows({.bytes = 4, .forward = false, .window = 7, .work = 20});
   EXPECT_DOUBLE_EQ(busy.last(), 7 + 2 * 20);
-  RankClocks late(kNetwork, 3);
+  RankClocks late(kSlowNetwork, 3);
   late.PassRows({.bytes = 4, .window = 7, .work = 1});
   EXPECT_DOUBLE_EQ(late.last(), 7 + 5 + 1);
 }
@@ -60,7 +60,7 @@ KvRoute RouteOver(int ranks) {
 // shards for 3 s each while the next takes a hop of 10, or of 2.
 TEST(RankClocksTest, KeysPassWhileRanksAttend) {
   for (const double hop : {10.0, 2.0}) {
-    RankClocks clocks(kNetwork, 3);
+    RankClocks clocks(kSlowNetwork, 3);
     RankClocks::Keys keys;
     keys.bytes = [=](int) { return hop - 1; };
     keys.work = [](int, int) { return 3.0; };
@@ -71,7 +71,7 @@ TEST(RankClocksTest, KeysPassWhileRanksAttend) {
 }
 
 TEST(RankClocksTest, WithoutOverlapAttentionWaits) {
-  RankClocks clocks(kNetwork, 3);
+  RankClocks clocks(kSlowNetwork, 3);
   RankClocks::Keys keys;
   keys.bytes = [](int) { return 9.0; };
   keys.work = [](int, int) { return 3.0; };
@@ -85,7 +85,7 @@ TEST(RankClocksTest, WithoutOverlapAttentionWaits) {
 // Two ranks: the first's sums follow its shard on the link and are there at
 // 14; the second adds what it computed meanwhile and sends them home.
 TEST(RankClocksTest, SumsComeHome) {
-  RankClocks clocks(kNetwork, 2);
+  RankClocks clocks(kSlowNetwork, 2);
   RankClocks::Keys keys;
   keys.bytes = [](int) { return 4.0; };
   keys.sum_bytes = [](int) { return 9.0; };
@@ -101,7 +101,7 @@ TEST(RankClocksTest, SerialWorkIsOnTheChain) {
   chain.waits_first = true;
   chain.before_send = 10;
   chain.window = 2;
-  RankClocks clocks(kNetwork, 4);
+  RankClocks clocks(kSlowNetwork, 4);
   clocks.PassOn(chain);
   EXPECT_DOUBLE_EQ(clocks.last(), 4 * 10 + 3 * 5 + 2);
   EXPECT_DOUBLE_EQ(clocks.busiest(), 12);
@@ -109,7 +109,7 @@ TEST(RankClocksTest, SerialWorkIsOnTheChain) {
 
 // What a chain delays once it does not delay again: the first rank is ahead.
 TEST(RankClocksTest, LayersOfChainsAreAPipeline) {
-  RankClocks clocks(kNetwork, 4);
+  RankClocks clocks(kSlowNetwork, 4);
   for (int layer = 0; layer < 10; ++layer) {
     clocks.Compute(100);
     clocks.PassOn({.bytes = 4});
@@ -122,7 +122,7 @@ TEST(RankClocksTest, LayersOfChainsAreAPipeline) {
 
 TEST(RankClocksTest, AScanTakesLogarithmicallyManyRounds) {
   for (const bool forward : {true, false}) {
-    RankClocks clocks(kNetwork, 8);
+    RankClocks clocks(kSlowNetwork, 8);
     clocks.Scan(4, forward, 2.0);
     EXPECT_DOUBLE_EQ(clocks.last(), 3 * 5.0);
   }
@@ -130,18 +130,18 @@ TEST(RankClocksTest, AScanTakesLogarithmicallyManyRounds) {
 
 // The second message of a rank leaves after the first.
 TEST(RankClocksTest, MessagesOfARankFollowEachOther) {
-  RankClocks clocks(kNetwork, 3);
+  RankClocks clocks(kSlowNetwork, 3);
   clocks.Compute([](int64_t rank) { return rank == 1 ? 100.0 : 0.0; });
   clocks.Scan(4, true, 0);
   // Rank 0 sends at 0 and 4, rank 1 to rank 2 at 100.
   EXPECT_DOUBLE_EQ(clocks.last(), 105);
-  RankClocks quick(kNetwork, 3);
+  RankClocks quick(kSlowNetwork, 3);
   quick.Scan(4, true, 0);
   EXPECT_DOUBLE_EQ(quick.last(), 2 * 4 + 1);
 }
 
 TEST(RankClocksTest, AShiftReachesTheNeighbourOnly) {
-  RankClocks clocks(kNetwork, 3);
+  RankClocks clocks(kSlowNetwork, 3);
   clocks.Compute([](int64_t rank) { return rank == 0 ? 10.0 : 0.0; });
   clocks.Shift(4, true);
   EXPECT_DOUBLE_EQ(clocks.last(), 15);

@@ -6,21 +6,13 @@
 
 #include "common/model_spec/model_cost.h"
 #include "common/simulate/model_preset.h"
+#include "tests/common/simulate/sample_cluster.h"
 
 namespace longspan {
 namespace {
 
-constexpr ComputeModel kCompute = {1e14, 0};
-
 Network Uniform(double latency, double bandwidth) {
   return {{{"n", 0, latency, bandwidth, 0}}, CollectiveAlgorithm::kDirect};
-}
-
-SimulationShape Shape(int64_t tokens, int ranks) {
-  SimulationShape shape;
-  shape.tokens = tokens;
-  shape.ranks = ranks;
-  return shape;
 }
 
 ModelSpec Linear() { return ModelPreset("linear-llama3-1b").value(); }
@@ -28,7 +20,7 @@ ModelSpec Hybrid() { return ModelPreset("linear-llama3-1b-hybrid").value(); }
 
 double Seconds(const ModelSpec& model, ExchangeMethod method,
                const SimulationShape& shape, const Network& network) {
-  return Simulate(model, shape, network, kCompute, method)->total_s;
+  return Simulate(model, shape, network, kSampleCompute, method)->total_s;
 }
 
 // One rank: operations over the rate, whatever the method.
@@ -37,9 +29,9 @@ TEST(SimulationTest, OneRankOnlyComputes) {
     const int64_t tokens = 1 << 16;
     const double expected = TrainFlopsPerToken(model, tokens) * tokens / 1e14;
     for (ExchangeMethod method : AllExchangeMethods()) {
-      const MethodCost cost =
-          Simulate(model, Shape(tokens, 1), Uniform(1, 1), kCompute, method)
-              .value();
+      const MethodCost cost = Simulate(model, ShapeOf(tokens, 1), Uniform(1, 1),
+                                       kSampleCompute, method)
+                                  .value();
       EXPECT_NEAR(cost.total_s, expected, 1e-9 * expected);
       EXPECT_EQ(cost.exposed_s, 0);
       EXPECT_EQ(cost.forward_bytes, 0);
@@ -57,7 +49,7 @@ TEST(SimulationTest, AFreeNetworkDividesTheWork) {
        {ExchangeMethod::kLasp2, ExchangeMethod::kLasp1,
         ExchangeMethod::kAllScan, ExchangeMethod::kScan,
         ExchangeMethod::kUlysses, ExchangeMethod::kMegatronSp}) {
-    EXPECT_NEAR(Seconds(Linear(), method, Shape(tokens, 8), Uniform(0, 0)),
+    EXPECT_NEAR(Seconds(Linear(), method, ShapeOf(tokens, 8), Uniform(0, 0)),
                 expected, 1e-9 * expected)
         << ExchangeMethodName(method);
   }
@@ -67,7 +59,7 @@ TEST(SimulationTest, AFreeNetworkDividesTheWork) {
 // pass once; a ring whose rows come back down the ranks, every layer.
 TEST(SimulationTest, LatencyCountsByMethod) {
   ModelSpec model = Linear();
-  const SimulationShape shape = Shape(8 * 64, 8);
+  const SimulationShape shape = ShapeOf(8 * 64, 8);
   const auto delay = [&](ExchangeMethod method) {
     return Seconds(model, method, shape, Uniform(10, 0)) -
            Seconds(model, method, shape, Uniform(0, 0));
@@ -82,7 +74,7 @@ TEST(SimulationTest, LatencyCountsByMethod) {
 }
 
 TEST(SimulationTest, OverlapHidesNoMoreThanItsWindow) {
-  SimulationShape shape = Shape(1 << 20, 8);
+  SimulationShape shape = ShapeOf(1 << 20, 8);
   const Network network = Uniform(1e-4, 1e10);
   const double with = Seconds(Linear(), ExchangeMethod::kLasp2, shape, network);
   shape.overlap = false;
@@ -98,7 +90,7 @@ TEST(SimulationTest, OverlapHidesNoMoreThanItsWindow) {
 TEST(SimulationTest, ZigzagEvensOutCausalWork) {
   ModelSpec model = Hybrid();
   model.layer_pattern = "N";
-  SimulationShape shape = Shape(1 << 20, 8);
+  SimulationShape shape = ShapeOf(1 << 20, 8);
   const Network network = Uniform(0, 0);
   const double contiguous =
       Seconds(model, ExchangeMethod::kLasp2, shape, network);
@@ -110,7 +102,7 @@ TEST(SimulationTest, ZigzagEvensOutCausalWork) {
 
 // Two parts on every rank: two summaries each way, in flight together.
 TEST(SimulationTest, ZigzagSendsTheStatesOfTwoParts) {
-  SimulationShape shape = Shape(8 * 64, 8);
+  SimulationShape shape = ShapeOf(8 * 64, 8);
   const double bandwidth = 1e6;
   const auto seconds = [&](const Network& network) {
     return Seconds(Linear(), ExchangeMethod::kLasp2, shape, network);
@@ -128,12 +120,13 @@ TEST(SimulationTest, ZigzagSendsTheStatesOfTwoParts) {
 
 // As `longspan plan` does: 32Ki tokens on 4 ranks, layers LLLN.
 TEST(SimulationTest, AutoIsThePlannersLayout) {
-  SimulationShape shape = Shape(32 << 10, 4);
+  SimulationShape shape = ShapeOf(32 << 10, 4);
   shape.layout = std::nullopt;
   shape.element_bytes = 4;
   shape.backend = kernels::BackendKind::kCpu;
   const auto layout = [&](const ModelSpec& model, ExchangeMethod method) {
-    return Simulate(model, shape, Uniform(1e-3, 1e9), kCompute, method)->layout;
+    return Simulate(model, shape, Uniform(1e-3, 1e9), kSampleCompute, method)
+        ->layout;
   };
   EXPECT_EQ(layout(Hybrid(), ExchangeMethod::kLasp2), TokenLayout::kZigzag);
   EXPECT_EQ(layout(Linear(), ExchangeMethod::kLasp2), TokenLayout::kContiguous);
@@ -147,11 +140,11 @@ TEST(SimulationTest, AutoIsThePlannersLayout) {
 }
 
 TEST(SimulationTest, WhatZigzagDoesNotGoWithIsRefused) {
-  SimulationShape shape = Shape(32 << 10, 4);
+  SimulationShape shape = ShapeOf(32 << 10, 4);
   shape.layout = TokenLayout::kZigzag;
   const auto error = [&](ExchangeMethod method) {
     return std::string(
-        Simulate(Hybrid(), shape, Uniform(0, 0), kCompute, method)
+        Simulate(Hybrid(), shape, Uniform(0, 0), kSampleCompute, method)
             .status()
             .message());
   };
@@ -172,7 +165,7 @@ TEST(SimulationTest, KeysComeInSlicesWhileRanksAttend) {
   model.layer_pattern = "N";
   model.layer_count = 1;
   const int64_t tokens = 1 << 16;
-  SimulationShape shape = Shape(tokens, 8);
+  SimulationShape shape = ShapeOf(tokens, 8);
   const auto seconds = [&](double bandwidth) {
     return Seconds(model, ExchangeMethod::kLasp2, shape, Uniform(0, bandwidth));
   };
@@ -193,7 +186,7 @@ TEST(SimulationTest, SoftmaxRingsEndAtTheLastReader) {
   ModelSpec model = Hybrid();
   model.layer_pattern = "N";
   model.layer_count = 2;
-  SimulationShape shape = Shape(8 * 64, 8);
+  SimulationShape shape = ShapeOf(8 * 64, 8);
   shape.softmax = SoftmaxParallel::kRing;
   const auto delay = [&] {
     return Seconds(model, ExchangeMethod::kLasp2, shape, Uniform(10, 0)) -
@@ -208,7 +201,7 @@ TEST(SimulationTest, SoftmaxRingsEndAtTheLastReader) {
 TEST(SimulationTest, TheLeftProductIsQuadratic) {
   const Network network = Uniform(0, 0);
   const auto seconds = [&](int64_t tokens) {
-    return Seconds(Linear(), ExchangeMethod::kRingLeft, Shape(tokens, 8),
+    return Seconds(Linear(), ExchangeMethod::kRingLeft, ShapeOf(tokens, 8),
                    network);
   };
   // Without what is linear: 2 b N^2 of a N + b N^2.
@@ -228,7 +221,7 @@ TEST(SimulationTest, LeftProductsWaitForTheLastRank) {
   const double own = TrainFlopsPerToken(model, tokens) * tokens / 8 / 1e14;
   const double pairs = std::pow(static_cast<double>(tokens) / 8, 2);
   const double left = 2.0 * 2048 * 2 * pairs / 1e14;
-  EXPECT_NEAR(Seconds(model, ExchangeMethod::kRingLeft, Shape(tokens, 8),
+  EXPECT_NEAR(Seconds(model, ExchangeMethod::kRingLeft, ShapeOf(tokens, 8),
                       Uniform(0, 0)),
               own + (7 + 7 + 2) * left, 1e-6 * own);
 }
@@ -236,7 +229,7 @@ TEST(SimulationTest, LeftProductsWaitForTheLastRank) {
 // B n^2 pairs of tokens, of either product.
 TEST(SimulationTest, TwiceTheBatchIsTwiceTheLeftProduct) {
   const Network network = Uniform(0, 0);
-  SimulationShape shape = Shape(1 << 16, 8);
+  SimulationShape shape = ShapeOf(1 << 16, 8);
   const double one =
       Seconds(Linear(), ExchangeMethod::kRingLeft, shape, network);
   shape.batch = 2;
@@ -252,7 +245,7 @@ TEST(SimulationTest, UnevenHeadsAreUnevenWork) {
       3 * 16 * LinearFlopsPerToken(Linear().linear).total() * tokens / 1e14;
   const double dense =
       (TrainFlopsPerToken(Linear(), 0) * tokens / 1e14 - linear) / 12;
-  EXPECT_NEAR(Seconds(Linear(), ExchangeMethod::kUlysses, Shape(tokens, 12),
+  EXPECT_NEAR(Seconds(Linear(), ExchangeMethod::kUlysses, ShapeOf(tokens, 12),
                       Uniform(0, 0)),
               dense + linear / 8, 1e-9);
 }
@@ -261,7 +254,7 @@ TEST(SimulationTest, UnevenHeadsAreUnevenWork) {
 TEST(SimulationTest, SoftmaxLayersBesideHeadsGoAsTheJobSays) {
   ModelSpec model = Hybrid();
   model.layer_pattern = "N";
-  SimulationShape shape = Shape(1 << 16, 8);
+  SimulationShape shape = ShapeOf(1 << 16, 8);
   const Network network = Uniform(1, 0);
   for (SoftmaxParallel softmax :
        {SoftmaxParallel::kGather, SoftmaxParallel::kRing,
@@ -276,7 +269,7 @@ TEST(SimulationTest, SoftmaxLayersBesideHeadsGoAsTheJobSays) {
 TEST(SimulationTest, SoftmaxLayersByHeadsShareTheWork) {
   ModelSpec model = Hybrid();
   model.layer_pattern = "N";
-  SimulationShape shape = Shape(1 << 16, 8);
+  SimulationShape shape = ShapeOf(1 << 16, 8);
   shape.softmax = SoftmaxParallel::kUlysses;
   SimulationShape balanced = shape;
   balanced.softmax = SoftmaxParallel::kGather;
@@ -300,7 +293,7 @@ TEST(SimulationTest, SoftmaxLayersByHeadsShareTheWork) {
 TEST(SimulationTest, RingsAreRingsBesideAnySoftmaxMethod) {
   for (ExchangeMethod ring :
        {ExchangeMethod::kRing, ExchangeMethod::kRingLeft}) {
-    SimulationShape shape = Shape(1 << 16, 64);  // more ranks than heads
+    SimulationShape shape = ShapeOf(1 << 16, 64);  // more ranks than heads
     const double expected = Seconds(Hybrid(), ring, shape, Uniform(1e-5, 1e9));
     for (SoftmaxParallel other :
          {SoftmaxParallel::kUlysses, SoftmaxParallel::kMegatronSp}) {
@@ -312,7 +305,7 @@ TEST(SimulationTest, RingsAreRingsBesideAnySoftmaxMethod) {
 
 TEST(SimulationTest, RatesMustBeRates) {
   const ComputeModel none;
-  EXPECT_EQ(Simulate(Linear(), Shape(64, 2), Uniform(0, 0), none,
+  EXPECT_EQ(Simulate(Linear(), ShapeOf(64, 2), Uniform(0, 0), none,
                      ExchangeMethod::kLasp2)
                 .status()
                 .code(),

@@ -13,24 +13,20 @@
 #include "common/model_spec/row_exchange_plan.h"
 #include "common/simulate/model_preset.h"
 #include "common/simulate/simulation.h"
+#include "tests/common/simulate/sample_cluster.h"
 
 namespace longspan {
 namespace {
 
 using testing::HasSubstr;
 
-const Network kNetwork = {{{"n", 0, 1e-5, 1e10, 0}},
-                          CollectiveAlgorithm::kDirect};
-constexpr ComputeModel kCompute = {1e14, 0};
-
 ModelSpec Preset(const char* name) { return ModelPreset(name).value(); }
 
 MethodCost CostOf(const ModelSpec& model, ExchangeMethod method, int64_t tokens,
                   int ranks) {
-  SimulationShape shape;
-  shape.tokens = tokens;
-  shape.ranks = ranks;
-  return Simulate(model, shape, kNetwork, kCompute, method).value();
+  return Simulate(model, ShapeOf(tokens, ranks), kSampleNetwork, kSampleCompute,
+                  method)
+      .value();
 }
 
 // The models of every transition, with what else travels.
@@ -131,7 +127,8 @@ TEST(TrafficTest, GathersOfLasp2MayBeNarrowOrSplit) {
     shape.tokens = 4096;
     shape.ranks = 8;
     shape.state_gather = gather;
-    return Simulate(model, shape, kNetwork, kCompute, method).value();
+    return Simulate(model, shape, kSampleNetwork, kSampleCompute, method)
+        .value();
   };
   const GatherSettings settings = {.bf16 = true, .splits = 4};
   const MethodCost wide = cost(ExchangeMethod::kLasp2, {});
@@ -285,9 +282,9 @@ TEST(TrafficTest, ZigzagIsThePlanners) {
     shape.tokens = 1000;
     shape.ranks = 8;
     shape.layout = TokenLayout::kZigzag;
-    const MethodCost cost =
-        Simulate(model, shape, kNetwork, kCompute, ExchangeMethod::kLasp2)
-            .value();
+    const MethodCost cost = Simulate(model, shape, kSampleNetwork,
+                                     kSampleCompute, ExchangeMethod::kLasp2)
+                                .value();
     CommunicationShape planned;
     planned.ranges = CutTokens(TokenLayout::kZigzag, 1000, 8).value();
     planned.element_bytes = 2;
@@ -320,7 +317,9 @@ TEST(TrafficTest, RefusalsNameValueLimitAndFix) {
   shape.ranks = 64;
   const auto error = [&](const ModelSpec& model, ExchangeMethod method) {
     return std::string(
-        Simulate(model, shape, kNetwork, kCompute, method).status().message());
+        Simulate(model, shape, kSampleNetwork, kSampleCompute, method)
+            .status()
+            .message());
   };
   const ModelSpec basic = Preset("linear-llama3-1b");
   EXPECT_THAT(error(basic, ExchangeMethod::kUlysses),

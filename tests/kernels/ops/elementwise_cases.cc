@@ -7,16 +7,10 @@ namespace {
 
 using Shape = std::vector<int64_t>;
 
-std::string NameOf(const std::string& op, const Shape& shape, bool strided) {
-  std::string name = op;
-  for (int64_t size : shape) absl::StrAppend(&name, "_", size);
-  return name + (strided ? "_strided" : "");
-}
-
 OpCase RmsNormCase(const Shape& shape, bool gated, bool accumulate,
                    bool strided) {
   OpCase result;
-  result.name = NameOf(gated ? "RmsNormGated" : "RmsNorm", shape, strided) +
+  result.name = OpCaseName(gated ? "RmsNormGated" : "RmsNorm", shape, strided) +
                 (accumulate ? "_accumulate" : "");
   const Shape groups(shape.begin(), shape.end() - 1);
   const Role d_x = accumulate ? Role::kAccumulated : Role::kOutput;
@@ -50,7 +44,7 @@ OpCase RmsNormCase(const Shape& shape, bool gated, bool accumulate,
 OpCase RotaryCase(const Shape& shape, std::vector<double> positions,
                   bool strided) {
   OpCase result;
-  result.name = NameOf("Rotary", shape, strided);
+  result.name = OpCaseName("Rotary", shape, strided);
   result.operands = {
       {"x", Role::kInput, shape, strided},
       {"positions", Role::kInput, {shape[1]}, false, positions, DType::kI64},
@@ -70,7 +64,7 @@ OpCase RotaryCase(const Shape& shape, std::vector<double> positions,
 
 OpCase SiluCase(const Shape& shape, bool strided) {
   OpCase result;
-  result.name = NameOf("Silu", shape, strided);
+  result.name = OpCaseName("Silu", shape, strided);
   result.operands = {{"x", Role::kInput, shape, strided},
                      {"y", Role::kOutput, shape, strided},
                      {"d_y", Role::kInput, shape, strided},
@@ -87,7 +81,7 @@ OpCase SiluCase(const Shape& shape, bool strided) {
 
 OpCase SwiGluCase(const Shape& shape, bool strided) {
   OpCase result;
-  result.name = NameOf("SwiGlu", shape, strided);
+  result.name = OpCaseName("SwiGlu", shape, strided);
   for (const char* name : {"gate", "up", "d_y"}) {
     result.operands.push_back({name, Role::kInput, shape, strided});
   }
@@ -106,7 +100,7 @@ OpCase SwiGluCase(const Shape& shape, bool strided) {
 
 OpCase GateCase(const Shape& shape, bool strided) {
   OpCase result;
-  result.name = NameOf("LogSigmoidGate", shape, strided);
+  result.name = OpCaseName("LogSigmoidGate", shape, strided);
   result.operands = {{"x", Role::kInput, shape, strided},
                      {"bias", Role::kInput, {shape[1]}},
                      {"y", Role::kOutput, shape, strided},
@@ -126,7 +120,7 @@ OpCase GateCase(const Shape& shape, bool strided) {
 
 OpCase AddCase(const Shape& shape, bool strided) {
   OpCase result;
-  result.name = NameOf("Add", shape, strided);
+  result.name = OpCaseName("Add", shape, strided);
   result.operands = {{"a", Role::kInput, shape, strided},
                      {"b", Role::kAccumulated, shape, strided},
                      {"out", Role::kOutput, shape, strided}};
@@ -141,7 +135,7 @@ OpCase AddCase(const Shape& shape, bool strided) {
 
 OpCase ZeroAndCopyCase(const Shape& shape, bool strided) {
   OpCase result;
-  result.name = NameOf("ZeroAndCopy", shape, strided);
+  result.name = OpCaseName("ZeroAndCopy", shape, strided);
   result.operands = {{"x", Role::kInput, shape, strided},
                      {"y", Role::kOutput, shape, false},
                      {"zero", Role::kOutput, shape, strided}};

@@ -234,6 +234,13 @@ TensorView Operands::Workspace(int64_t bytes) {
   return buffer.view;
 }
 
+std::string OpCaseName(const std::string& op, const std::vector<int64_t>& shape,
+                       bool strided) {
+  std::string name = op;
+  for (int64_t size : shape) name += "_" + std::to_string(size);
+  return name + (strided ? "_strided" : "");
+}
+
 void PrintTo(const OpCase& op, std::ostream* out) { *out << op.name; }
 
 namespace {

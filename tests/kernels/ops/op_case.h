@@ -110,6 +110,10 @@ const std::vector<OpCase>& OpCases();
 // Sizes of a real model, for backends that are fast enough.
 const std::vector<OpCase>& LargeOpCases();
 
+// `op` with the sizes: "Silu_3_16", "Silu_3_16_strided".
+std::string OpCaseName(const std::string& op, const std::vector<int64_t>& shape,
+                       bool strided);
+
 // Parts of the lists, one file each.
 std::vector<OpCase> DenseOpCases();
 std::vector<OpCase> ElementwiseCases();

@@ -6,15 +6,9 @@ namespace {
 
 using Shape = std::vector<int64_t>;
 
-std::string NameOf(const std::string& op, const Shape& shape, bool strided) {
-  std::string name = op;
-  for (int64_t size : shape) name += "_" + std::to_string(size);
-  return name + (strided ? "_strided" : "");
-}
-
 OpCase SigmoidCase(const Shape& shape, double factor, bool strided) {
   OpCase result;
-  result.name = NameOf("Sigmoid", shape, strided);
+  result.name = OpCaseName("Sigmoid", shape, strided);
   result.operands = {{"x", Role::kInput, shape, strided},
                      {"y", Role::kOutput, shape, strided},
                      {"d_y", Role::kInput, shape, strided},
@@ -31,7 +25,8 @@ OpCase SigmoidCase(const Shape& shape, double factor, bool strided) {
 
 OpCase SoftplusGateCase(const Shape& shape, int64_t heads, bool strided) {
   OpCase result;
-  result.name = NameOf("SoftplusGate_" + std::to_string(heads), shape, strided);
+  result.name =
+      OpCaseName("SoftplusGate_" + std::to_string(heads), shape, strided);
   result.operands = {{"x", Role::kInput, shape, strided},
                      {"bias", Role::kInput, {shape[1]}},
                      {"a_log", Role::kInput, {heads}},
@@ -54,7 +49,7 @@ OpCase SoftplusGateCase(const Shape& shape, int64_t heads, bool strided) {
 
 OpCase ForgetGateCase(const Shape& shape, bool strided) {
   OpCase result;
-  result.name = NameOf("ForgetGate", shape, strided);
+  result.name = OpCaseName("ForgetGate", shape, strided);
   result.operands = {{"x", Role::kInput, shape, strided},
                      {"y", Role::kOutput, shape, strided},
                      {"k", Role::kOutput, shape, strided},
@@ -74,7 +69,7 @@ OpCase ForgetGateCase(const Shape& shape, bool strided) {
 OpCase BoundedForgetGateCase(const Shape& shape, int64_t layers, int64_t layer,
                              bool strided) {
   OpCase result;
-  result.name = absl::StrCat(NameOf("BoundedForgetGate", shape, strided),
+  result.name = absl::StrCat(OpCaseName("BoundedForgetGate", shape, strided),
                              "_layer", layer, "of", layers);
   result.operands = {{"x", Role::kInput, shape, strided},
                      {"bounds", Role::kInput, {layers, shape[1]}},
@@ -98,7 +93,7 @@ OpCase BoundedForgetGateCase(const Shape& shape, int64_t layers, int64_t layer,
 
 OpCase SigmoidProductCase(const Shape& shape, bool strided) {
   OpCase result;
-  result.name = NameOf("SigmoidProduct", shape, strided);
+  result.name = OpCaseName("SigmoidProduct", shape, strided);
   result.operands = {{"x", Role::kInput, shape, strided},
                      {"gate", Role::kInput, shape, strided},
                      {"bias", Role::kInput, {shape[1]}},
@@ -122,7 +117,7 @@ OpCase SigmoidProductCase(const Shape& shape, bool strided) {
 OpCase StepProductCase(int64_t m, int64_t h, int64_t size, bool strided) {
   const Shape shape = {m, h, size};
   OpCase result;
-  result.name = NameOf("StepProduct", shape, strided);
+  result.name = OpCaseName("StepProduct", shape, strided);
   result.operands = {{"x", Role::kInput, shape, strided},
                      {"log_gate", Role::kInput, {m, h}},
                      {"a_log", Role::kInput, {h}},
@@ -146,7 +141,7 @@ OpCase StepProductCase(int64_t m, int64_t h, int64_t size, bool strided) {
 OpCase AddSkipCase(int64_t m, int64_t h, int64_t size, bool strided) {
   const Shape shape = {m, h, size};
   OpCase result;
-  result.name = NameOf("AddSkip", shape, strided);
+  result.name = OpCaseName("AddSkip", shape, strided);
   result.operands = {{"x", Role::kInput, shape, strided},
                      {"weight", Role::kInput, {h}},
                      {"y", Role::kAccumulated, shape, strided},

@@ -16,20 +16,15 @@
 namespace longspan::kernels::cuda {
 namespace {
 
-class NoStream : public Stream {
- public:
-  absl::Status Synchronize() override { return absl::OkStatus(); }
-};
-
 SoftmaxAttentionResults RunKernels(const SoftmaxAttentionProblem& problem) {
-  NoStream stream;
+  EndedStream stream;
   return problem.Run(*CreateEmulatedSoftmaxAttention(), stream,
                      BackendKind::kCuda, 1);
 }
 
 // In double, from operands as `problem` holds them.
 SoftmaxAttentionResults RunReference(const SoftmaxAttentionProblem& problem) {
-  NoStream stream;
+  EndedStream stream;
   const SoftmaxAttentionProblem exact(problem.case_of(), DType::kF64);
   FromDoubles(ToDoubles(problem.q()), exact.q());
   FromDoubles(ToDoubles(problem.k()), exact.k());
@@ -162,7 +157,7 @@ TEST(CudaSoftmaxAttention, OneQueryIsSplitOverKeys) {
 TEST(CudaSoftmaxAttention, SplitsEqualTheWhole) {
   const SoftmaxAttentionProblem problem(Decode(700, 4, 2), DType::kF32);
   const auto outputs = [&](int splits) {
-    NoStream stream;
+    EndedStream stream;
     HostTensor o(DType::kF32, {1, 1, 4, 64}), lse(DType::kF32, {1, 4, 1});
     const HostTensor workspace = HostTensor::Workspace(
         PlanCudaAttentionForwardSplit(problem.shape(), splits).workspace_bytes);
