@@ -26,7 +26,7 @@ std::vector<FeatureMapKind> Kinds() {
   }
 }
 
-constexpr char kEquation[] =
+constexpr char kMapEquation[] =
     "y = phi(x), d = D as a number:\n"
     "elu_plus_one  elu(x) + 1          relu  relu(x)       softmax  over D\n"
     "taylor        [1, x / d^(1/4), x_i^2 / sqrt(2 d), x_i x_j / sqrt(d), "
@@ -102,7 +102,7 @@ absl::Status MapBackward(OpCall& call) {
       workspace, call.stream());
 }
 
-std::vector<OpVariant> Variants() {
+std::vector<OpVariant> MapVariants() {
   const std::map<std::string, int> one = {{"weight", 0}, {"bias", 0}};
   std::map<std::string, int> two = one;
   two["second_weight"] = two["second_bias"] = 0;
@@ -127,7 +127,7 @@ std::vector<OpVariant> Variants() {
 OpDescription FeatureMap() {
   OpDescription op;
   op.name = "feature_map";
-  op.equation = kEquation;
+  op.equation = kMapEquation;
   op.tensors = {
       {R::kInput, "x", T::kOperand, "* D", "queries or keys"},
       {R::kOptional, "weight", T::kSum, "R D | D", "W; of quadratic, [D]"},
@@ -146,7 +146,7 @@ OpDescription FeatureMap() {
       {"kind", FlagKind::kChoice, "which map", KindNames()},
       {"epsilon", FlagKind::kNumber, "of quadratic's norm, default 1e-5"}};
   op.example_sizes = {{"D", 4}, {"R", 3}};
-  op.variants = Variants();
+  op.variants = MapVariants();
   op.sizes = SetFeatures;
   op.forward = MapForward;
   op.backward = MapBackward;

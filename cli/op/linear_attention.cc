@@ -16,7 +16,7 @@ using T = TensorType;
 
 constexpr char kState[] = "B H Dk Dv";
 
-constexpr char kEquation[] =
+constexpr char kRecurrence[] =
     "S_t = a_t S_(t-1) + k_t^T v_t        o_t = scale * q_t S_t\n"
     "a_t: identity 1; constant exp(log_decay[h]); scalar exp(log_gate[t, h]);\n"
     "vector diag(exp(log_gate[t, h, :])); dense, the delta rule:\n"
@@ -47,7 +47,7 @@ absl::Status ChooseSnapshots(OpCall& call) {
   return absl::OkStatus();
 }
 
-absl::Status Forward(OpCall& call) {
+absl::Status LinearForward(OpCall& call) {
   ASSIGN_OR_RETURN(
       const TensorView workspace,
       LinearAttentionWorkspace(call, LinearAttentionStage::kOutputs));
@@ -59,7 +59,7 @@ absl::Status Forward(OpCall& call) {
       workspace, call.stream());
 }
 
-absl::Status Backward(OpCall& call) {
+absl::Status LinearBackward(OpCall& call) {
   ASSIGN_OR_RETURN(
       const TensorView workspace,
       LinearAttentionWorkspace(call, LinearAttentionStage::kGradients));
@@ -72,7 +72,7 @@ absl::Status Backward(OpCall& call) {
 }
 
 // With each transition; and with one, what else a call may have.
-std::vector<OpVariant> Variants() {
+std::vector<OpVariant> LinearVariants() {
   std::vector<OpVariant> variants = TransitionVariants();
   const std::vector<OpVariant> transitions = variants;
   for (OpVariant variant : transitions) {
@@ -103,7 +103,7 @@ std::vector<OpVariant> Variants() {
 OpDescription Whole() {
   OpDescription op;
   op.name = "linear_attention";
-  op.equation = kEquation;
+  op.equation = kRecurrence;
   op.tensors = WithTokens({
       {R::kOptional, "initial_state", T::kSum, kState, "S_0; default 0"},
       DocumentStarts(),
@@ -126,10 +126,10 @@ OpDescription Whole() {
                       "default: none are made"});
   op.example_sizes = {{"B", 1},  {"T", 5},  {"H", 2}, {"Hk", 2},
                       {"Dk", 4}, {"Dv", 3}, {"N", 2}};
-  op.variants = Variants();
+  op.variants = LinearVariants();
   op.sizes = ChooseSnapshots;
-  op.forward = Forward;
-  op.backward = Backward;
+  op.forward = LinearForward;
+  op.backward = LinearBackward;
   return op;
 }
 

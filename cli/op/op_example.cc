@@ -11,7 +11,7 @@ namespace {
 
 using kernels::DType;
 
-constexpr DType kTypes[] = {DType::kF32, DType::kF64, DType::kBF16};
+constexpr DType kExampleTypes[] = {DType::kF32, DType::kF64, DType::kBF16};
 
 bool TakesPart(const OpTensor& tensor, const OpVariant& variant,
                Passes passes) {
@@ -43,7 +43,7 @@ int64_t WholeNumber(const OpTensor& about, int64_t i) {
 }
 
 template <typename T>
-void Append(T value, std::string& bytes) {
+void AppendBytes(T value, std::string& bytes) {
   bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
 }
 
@@ -57,10 +57,10 @@ OwnedTensor Fill(const OpTensor& about, int64_t seed,
   for (int64_t size : tensor.shape) count *= size;
   for (int64_t i = 0; i < count; ++i) {
     if (whole) {
-      Append(WholeNumber(about, i), tensor.bytes);
+      AppendBytes(WholeNumber(about, i), tensor.bytes);
     } else {
-      Append(about.low + (about.high - about.low) * Unit(seed, i),
-             tensor.bytes);
+      AppendBytes(about.low + (about.high - about.low) * Unit(seed, i),
+                  tensor.bytes);
     }
   }
   return tensor;
@@ -125,7 +125,7 @@ SupportedTypes FindSupportedTypes(const OpDescription& op,
                                   const OpVariant& variant, Passes passes,
                                   const OpPlace& place) {
   SupportedTypes supported;
-  for (DType dtype : kTypes) {
+  for (DType dtype : kExampleTypes) {
     if (dtype == DType::kBF16 && !HasOperands(op)) continue;
     const absl::Status status =
         RunExample(op, variant, dtype, passes, place).status();

@@ -7,11 +7,12 @@
 namespace longspan::cli {
 namespace {
 
-constexpr const char* kState[] = {"parameter", "first_moment", "second_moment"};
+constexpr const char* kUpdated[] = {"parameter", "first_moment",
+                                    "second_moment"};
 
 // The op works in place, on copies.
-absl::Status Forward(OpCall& call) {
-  for (const char* name : kState) {
+absl::Status AdamWForward(OpCall& call) {
+  for (const char* name : kUpdated) {
     RETURN_IF_ERROR(call.backend().elementwise().Copy(
         call.in(name), call.out(std::string("new_") + name), call.stream()));
   }
@@ -59,7 +60,7 @@ std::vector<OpDescription> OptimizerOps() {
               {"weight-decay", FlagKind::kNumber, "default 0"}};
   op.example_sizes = {{"N", 20}};
   op.variants = {{"plain"}, {"weight decay", {{"weight-decay", "0.1"}}}};
-  op.forward = Forward;
+  op.forward = AdamWForward;
   return {op};
 }
 

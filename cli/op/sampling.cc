@@ -6,7 +6,7 @@
 namespace longspan::cli {
 namespace {
 
-absl::Status Forward(OpCall& call) {
+absl::Status SamplingForward(OpCall& call) {
   return call.backend().sampling().Sample(
       {call.in("logits"), call.in("temperature"), call.in("top_k"),
        call.in("top_p"), call.in("uniform")},
@@ -37,7 +37,7 @@ std::vector<OpDescription> SamplingOps() {
   };
   op.example_sizes = {{"R", 4}, {"V", 16}};
   op.variants = {{"sampling"}};
-  op.forward = Forward;
+  op.forward = SamplingForward;
   return {op};
 }
 

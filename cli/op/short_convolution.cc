@@ -7,17 +7,17 @@
 namespace longspan::cli {
 namespace {
 
-kernels::ShortConvolutionInputs InputsOf(const OpCall& call) {
+kernels::ShortConvolutionInputs ConvolutionInputsOf(const OpCall& call) {
   return {call.in("x"),       call.in("weight"), call.in("halo"),
           call.given("silu"), call.documents(),  call.in("bias")};
 }
 
-absl::Status Forward(OpCall& call) {
+absl::Status ConvolutionForward(OpCall& call) {
   return call.backend().short_convolution().Forward(
-      InputsOf(call), call.out("y"), call.stream());
+      ConvolutionInputsOf(call), call.out("y"), call.stream());
 }
 
-absl::Status Backward(OpCall& call) {
+absl::Status ConvolutionBackward(OpCall& call) {
   const int64_t channel_parameters =
       call.size("K") + (call.has("bias") ? 1 : 0);
   ASSIGN_OR_RETURN(
@@ -26,7 +26,7 @@ absl::Status Backward(OpCall& call) {
           call.size("B"), call.size("T"), call.size("C"), channel_parameters,
           call.element_bytes(), call.kind(), call.threads())));
   return call.backend().short_convolution().Backward(
-      InputsOf(call), call.in("d_y"),
+      ConvolutionInputsOf(call), call.in("d_y"),
       {call.out("d_x"), call.out("d_weight"), call.out("d_halo"),
        call.out("d_bias")},
       workspace, call.stream());
@@ -65,8 +65,8 @@ std::vector<OpDescription> ShortConvolutionOps() {
                  {"bias", {}, {{"bias", 0}}},
                  {"halo", {}, {{"halo", 0}}},
                  {"documents", {}, {{"document_starts", 0}}}};
-  op.forward = Forward;
-  op.backward = Backward;
+  op.forward = ConvolutionForward;
+  op.backward = ConvolutionBackward;
   return {op};
 }
 

@@ -13,7 +13,7 @@ using kernels::AttentionMask;
 using kernels::SoftmaxAttentionInputs;
 using kernels::SoftmaxAttentionShape;
 
-constexpr char kEquation[] =
+constexpr char kSoftmaxEquation[] =
     "o_i = sum_j p_ij v_j        p_ij = exp(scale * q_i . k_j - lse_i)\n"
     "Query i is at key position p = query-offset + i; it sees keys j <= p\n"
     "(causal), p - window < j <= p (window), or all (none), of its own\n"
@@ -34,7 +34,7 @@ absl::Status CheckWindow(OpCall& call) {
              : "--window goes with --mask window only; leave one of them out");
 }
 
-SoftmaxAttentionInputs InputsOf(const OpCall& call) {
+SoftmaxAttentionInputs SoftmaxInputsOf(const OpCall& call) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(call.size("D")));
   return {MaskOf(call),
           call.integer("window", 0),
@@ -54,16 +54,17 @@ absl::StatusOr<kernels::TensorView> Workspace(OpCall& call, bool backward) {
       backward, shape, call.kind(), call.threads()));
 }
 
-absl::Status Forward(OpCall& call) {
+absl::Status SoftmaxForward(OpCall& call) {
   ASSIGN_OR_RETURN(const auto workspace, Workspace(call, false));
   return call.backend().softmax_attention().Forward(
-      InputsOf(call), call.out("o"), call.out("lse"), workspace, call.stream());
+      SoftmaxInputsOf(call), call.out("o"), call.out("lse"), workspace,
+      call.stream());
 }
 
-absl::Status Backward(OpCall& call) {
+absl::Status SoftmaxBackward(OpCall& call) {
   ASSIGN_OR_RETURN(const auto workspace, Workspace(call, true));
   return call.backend().softmax_attention().Backward(
-      InputsOf(call), {call.in("o"), call.in("lse")}, call.in("d_o"),
+      SoftmaxInputsOf(call), {call.in("o"), call.in("lse")}, call.in("d_o"),
       {call.out("d_q"), call.out("d_k"), call.out("d_v")}, workspace,
       call.stream());
 }
@@ -107,7 +108,7 @@ OpDescription SoftmaxAttention() {
   using T = TensorType;
   OpDescription op;
   op.name = "softmax_attention";
-  op.equation = kEquation;
+  op.equation = kSoftmaxEquation;
   op.tensors = {
       {R::kInput, "q", T::kOperand, "B Tq H D", "queries"},
       {R::kInput, "k", T::kOperand, "B Tk Hkv D", "keys"},
@@ -145,8 +146,8 @@ OpDescription SoftmaxAttention() {
       {"documents", {}, {{"document_starts", 0}}},
   };
   op.sizes = CheckWindow;
-  op.forward = Forward;
-  op.backward = Backward;
+  op.forward = SoftmaxForward;
+  op.backward = SoftmaxBackward;
   return op;
 }
 

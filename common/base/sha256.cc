@@ -5,17 +5,12 @@
 #include "common/base/check.h"
 
 namespace longspan {
-namespace {
-
-struct FreeContext {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-using ContextPtr = std::unique_ptr<EVP_MD_CTX, FreeContext>;
-
-}  // namespace
 
 struct Sha256::Context {
-  ContextPtr digest{EVP_MD_CTX_new()};
+  struct Free {
+    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+  };
+  std::unique_ptr<EVP_MD_CTX, Free> digest{EVP_MD_CTX_new()};
 };
 
 Sha256::Sha256() : context_(std::make_unique<Context>()) {
@@ -33,7 +28,7 @@ void Sha256::Update(const void* data, size_t size) {
 }
 
 std::string Sha256::HexDigest() const {
-  const ContextPtr copy(EVP_MD_CTX_new());
+  const std::unique_ptr<EVP_MD_CTX, Context::Free> copy(EVP_MD_CTX_new());
   LONGSPAN_CHECK_EQ(EVP_MD_CTX_copy_ex(copy.get(), context_->digest.get()), 1);
   unsigned char bytes[EVP_MAX_MD_SIZE];
   unsigned int size = 0;

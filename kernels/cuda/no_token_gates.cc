@@ -10,7 +10,7 @@
 namespace longspan::kernels::cuda {
 namespace {
 
-absl::Status Refusal(const std::string& op) {
+absl::Status NoGate(const std::string& op) {
   return absl::UnimplementedError("the backend cuda has no " + op +
                                   "; the backend cpu has it");
 }
@@ -18,67 +18,67 @@ absl::Status Refusal(const std::string& op) {
 class NoTokenGates : public TokenGates {
  public:
   absl::Status Sigmoid(ConstTensorView, double, TensorView, Stream&) override {
-    return Refusal("Sigmoid");
+    return NoGate("Sigmoid");
   }
   absl::Status SigmoidBackward(ConstTensorView, double, ConstTensorView,
                                TensorView, Stream&) override {
-    return Refusal("Sigmoid");
+    return NoGate("Sigmoid");
   }
   absl::Status SoftplusGate(const SoftplusGateInputs&, TensorView,
                             Stream&) override {
-    return Refusal("SoftplusGate");
+    return NoGate("SoftplusGate");
   }
   absl::Status SoftplusGateBackward(const SoftplusGateInputs&, ConstTensorView,
                                     const SoftplusGateGradients&,
                                     Stream&) override {
-    return Refusal("SoftplusGate");
+    return NoGate("SoftplusGate");
   }
   absl::Status ForgetGate(ConstTensorView, TensorView, TensorView,
                           Stream&) override {
-    return Refusal("ForgetGate");
+    return NoGate("ForgetGate");
   }
   absl::Status ForgetGateBackward(ConstTensorView, ConstTensorView,
                                   ConstTensorView, TensorView,
                                   Stream&) override {
-    return Refusal("ForgetGate");
+    return NoGate("ForgetGate");
   }
   absl::Status BoundedForgetGate(const BoundedForgetGateInputs&, TensorView,
                                  TensorView, Stream&) override {
-    return Refusal("BoundedForgetGate");
+    return NoGate("BoundedForgetGate");
   }
   absl::Status BoundedForgetGateBackward(const BoundedForgetGateInputs&,
                                          ConstTensorView, ConstTensorView,
                                          const BoundedForgetGateGradients&,
                                          Stream&) override {
-    return Refusal("BoundedForgetGate");
+    return NoGate("BoundedForgetGate");
   }
   absl::Status SigmoidProduct(const SigmoidProductInputs&, TensorView,
                               Stream&) override {
-    return Refusal("SigmoidProduct");
+    return NoGate("SigmoidProduct");
   }
   absl::Status SigmoidProductBackward(const SigmoidProductInputs&,
                                       ConstTensorView,
                                       const SigmoidProductGradients&,
                                       Stream&) override {
-    return Refusal("SigmoidProduct");
+    return NoGate("SigmoidProduct");
   }
   absl::Status StepProduct(const StepProductInputs&, TensorView,
                            Stream&) override {
-    return Refusal("StepProduct");
+    return NoGate("StepProduct");
   }
   absl::Status StepProductBackward(const StepProductInputs&, ConstTensorView,
                                    const StepProductGradients&,
                                    Stream&) override {
-    return Refusal("StepProduct");
+    return NoGate("StepProduct");
   }
   absl::Status AddSkip(ConstTensorView, ConstTensorView, TensorView,
                        Stream&) override {
-    return Refusal("AddSkip");
+    return NoGate("AddSkip");
   }
   absl::Status AddSkipBackward(ConstTensorView, ConstTensorView,
                                ConstTensorView, TensorView, TensorView,
                                Stream&) override {
-    return Refusal("AddSkip");
+    return NoGate("AddSkip");
   }
 };
 

@@ -10,7 +10,7 @@
 namespace longspan::worker {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr char kFormat[] = "longspan-checkpoint";
 constexpr int kVersion = 1;
@@ -19,7 +19,8 @@ absl::Status Bad(const std::string& problem) {
   return absl::DataLossError(absl::StrCat("manifest: ", problem));
 }
 
-absl::Status ReadText(const Json& json, const char* key, std::string& out) {
+absl::Status ReadText(const OrderedJson& json, const char* key,
+                      std::string& out) {
   if (!json.contains(key) || !json[key].is_string()) {
     return Bad(absl::StrCat("'", key, "' is missing or not a string"));
   }
@@ -28,7 +29,7 @@ absl::Status ReadText(const Json& json, const char* key, std::string& out) {
 }
 
 template <typename Number>
-absl::Status ReadNumber(const Json& json, const char* key, Number& out) {
+absl::Status ReadNumber(const OrderedJson& json, const char* key, Number& out) {
   if (!json.contains(key) || !json[key].is_number_unsigned()) {
     return Bad(absl::StrCat("'", key, "' is missing or no whole number"));
   }
@@ -40,7 +41,7 @@ bool IsPlainName(const std::string& name) {
   return !name.empty() && name[0] != '.' && name.find('/') == std::string::npos;
 }
 
-absl::StatusOr<ShardRecord> ReadShard(const Json& json) {
+absl::StatusOr<ShardRecord> ReadShard(const OrderedJson& json) {
   ShardRecord shard;
   if (!json.is_object()) return Bad("a shard is not an object");
   RETURN_IF_ERROR(ReadText(json, "file", shard.file));
@@ -52,7 +53,7 @@ absl::StatusOr<ShardRecord> ReadShard(const Json& json) {
   return shard;
 }
 
-absl::Status ReadState(const Json& json, Manifest& manifest) {
+absl::Status ReadState(const OrderedJson& json, Manifest& manifest) {
   if (!json.contains("state") || !json["state"].is_object()) {
     return Bad("'state' is missing or not an object");
   }
@@ -63,7 +64,7 @@ absl::Status ReadState(const Json& json, Manifest& manifest) {
   return absl::OkStatus();
 }
 
-absl::Status CheckFormat(const Json& json) {
+absl::Status CheckFormat(const OrderedJson& json) {
   if (json.is_discarded() || !json.is_object()) return Bad("not a JSON object");
   std::string format;
   int version = 0;
@@ -77,14 +78,14 @@ absl::Status CheckFormat(const Json& json) {
   return absl::OkStatus();
 }
 
-std::string Dump(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+std::string Dump(const OrderedJson& json) {
+  return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
 
 std::string ManifestToJson(const Manifest& manifest) {
-  Json json;
+  OrderedJson json;
   json["format"] = kFormat;
   json["version"] = kVersion;
   json["step"] = manifest.step;
@@ -95,9 +96,9 @@ std::string ManifestToJson(const Manifest& manifest) {
   json["instruction_set"] = manifest.instruction_set;
   json["build"] = manifest.build;
   json["parameter_digest"] = manifest.parameter_digest;
-  json["state"] = Json::object();
+  json["state"] = OrderedJson::object();
   for (const auto& [key, value] : manifest.state) json["state"][key] = value;
-  json["shards"] = Json::array();
+  json["shards"] = OrderedJson::array();
   for (const ShardRecord& shard : manifest.shards) {
     json["shards"].push_back({{"file", shard.file},
                               {"bytes", shard.bytes},
@@ -109,7 +110,8 @@ std::string ManifestToJson(const Manifest& manifest) {
 }
 
 absl::StatusOr<Manifest> ManifestFromJson(std::string_view text) {
-  const Json json = Json::parse(text.begin(), text.end(), nullptr, false);
+  const OrderedJson json =
+      OrderedJson::parse(text.begin(), text.end(), nullptr, false);
   RETURN_IF_ERROR(CheckFormat(json));
   Manifest manifest;
   RETURN_IF_ERROR(ReadNumber(json, "step", manifest.step));
@@ -125,7 +127,7 @@ absl::StatusOr<Manifest> ManifestFromJson(std::string_view text) {
   if (!json.contains("shards") || !json["shards"].is_array()) {
     return Bad("'shards' is missing or not a list");
   }
-  for (const Json& shard : json["shards"]) {
+  for (const OrderedJson& shard : json["shards"]) {
     ASSIGN_OR_RETURN(ShardRecord record, ReadShard(shard));
     manifest.shards.push_back(std::move(record));
   }

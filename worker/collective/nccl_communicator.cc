@@ -9,7 +9,7 @@
 namespace longspan::worker {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 // How often the watchdog looks. Deadlines are seconds.
 constexpr absl::Duration kPeriod = absl::Milliseconds(10);
@@ -172,7 +172,7 @@ absl::Status NcclCommunicator::Examine() {
 }
 
 absl::Status NcclCommunicator::ExamineInFlight() {
-  const NcclTimePoint now = Clock::now();
+  const NcclTimePoint now = SteadyClock::now();
   MutexLock lock(mu_);
   while (!in_flight_.empty()) {
     const InFlight& oldest = in_flight_.front();

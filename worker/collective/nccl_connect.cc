@@ -13,7 +13,7 @@
 namespace longspan::worker {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 constexpr absl::Duration kConnectAbortTimeout = absl::Seconds(10);
 
@@ -64,7 +64,7 @@ absl::Status Explain(const absl::Status& status,
 }  // namespace
 
 NcclTimePoint NcclDeadline(absl::Duration timeout) {
-  return Clock::now() +
+  return SteadyClock::now() +
          absl::ToChronoNanoseconds(std::min(timeout, absl::Hours(24)));
 }
 
@@ -106,7 +106,7 @@ absl::Status SettleNccl(const NcclLibrary& library, NcclComm comm,
       return NcclStatus(library, state, comm, what);
     }
     RETURN_IF_ERROR(interrupted());
-    if (Clock::now() >= deadline) {
+    if (SteadyClock::now() >= deadline) {
       return absl::DeadlineExceededError(what + ": not done");
     }
     if (spin < kSpins) {

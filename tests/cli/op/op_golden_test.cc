@@ -16,8 +16,8 @@ constexpr double kTolerance = 1e-5;  // the numbers are float32
 constexpr int64_t kTokens = 70;
 
 // `values` of the generator.
-OwnedTensor Values(const std::string& name, int64_t seed, double low,
-                   double high, const std::vector<int64_t>& shape) {
+OwnedTensor GoldenTensor(const std::string& name, int64_t seed, double low,
+                         double high, const std::vector<int64_t>& shape) {
   int64_t count = 1;
   for (int64_t size : shape) count *= size;
   std::vector<double> values(count);
@@ -38,23 +38,24 @@ std::vector<OwnedTensor> TensorsOf(const GoldenCase& c) {
   const bool retention = std::string(c.name) == "constant";
   const double key = c.delta ? 0.7 : 1.0;
   std::vector<OwnedTensor> tensors = {
-      Values("q", 1, -1, 1, {1, kTokens, 2, 4}),
-      Values("k", 2, -key, key, {1, kTokens, 2, 4}),
-      Values("v", 3, -1, 1, {1, kTokens, 2, 3}),
-      Values("d_o", 4, -1, 1, {1, kTokens, 2, 3})};
+      GoldenTensor("q", 1, -1, 1, {1, kTokens, 2, 4}),
+      GoldenTensor("k", 2, -key, key, {1, kTokens, 2, 4}),
+      GoldenTensor("v", 3, -1, 1, {1, kTokens, 2, 3}),
+      GoldenTensor("d_o", 4, -1, 1, {1, kTokens, 2, 3})};
   if (retention) {
     tensors.push_back(F32Tensor(
         "log_decay", {2}, {std::log1p(-1.0 / 32), std::log1p(-1.0 / 64)}));
   } else {
-    tensors.push_back(Values("initial_state", 5, -1, 1, {1, 2, 4, 3}));
-    tensors.push_back(Values("d_final_state", 6, -1, 1, {1, 2, 4, 3}));
+    tensors.push_back(GoldenTensor("initial_state", 5, -1, 1, {1, 2, 4, 3}));
+    tensors.push_back(GoldenTensor("d_final_state", 6, -1, 1, {1, 2, 4, 3}));
   }
   if (c.gate_width == 1) {
-    tensors.push_back(Values("log_gate", 7, -0.5, 0, {1, kTokens, 2}));
+    tensors.push_back(GoldenTensor("log_gate", 7, -0.5, 0, {1, kTokens, 2}));
   } else if (c.gate_width > 1) {
-    tensors.push_back(Values("log_gate", 7, -0.5, 0, {1, kTokens, 2, 4}));
+    tensors.push_back(GoldenTensor("log_gate", 7, -0.5, 0, {1, kTokens, 2, 4}));
   }
-  if (c.delta) tensors.push_back(Values("beta", 8, 0, 1, {1, kTokens, 2}));
+  if (c.delta)
+    tensors.push_back(GoldenTensor("beta", 8, 0, 1, {1, kTokens, 2}));
   return tensors;
 }
 

@@ -17,9 +17,9 @@
 namespace longspan::kernels {
 namespace {
 
-constexpr int64_t kTokens = int64_t{1} << 14;
+constexpr int64_t kFarTokens = int64_t{1} << 14;
 constexpr int64_t kStride = int64_t{1} << 18;
-constexpr int64_t kElements = kTokens * kStride;
+constexpr int64_t kElements = kFarTokens * kStride;
 static_assert(kElements > int64_t{1} << 31);
 
 // Address space without memory behind it until a page is written.
@@ -35,9 +35,9 @@ class SparseTokens {
   SparseTokens(const SparseTokens&) = delete;
   SparseTokens& operator=(const SparseTokens&) = delete;
 
-  // The next `size` elements of every token, as [1, kTokens, 1, size].
+  // The next `size` elements of every token, as [1, kFarTokens, 1, size].
   TensorView Next(int64_t size) {
-    const TensorView all(data_, DType::kF32, {1, kTokens, kStride});
+    const TensorView all(data_, DType::kF32, {1, kFarTokens, kStride});
     used_ += size;
     return all.Slice(2, used_ - size, used_).SplitLast(1);
   }
@@ -46,7 +46,7 @@ class SparseTokens {
     FromDoubles(ToDoubles(from), to);
     return to;
   }
-  // Of a gate per token, [1, kTokens, 1].
+  // Of a gate per token, [1, kFarTokens, 1].
   TensorView CopyOfGate(const ConstTensorView& from) {
     const TensorView to = Next(1).Select(3, 0);
     FromDoubles(ToDoubles(from), to);
@@ -63,7 +63,7 @@ void ExpectSameTokens(const ConstTensorView& far, const ConstTensorView& near,
                       const std::string& what) {
   constexpr int64_t kBorder = (int64_t{1} << 31) / kStride;
   for (int64_t t : {int64_t{0}, int64_t{1}, kBorder - 1, kBorder, kBorder + 1,
-                    kTokens - 2, kTokens - 1}) {
+                    kFarTokens - 2, kFarTokens - 1}) {
     EXPECT_EQ(ToDoubles(far.Slice(1, t, t + 1)),
               ToDoubles(near.Slice(1, t, t + 1)))
         << what << ", token " << t;
@@ -73,7 +73,7 @@ void ExpectSameTokens(const ConstTensorView& far, const ConstTensorView& near,
 
 LinearAttentionCase Linear(Transition transition) {
   LinearAttentionCase c;
-  c.tokens = kTokens;
+  c.tokens = kFarTokens;
   c.transition = transition;
   c.dense_decay = Transition::kVector;
   return c;
@@ -108,7 +108,7 @@ void Calculate(const LinearAttentionProblem& problem,
       absl::OkStatus());
 }
 
-std::string NameOf(const testing::TestParamInfo<Transition>& info) {
+std::string TransitionName(const testing::TestParamInfo<Transition>& info) {
   constexpr const char* kNames[] = {"Identity", "Constant", "Scalar", "Vector",
                                     "Dense"};
   return kNames[static_cast<int>(info.param)];
@@ -135,10 +135,10 @@ TEST_P(FarElements, LinearAttention) {
                        sparse.Next(c.key_dim), sparse.Next(c.value_dim)};
   Calculate(problem, inputs, d_o, far);
 
-  HostTensor o(DType::kF32, {1, kTokens, 1, c.value_dim});
-  HostTensor d_q(DType::kF32, {1, kTokens, 1, c.key_dim});
-  HostTensor d_k(DType::kF32, {1, kTokens, 1, c.key_dim});
-  HostTensor d_v(DType::kF32, {1, kTokens, 1, c.value_dim});
+  HostTensor o(DType::kF32, {1, kFarTokens, 1, c.value_dim});
+  HostTensor d_q(DType::kF32, {1, kFarTokens, 1, c.key_dim});
+  HostTensor d_k(DType::kF32, {1, kFarTokens, 1, c.key_dim});
+  HostTensor d_v(DType::kF32, {1, kFarTokens, 1, c.value_dim});
   Calculate(problem, problem.inputs(), problem.d_o(),
             {o.view(), d_q.view(), d_k.view(), d_v.view()});
   ExpectSameTokens(far.o, o.view(), "o");
@@ -153,11 +153,11 @@ INSTANTIATE_TEST_SUITE_P(Transitions, FarElements,
                                          Transition::kScalar,
                                          Transition::kVector,
                                          Transition::kDense),
-                         NameOf);
+                         TransitionName);
 
 TEST(FarElementsOfSoftmax, Attention) {
   SoftmaxAttentionCase c;
-  c.query_tokens = c.key_tokens = kTokens;
+  c.query_tokens = c.key_tokens = kFarTokens;
   c.mask = AttentionMask::kWindow;
   c.window = 20;
   const SoftmaxAttentionProblem problem(c, DType::kF32);
@@ -167,8 +167,8 @@ TEST(FarElementsOfSoftmax, Attention) {
   inputs.k = sparse.CopyOf(inputs.k);
   inputs.v = sparse.CopyOf(inputs.v);
   const TensorView far = sparse.Next(c.head_dim);
-  HostTensor near(DType::kF32, {1, kTokens, 1, c.head_dim});
-  HostTensor lse(DType::kF32, {1, 1, kTokens});
+  HostTensor near(DType::kF32, {1, kFarTokens, 1, c.head_dim});
+  HostTensor lse(DType::kF32, {1, 1, kFarTokens});
   const HostTensor workspace =
       HostTensor::Workspace(SoftmaxAttentionWorkspaceBytes(
           false, problem.shape(), BackendKind::kCpu, 1));

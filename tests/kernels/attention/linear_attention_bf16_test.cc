@@ -31,12 +31,12 @@ std::vector<InstructionSet> FormsHere() {
 }
 
 // The forms differ in how a term is computed, so one of them runs both.
-std::vector<Passes> PassesOf(InstructionSet set) {
+std::vector<Passes> PassesOfForm(InstructionSet set) {
   if (set != FormsHere().back()) return {Passes::kOne};
   return {Passes::kOne, Passes::kTwo};
 }
 
-std::string NameOf(const testing::TestParamInfo<LinearAttentionCase>& info) {
+std::string CaseName(const testing::TestParamInfo<LinearAttentionCase>& info) {
   return info.param.name;
 }
 
@@ -51,7 +51,7 @@ TEST_P(LinearAttentionBf16, AgreesWithReference) {
                   BackendKind::kReference, 1, Passes::kOne);
   for (InstructionSet set : FormsHere()) {
     const auto op = CreateCpuLinearAttention(set);
-    for (Passes passes : PassesOf(set)) {
+    for (Passes passes : PassesOfForm(set)) {
       SCOPED_TRACE(std::string(InstructionSetName(set)) +
                    (passes == Passes::kOne ? " one pass" : " two passes"));
       const LinearAttentionResults actual =
@@ -65,7 +65,7 @@ TEST_P(LinearAttentionBf16, AgreesWithReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, LinearAttentionBf16,
-                         testing::ValuesIn(LinearAttentionCases()), NameOf);
+                         testing::ValuesIn(LinearAttentionCases()), CaseName);
 
 // The largest heads, one at a time and several together.
 Cases LargeCases() {
@@ -87,7 +87,7 @@ Cases LargeCases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Large, LinearAttentionBf16,
-                         testing::ValuesIn(LargeCases()), NameOf);
+                         testing::ValuesIn(LargeCases()), CaseName);
 
 LinearAttentionCase CaseOf(Transition transition, int64_t tokens) {
   LinearAttentionCase c;

@@ -16,7 +16,7 @@
 namespace longspan::kernels {
 namespace {
 
-constexpr double kTolerance = 1e-5;
+constexpr double kGoldenTolerance = 1e-5;
 
 // `values` of the generator.
 void Fill(int64_t seed, double low, double high, const TensorView& view) {
@@ -52,7 +52,7 @@ void ExpectGolden(const Golden& golden, const std::string& name,
   const auto expected = golden.find(name);
   ASSERT_NE(expected, golden.end()) << name;
   ASSERT_EQ(actual.size(), expected->second.size()) << name;
-  EXPECT_LE(RelativeRms(actual, expected->second), kTolerance) << name;
+  EXPECT_LE(RelativeRms(actual, expected->second), kGoldenTolerance) << name;
 }
 
 struct GoldenCase {

@@ -20,7 +20,7 @@
 namespace longspan::kernels {
 namespace {
 
-constexpr int64_t kDim = 64;
+constexpr int64_t kRecallDim = 64;
 constexpr int64_t kTrials = 20;
 
 enum class Rule { kAdditive, kDecay, kDelta };
@@ -110,7 +110,8 @@ int64_t Best(const double* read, const double* values, int64_t pairs) {
   double most = -INFINITY;
   for (int64_t j = 0; j < pairs; ++j) {
     double score = 0.0;
-    for (int64_t c = 0; c < kDim; ++c) score += read[c] * values[j * kDim + c];
+    for (int64_t c = 0; c < kRecallDim; ++c)
+      score += read[c] * values[j * kRecallDim + c];
     if (score > most) best = j;
     if (score > most) most = score;
   }
@@ -118,7 +119,7 @@ int64_t Best(const double* read, const double* values, int64_t pairs) {
 }
 
 double RecalledShare(Memory memory, Rule rule, int64_t pairs, DType dtype) {
-  const LinearAttentionProblem problem(CaseOf(rule, pairs, kDim), dtype);
+  const LinearAttentionProblem problem(CaseOf(rule, pairs, kRecallDim), dtype);
   FillUnitRows(1, problem.k());
   FillUnitRows(2, problem.v());
   if (rule == Rule::kDelta) FillUniform(1, 1.0, 1.0, problem.beta());
@@ -129,7 +130,7 @@ double RecalledShare(Memory memory, Rule rule, int64_t pairs, DType dtype) {
   for (int64_t i = 0; i < kTrials * pairs; ++i) {
     const int64_t trial = i / pairs;
     const int64_t best =
-        Best(&read[i * kDim], &values[trial * pairs * kDim], pairs);
+        Best(&read[i * kRecallDim], &values[trial * pairs * kRecallDim], pairs);
     recalled += best == i % pairs ? 1 : 0;
   }
   return static_cast<double>(recalled) / static_cast<double>(kTrials * pairs);
@@ -183,7 +184,8 @@ TEST(RecallOracle, TheReferenceRecallsTheSame) {
 TEST(RecallOracle, WritingAKeyTwice) {
   const auto op = CreateCpuLinearAttention();
   for (Rule rule : {Rule::kAdditive, Rule::kDecay, Rule::kDelta}) {
-    const LinearAttentionProblem problem(CaseOf(rule, 2, kDim), DType::kF64);
+    const LinearAttentionProblem problem(CaseOf(rule, 2, kRecallDim),
+                                         DType::kF64);
     FillUnitRows(3, problem.k());
     FromDoubles(ToDoubles(problem.k().Slice(1, 0, 1)),
                 problem.k().Slice(1, 1, 2));
@@ -196,8 +198,9 @@ TEST(RecallOracle, WritingAKeyTwice) {
         memory.Read(problem, memory.Write(problem));
     const std::vector<double> v = ToDoubles(problem.v());
     const double kept[] = {1.0, 0.97, 0.0};
-    for (int64_t i = 0; i < kDim; ++i) {
-      EXPECT_NEAR(read[i], kept[static_cast<int>(rule)] * v[i] + v[kDim + i],
+    for (int64_t i = 0; i < kRecallDim; ++i) {
+      EXPECT_NEAR(read[i],
+                  kept[static_cast<int>(rule)] * v[i] + v[kRecallDim + i],
                   1e-12);
     }
   }

@@ -8,7 +8,7 @@
 namespace longspan::kernels {
 namespace {
 
-using Cases = std::vector<SoftmaxAttentionCase>;
+using SoftmaxCases = std::vector<SoftmaxAttentionCase>;
 
 constexpr AttentionMask kCausal = AttentionMask::kCausal;
 constexpr AttentionMask kNone = AttentionMask::kNone;
@@ -40,7 +40,7 @@ SoftmaxAttentionCase Make(int64_t batch, int64_t query_tokens,
 
 // Every mask with offsets that do and do not meet the blocks; the last one
 // has queries beyond the last key.
-void AddMasks(Cases& cases) {
+void AddMasks(SoftmaxCases& cases) {
   for (int64_t offset : {0, 1, 63, 64, 100, 250}) {
     cases.push_back(Make(1, 70, 200, 1, 1, 16, kCausal, offset));
     cases.push_back(Make(1, 70, 200, 1, 1, 16, kNone, offset));
@@ -50,13 +50,13 @@ void AddMasks(Cases& cases) {
   }
 }
 
-void AddLengths(Cases& cases) {
+void AddLengths(SoftmaxCases& cases) {
   for (int64_t tokens : {1, 15, 63, 64, 65, 100, 255, 257}) {
     cases.push_back(Make(1, tokens, tokens, 1, 1, 32, kCausal));
   }
 }
 
-void AddHeads(Cases& cases) {
+void AddHeads(SoftmaxCases& cases) {
   for (int64_t head_dim : {1, 7, 16, 60, 64, 80, 128, 192}) {
     cases.push_back(Make(1, 65, 65, 2, 1, head_dim, kCausal));
   }
@@ -67,7 +67,7 @@ void AddHeads(Cases& cases) {
   }
 }
 
-void AddDocuments(Cases& cases) {
+void AddDocuments(SoftmaxCases& cases) {
   const std::pair<const char*, std::vector<int64_t>> kStarts[] = {
       {"DocumentsAt0", {0}},
       {"DocumentsAt1", {1}},
@@ -87,8 +87,8 @@ void AddDocuments(Cases& cases) {
   }
 }
 
-Cases MakeCases() {
-  Cases cases;
+SoftmaxCases MakeSoftmaxCases() {
+  SoftmaxCases cases;
   AddMasks(cases);
   AddLengths(cases);
   AddHeads(cases);
@@ -96,10 +96,10 @@ Cases MakeCases() {
   return cases;
 }
 
-Cases MakeGradientCases() {
-  Cases cases = {Make(2, 6, 9, 4, 2, 3, kCausal, 3),
-                 Make(1, 6, 9, 2, 1, 3, kNone, 2),
-                 Make(1, 66, 70, 1, 1, 3, kWindow, 4, 5)};
+SoftmaxCases MakeSoftmaxGradientCases() {
+  SoftmaxCases cases = {Make(2, 6, 9, 4, 2, 3, kCausal, 3),
+                        Make(1, 6, 9, 2, 1, 3, kNone, 2),
+                        Make(1, 66, 70, 1, 1, 3, kWindow, 4, 5)};
   cases.push_back(Make(1, 20, 24, 2, 1, 4, kCausal, 4));
   cases.back().document_starts = {5, 6, 20};
   cases.back().name += "Documents";
@@ -108,20 +108,21 @@ Cases MakeGradientCases() {
 
 }  // namespace
 
-const Cases& SoftmaxAttentionCases() {
-  static const Cases& cases = *new Cases(MakeCases());
+const SoftmaxCases& SoftmaxAttentionCases() {
+  static const SoftmaxCases& cases = *new SoftmaxCases(MakeSoftmaxCases());
   return cases;
 }
 
-const Cases& SoftmaxAttentionGradientCases() {
-  static const Cases& cases = *new Cases(MakeGradientCases());
+const SoftmaxCases& SoftmaxAttentionGradientCases() {
+  static const SoftmaxCases& cases =
+      *new SoftmaxCases(MakeSoftmaxGradientCases());
   return cases;
 }
 
-const Cases& SoftmaxAttentionBenchCases() {
-  static const Cases& cases =
-      *new Cases{Make(1, 4096, 4096, 2, 2, 64, kCausal),
-                 Make(1, 4096, 4096, 2, 2, 128, kCausal)};
+const SoftmaxCases& SoftmaxAttentionBenchCases() {
+  static const SoftmaxCases& cases =
+      *new SoftmaxCases{Make(1, 4096, 4096, 2, 2, 64, kCausal),
+                        Make(1, 4096, 4096, 2, 2, 128, kCausal)};
   return cases;
 }
 

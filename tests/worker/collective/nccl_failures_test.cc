@@ -27,7 +27,8 @@ using kernels::DType;
 using kernels::TensorView;
 using ::testing::HasSubstr;
 
-constexpr TrafficTag kTag = {Traffic::kStateExchange, Direction::kForward, 3};
+constexpr TrafficTag kFailureTag = {Traffic::kStateExchange,
+                                    Direction::kForward, 3};
 
 std::string Message(const absl::Status& status) {
   return std::string(status.message());
@@ -39,7 +40,8 @@ absl::Status Step(NcclRank& rank, std::vector<float>& values) {
                         {static_cast<int64_t>(values.size())});
   for (int k = 0; k < 2; ++k) {
     RETURN_IF_ERROR(
-        rank.group->AllReduce(view, Reduction::kSum, kTag, rank.stream.get())
+        rank.group
+            ->AllReduce(view, Reduction::kSum, kFailureTag, rank.stream.get())
             ->Wait());
   }
   RETURN_IF_ERROR(rank.stream->Synchronize());

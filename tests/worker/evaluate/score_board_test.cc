@@ -8,7 +8,7 @@
 namespace longspan::worker {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 TEST(ScoreBoardTest, BucketsByPosition) {
   ScoreBoard board = ScoreBoard::Create({2, 5}, 10).value();

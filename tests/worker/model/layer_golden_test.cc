@@ -22,7 +22,7 @@ using kernels::DType;
 using kernels::TensorView;
 using worker::RowRange;
 
-constexpr int64_t kTokens = 20;
+constexpr int64_t kGoldenTokens = 20;
 constexpr int64_t kHidden = 8;
 constexpr double kTolerance = 1e-5;
 
@@ -82,21 +82,23 @@ absl::Status RunLayer(RankFixture& rank, const ModelSpec& spec, int index,
                       Golden& results) {
   const worker::RankContext& context = rank.context();
   worker::LinearAttentionLayer layer(spec, index, rank.parameters());
-  ASSIGN_OR_RETURN(const auto shard,
-                   worker::SequenceShard::Split({.tokens = kTokens}, 1, 0));
-  std::vector<int64_t> positions(kTokens);
+  ASSIGN_OR_RETURN(const auto shard, worker::SequenceShard::Split(
+                                         {.tokens = kGoldenTokens}, 1, 0));
+  std::vector<int64_t> positions(kGoldenTokens);
   std::iota(positions.begin(), positions.end(), 0);
   const worker::LayerPass pass = {
-      &shard, TensorView(positions.data(), DType::kI64, {kTokens}), false};
-  const RowRange rows = {0, kTokens};
+      &shard, TensorView(positions.data(), DType::kI64, {kGoldenTokens}),
+      false};
+  const RowRange rows = {0, kGoldenTokens};
   const auto take = [&](const char* name) {
-    return context.arena->Allocate(name, context.dtype, {kTokens, kHidden});
+    return context.arena->Allocate(name, context.dtype,
+                                   {kGoldenTokens, kHidden});
   };
   const TensorView x = take("x"), y = take("y"), d_y = take("d_y");
   const TensorView d_x = take("d_x");
-  Store(Values(1, kTokens * kHidden, 2), 0, x);
-  Store(Values(2, kTokens * kHidden, 1), 0, d_y);
-  Store(std::vector<double>(kTokens * kHidden), 0, y);
+  Store(Values(1, kGoldenTokens * kHidden, 2), 0, x);
+  Store(Values(2, kGoldenTokens * kHidden, 1), 0, d_y);
+  Store(std::vector<double>(kGoldenTokens * kHidden), 0, y);
   worker::MixerTape tape = layer.AllocateTape(context, pass);
   RETURN_IF_ERROR(layer.Prepare(context, pass, nullptr, tape));
   RETURN_IF_ERROR(layer.Project(context, pass, rows, x, tape));
@@ -132,8 +134,8 @@ class LayerGoldenTest : public ::testing::TestWithParam<LayerCase> {
  protected:
   void Check(BackendKind backend, DType dtype) {
     SCOPED_TRACE(DTypeName(dtype));
-    GangCase c =
-        MakeGangCase(SpecOf(GetParam().linear, GetParam().layer), 1, kTokens);
+    GangCase c = MakeGangCase(SpecOf(GetParam().linear, GetParam().layer), 1,
+                              kGoldenTokens);
     c.backend = backend;
     c.dtype = dtype;
     RankFixture rank(c, nullptr, 1 << 20, true);

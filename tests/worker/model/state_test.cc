@@ -21,7 +21,7 @@ using kernels::TensorView;
 using worker::ModelState;
 using worker::SequenceShard;
 
-constexpr int64_t kTokens = 83;
+constexpr int64_t kStateTokens = 83;
 
 // Feeds tokens [begin, end) of the case and puts this rank's hidden states
 // into `hidden` [N, d].
@@ -113,11 +113,13 @@ void ExpectNear(const std::vector<double>& a, const std::vector<double>& b) {
 class StateTest : public ::testing::TestWithParam<NamedSpec> {};
 
 TEST_P(StateTest, PiecesGiveWhatTheWholeGives) {
-  const GangCase c = MakeGangCase(GetParam().spec, 1, kTokens);
-  const Fed whole = Feed(c, 1, {kTokens});
+  const GangCase c = MakeGangCase(GetParam().spec, 1, kStateTokens);
+  const Fed whole = Feed(c, 1, {kStateTokens});
   for (int ranks : {1, 3}) {
-    for (const std::vector<int64_t>& cuts : std::vector<std::vector<int64_t>>{
-             {41, kTokens}, {5, 8, 70, kTokens}, {80, kTokens}}) {
+    for (const std::vector<int64_t>& cuts :
+         std::vector<std::vector<int64_t>>{{41, kStateTokens},
+                                           {5, 8, 70, kStateTokens},
+                                           {80, kStateTokens}}) {
       SCOPED_TRACE(::testing::Message() << ranks << " ranks, pieces to "
                                         << ::testing::PrintToString(cuts));
       ExpectNear(Feed(c, ranks, cuts).hidden, whole.hidden);
@@ -126,17 +128,17 @@ TEST_P(StateTest, PiecesGiveWhatTheWholeGives) {
 }
 
 TEST_P(StateTest, TheLeavingStateIsTheSameOnEveryRank) {
-  const GangCase c = MakeGangCase(GetParam().spec, 1, kTokens);
-  const Fed one = Feed(c, 1, {kTokens});
-  const Fed three = Feed(c, 3, {50, kTokens});
+  const GangCase c = MakeGangCase(GetParam().spec, 1, kStateTokens);
+  const Fed one = Feed(c, 1, {kStateTokens});
+  const Fed three = Feed(c, 3, {50, kStateTokens});
   EXPECT_EQ(three.states[0], three.states[1]);
   EXPECT_EQ(three.states[0], three.states[2]);
   ExpectNear(three.states[0], one.states[0]);
 }
 
 TEST_P(StateTest, DecodingGoesOnFromAPrefillByAnyGang) {
-  const GangCase c = MakeGangCase(GetParam().spec, 1, kTokens);
-  const Fed whole = Feed(c, 1, {kTokens});
+  const GangCase c = MakeGangCase(GetParam().spec, 1, kStateTokens);
+  const Fed whole = Feed(c, 1, {kStateTokens});
   for (int ranks : {1, 3}) {
     SCOPED_TRACE(ranks);
     ExpectNear(Feed(c, ranks, {60}).hidden, whole.hidden);
@@ -147,29 +149,29 @@ TEST_P(StateTest, DecodingGoesOnFromAPrefillByAnyGang) {
 }
 
 TEST_P(StateTest, DocumentsEndAcrossPieces) {
-  GangCase c = MakeGangCase(GetParam().spec, 1, kTokens);
+  GangCase c = MakeGangCase(GetParam().spec, 1, kStateTokens);
   c.document_starts = {0, 30, 39, 41, 60};
-  const Fed whole = Feed(c, 1, {kTokens});
+  const Fed whole = Feed(c, 1, {kStateTokens});
   for (int ranks : {1, 3}) {
     SCOPED_TRACE(ranks);
-    ExpectNear(Feed(c, ranks, {40, 45, kTokens}).hidden, whole.hidden);
+    ExpectNear(Feed(c, ranks, {40, 45, kStateTokens}).hidden, whole.hidden);
   }
 }
 
 // The same where ranks share out heads or send rows: pieces, documents,
 // decoding, and the state on every rank.
 TEST_P(StateTest, HeadsAndRowsThatTravel) {
-  GangCase c = MakeGangCase(WithEightHeads(GetParam().spec), 1, kTokens);
+  GangCase c = MakeGangCase(WithEightHeads(GetParam().spec), 1, kStateTokens);
   for (const std::vector<int64_t>& starts :
        std::vector<std::vector<int64_t>>{{}, {0, 30, 39, 41, 60}}) {
     c.document_starts = starts;
     c.method = SequenceParallel::kLasp2;
-    const Fed whole = Feed(c, 1, {kTokens});
+    const Fed whole = Feed(c, 1, {kStateTokens});
     for (SequenceParallel method :
          {SequenceParallel::kUlysses, SequenceParallel::kRing}) {
       SCOPED_TRACE(SequenceParallelName(method));
       c.method = method;
-      const Fed pieces = Feed(c, 3, {40, 45, kTokens});
+      const Fed pieces = Feed(c, 3, {40, 45, kStateTokens});
       ExpectNear(pieces.hidden, whole.hidden);
       EXPECT_EQ(pieces.states[0], pieces.states[1]);
       EXPECT_EQ(pieces.states[0], pieces.states[2]);
@@ -203,11 +205,11 @@ TEST(StateTest, ALeftProductRefusesAState) {
 
 TEST(StateTest, AStateThatIsFullSaysSo) {
   const GangCase c =
-      MakeGangCase(SmallSpec(LinearMixer::kBasic, "LN"), 1, kTokens);
+      MakeGangCase(SmallSpec(LinearMixer::kBasic, "LN"), 1, kStateTokens);
   RankFixture rank(c, nullptr, 8 << 20, false);
   auto state = ModelState::Create(rank.context(), c.spec, {1, 20, 20});
   ASSERT_TRUE(state.ok());
-  std::vector<double> hidden(kTokens * c.spec.hidden_size);
+  std::vector<double> hidden(kStateTokens * c.spec.hidden_size);
   ASSERT_TRUE(
       FeedPiece(rank, rank.context(), c, 0, 15, state->get(), hidden).ok());
   const absl::Status full =
@@ -217,12 +219,12 @@ TEST(StateTest, AStateThatIsFullSaysSo) {
 
 TEST(StateTest, AStateAtAnotherTokenIsRefused) {
   const GangCase c =
-      MakeGangCase(SmallSpec(LinearMixer::kBasic, "L"), 1, kTokens);
+      MakeGangCase(SmallSpec(LinearMixer::kBasic, "L"), 1, kStateTokens);
   RankFixture rank(c, nullptr, 8 << 20, false);
-  auto state =
-      ModelState::Create(rank.context(), c.spec, {1, kTokens, kTokens});
+  auto state = ModelState::Create(rank.context(), c.spec,
+                                  {1, kStateTokens, kStateTokens});
   ASSERT_TRUE(state.ok());
-  std::vector<double> hidden(kTokens * c.spec.hidden_size);
+  std::vector<double> hidden(kStateTokens * c.spec.hidden_size);
   const absl::Status wrong =
       FeedPiece(rank, rank.context(), c, 7, 9, state->get(), hidden);
   EXPECT_EQ(wrong.code(), absl::StatusCode::kInvalidArgument) << wrong;

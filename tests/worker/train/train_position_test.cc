@@ -27,10 +27,10 @@ TEST(TrainPositionTest, NamesWhatIsWrong) {
   auto state = PositionToState({});
   state.erase("tokens");
   EXPECT_THAT(std::string(PositionFromState(1, state).status().message()),
-              testing::HasSubstr("'tokens' is missing"));
+              ::testing::HasSubstr("'tokens' is missing"));
   state["tokens"] = "many";
   EXPECT_THAT(std::string(PositionFromState(1, state).status().message()),
-              testing::HasSubstr("'tokens' is no number"));
+              ::testing::HasSubstr("'tokens' is no number"));
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ using kernels::DType;
 using kernels::TensorView;
 
 constexpr int kSteps = 50;
-constexpr int64_t kTokens = 131;  // divided by no gang below
+constexpr int64_t kStepTokens = 131;  // divided by no gang below
 
 ModelSpec SmallHybrid() {
   ModelSpec spec;
@@ -35,7 +35,7 @@ ModelSpec SmallHybrid() {
 std::vector<int32_t> Text(int step) {
   const RandomKey key = {3, RandomPurpose::kTest, static_cast<uint32_t>(step)};
   std::vector<int32_t> text = {static_cast<int32_t>(RandomBelow(key, 0, 32))};
-  for (int64_t i = 1; i <= kTokens; ++i) {
+  for (int64_t i = 1; i <= kStepTokens; ++i) {
     const auto noise = static_cast<int32_t>(RandomBelow(key, i, 4));
     text.push_back((text.back() * 5 + 3 + noise) % 32);
   }
@@ -44,7 +44,7 @@ std::vector<int32_t> Text(int step) {
 
 absl::Status Train(worker::ProcessGroup& group, std::vector<double>* losses,
                    std::vector<double>* parameters) {
-  GangCase c = MakeGangCase(SmallHybrid(), 1, kTokens);
+  GangCase c = MakeGangCase(SmallHybrid(), 1, kStepTokens);
   c.dtype = DType::kF32;
   const auto ranges = RangesOf(c, group.size());
   RankFixture rank(
@@ -53,7 +53,7 @@ absl::Status Train(worker::ProcessGroup& group, std::vector<double>* losses,
           .arena_bytes,
       true);
   ASSIGN_OR_RETURN(const worker::SequenceShard shard,
-                   worker::SequenceShard::Split({.tokens = kTokens},
+                   worker::SequenceShard::Split({.tokens = kStepTokens},
                                                 group.size(), group.rank()));
   ASSIGN_OR_RETURN(auto step,
                    worker::TrainStep::Create(rank.context(), &rank.model(),
@@ -66,7 +66,7 @@ absl::Status Train(worker::ProcessGroup& group, std::vector<double>* losses,
         step->Run(
             {&shard, TensorView(&text[begin], DType::kI32, {shard.tokens()}),
              TensorView(&text[begin + 1], DType::kI32, {shard.tokens()}),
-             kTokens},
+             kStepTokens},
             1e-3));
     if (group.rank() == 0) losses->push_back(result.loss);
   }

@@ -36,13 +36,13 @@ int RunWarp(void (*kernel)(CopyParams), const CopyParams& params,
   return LaunchKernel(kernel, shape, nullptr, params);
 }
 
-float* SharedFloats() { return reinterpret_cast<float*>(SharedMemory()); }
+float* Staged() { return reinterpret_cast<float*>(SharedMemory()); }
 
 // Each thread copies its own 16 bytes in three groups and looks after each
 // wait at the first float of each.
 LONGSPAN_KERNEL(32, 1) GroupsKernel(const CopyParams p) {
   const int t = ThreadIndex();
-  float* shared = SharedFloats();
+  float* shared = Staged();
   for (int group = 0; group < 3; ++group) {
     CopyAsync16(shared + 4 * (32 * group + t), p.in + 4 * (32 * group + t));
     CopyAsyncCommit();
@@ -81,14 +81,14 @@ TEST(CopyAsyncTest, GroupsLandAsLateAsTheWaitsAllow) {
 
 LONGSPAN_KERNEL(32, 1) TailKernel(const CopyParams p) {
   const int t = ThreadIndex();
-  CopyAsync16(SharedFloats() + 4 * t, p.in, p.bytes);
-  CopyAsync4(SharedFloats() + 128 + t, p.in, p.bytes < 4 ? 0 : 4);
+  CopyAsync16(Staged() + 4 * t, p.in, p.bytes);
+  CopyAsync4(Staged() + 128 + t, p.in, p.bytes < 4 ? 0 : 4);
   CopyAsyncCommit();
   CopyAsyncWait<0>();
   for (int i = 0; i < 4; ++i) {
-    p.out[5 * t + i] = SharedFloats()[4 * t + i];
+    p.out[5 * t + i] = Staged()[4 * t + i];
   }
-  p.out[5 * t + 4] = SharedFloats()[128 + t];
+  p.out[5 * t + 4] = Staged()[128 + t];
 }
 
 TEST(CopyAsyncTest, FillsWithZerosBeyondItsBytes) {
@@ -108,9 +108,9 @@ TEST(CopyAsyncTest, FillsWithZerosBeyondItsBytes) {
 
 // What is not committed is not waited for.
 LONGSPAN_KERNEL(32, 1) UncommittedKernel(const CopyParams p) {
-  CopyAsync16(SharedFloats() + 4 * ThreadIndex(), p.in);
+  CopyAsync16(Staged() + 4 * ThreadIndex(), p.in);
   CopyAsyncWait<0>();
-  p.out[ThreadIndex()] = SharedFloats()[4 * ThreadIndex()];
+  p.out[ThreadIndex()] = Staged()[4 * ThreadIndex()];
 }
 
 TEST(CopyAsyncTest, UncommittedCopiesDoNotLand) {
@@ -129,7 +129,7 @@ LONGSPAN_KERNEL(32, 1) ForeignKernel(const CopyParams p) {
   SyncWarp();
   if (ThreadIndex() != 0) {
     CopyAsyncWait<0>();
-    p.out[ThreadIndex()] = SharedFloats()[0];
+    p.out[ThreadIndex()] = Staged()[0];
   }
   SyncWarp();
   CopyAsyncWait<0>();
@@ -144,7 +144,7 @@ TEST(CopyAsyncTest, WaitsAreForTheOwnCopies) {
 
 // A copy destroys what lies there from its issue on, not from its landing.
 LONGSPAN_KERNEL(32, 1) OverwriteKernel(const CopyParams p) {
-  float* mine = SharedFloats() + 4 * ThreadIndex();
+  float* mine = Staged() + 4 * ThreadIndex();
   mine[0] = 5;
   CopyAsync16(mine, p.in);
   p.out[ThreadIndex()] = mine[0];

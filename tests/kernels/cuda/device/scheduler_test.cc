@@ -20,12 +20,12 @@ using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
-constexpr int kThreads = 128;
-constexpr uint64_t kOrders = 20;
+constexpr int kMirrorThreads = 128;
+constexpr uint64_t kMirrorOrders = 20;
 
 struct TileParams {
-  const float* in;  // (steps, kThreads)
-  float* out;       // (steps, kThreads): in, mirrored
+  const float* in;  // (steps, kMirrorThreads)
+  float* out;       // (steps, kMirrorThreads): in, mirrored
   int steps;
   bool first_barrier;
   bool second_barrier;
@@ -33,15 +33,15 @@ struct TileParams {
 
 float* SharedFloats() { return reinterpret_cast<float*>(SharedMemory()); }
 
-// Each step mirrors kThreads values through shared memory.
-LONGSPAN_KERNEL(kThreads, 1) MirrorKernel(const TileParams p) {
+// Each step mirrors kMirrorThreads values through shared memory.
+LONGSPAN_KERNEL(kMirrorThreads, 1) MirrorKernel(const TileParams p) {
   const int t = ThreadIndex();
   for (int step = 0; step < p.steps; ++step) {
-    SharedFloats()[t] = p.in[step * kThreads + t];
+    SharedFloats()[t] = p.in[step * kMirrorThreads + t];
     if (p.first_barrier) {
       SyncBlock();
     }
-    p.out[step * kThreads + t] = SharedFloats()[kThreads - 1 - t];
+    p.out[step * kMirrorThreads + t] = SharedFloats()[kMirrorThreads - 1 - t];
     if (p.second_barrier) {
       SyncBlock();
     }
@@ -50,26 +50,26 @@ LONGSPAN_KERNEL(kThreads, 1) MirrorKernel(const TileParams p) {
 
 // In how many of the orders the result is wrong.
 int WrongOrders(TileParams params) {
-  std::vector<float> in(static_cast<size_t>(params.steps) * kThreads);
+  std::vector<float> in(static_cast<size_t>(params.steps) * kMirrorThreads);
   for (size_t i = 0; i < in.size(); ++i) {
     in[i] = static_cast<float>(i);
   }
   int wrong = 0;
-  for (uint64_t seed = 0; seed < kOrders; ++seed) {
+  for (uint64_t seed = 0; seed < kMirrorOrders; ++seed) {
     const ScopedEmulatorOptions scope(EmulatorOptions{.seed = seed});
     std::vector<float> out(in.size(), -1);
     params.in = in.data();
     params.out = out.data();
-    EXPECT_EQ(
-        LaunchKernel(
-            MirrorKernel,
-            {.blocks = 1, .threads = kThreads, .shared_bytes = kThreads * 4},
-            nullptr, params),
-        0);
+    EXPECT_EQ(LaunchKernel(MirrorKernel,
+                           {.blocks = 1,
+                            .threads = kMirrorThreads,
+                            .shared_bytes = kMirrorThreads * 4},
+                           nullptr, params),
+              0);
     bool right = true;
     for (size_t i = 0; i < in.size(); ++i) {
-      const size_t t = i % kThreads;
-      right = right && out[i] == in[i - t + kThreads - 1 - t];
+      const size_t t = i % kMirrorThreads;
+      right = right && out[i] == in[i - t + kMirrorThreads - 1 - t];
     }
     wrong += right ? 0 : 1;
   }
@@ -85,13 +85,13 @@ TEST(SyncBlockTest, EveryOrderIsRightWithBothBarriers) {
 TEST(SyncBlockTest, AMissingBarrierBeforeTheReadIsCaught) {
   EXPECT_GE(
       WrongOrders({.steps = 1, .first_barrier = false, .second_barrier = true}),
-      static_cast<int>(kOrders) / 2);
+      static_cast<int>(kMirrorOrders) / 2);
 }
 
 TEST(SyncBlockTest, AMissingBarrierBeforeTheNextWriteIsCaught) {
   EXPECT_GE(
       WrongOrders({.steps = 2, .first_barrier = true, .second_barrier = false}),
-      static_cast<int>(kOrders) / 2);
+      static_cast<int>(kMirrorOrders) / 2);
 }
 
 struct WarpParams {
@@ -110,7 +110,7 @@ LONGSPAN_KERNEL(32, 1) NeighbourKernel(const WarpParams p) {
 TEST(SyncWarpTest, OrdersTheLanesOfAWarp) {
   int wrong[2] = {0, 0};
   for (bool barrier : {false, true}) {
-    for (uint64_t seed = 0; seed < kOrders; ++seed) {
+    for (uint64_t seed = 0; seed < kMirrorOrders; ++seed) {
       const ScopedEmulatorOptions scope(EmulatorOptions{.seed = seed});
       std::vector<float> out(32, -1);
       EXPECT_EQ(LaunchKernel(NeighbourKernel,
@@ -123,7 +123,7 @@ TEST(SyncWarpTest, OrdersTheLanesOfAWarp) {
     }
   }
   EXPECT_EQ(wrong[1], 0);
-  EXPECT_EQ(wrong[0], 16 * static_cast<int>(kOrders));
+  EXPECT_EQ(wrong[0], 16 * static_cast<int>(kMirrorOrders));
 }
 
 struct NamedParams {
@@ -132,7 +132,7 @@ struct NamedParams {
 
 // Warps 0 and 1 exchange through barrier 1, warps 2 and 3 through barrier 2,
 // each pair as often as it likes.
-LONGSPAN_KERNEL(kThreads, 1) PairsKernel(const NamedParams p) {
+LONGSPAN_KERNEL(kMirrorThreads, 1) PairsKernel(const NamedParams p) {
   const int pair = WarpIndex() / 2;
   const int rounds = pair == 0 ? 3 : 7;
   float value = static_cast<float>(WarpIndex());
@@ -148,15 +148,15 @@ LONGSPAN_KERNEL(kThreads, 1) PairsKernel(const NamedParams p) {
 }
 
 TEST(SyncNamedTest, JoinsOnlyTheWarpsThatUseIt) {
-  for (uint64_t seed = 0; seed < kOrders; ++seed) {
+  for (uint64_t seed = 0; seed < kMirrorOrders; ++seed) {
     const ScopedEmulatorOptions scope(EmulatorOptions{.seed = seed});
     std::vector<float> out(4, -1);
-    ASSERT_EQ(
-        LaunchKernel(
-            PairsKernel,
-            {.blocks = 2, .threads = kThreads, .shared_bytes = kThreads * 4},
-            nullptr, NamedParams{out.data()}),
-        0);
+    ASSERT_EQ(LaunchKernel(PairsKernel,
+                           {.blocks = 2,
+                            .threads = kMirrorThreads,
+                            .shared_bytes = kMirrorThreads * 4},
+                           nullptr, NamedParams{out.data()}),
+              0);
     EXPECT_THAT(out, ::testing::ElementsAre(4, 4, 5 * 64, 5 * 64));
   }
 }
@@ -167,7 +167,7 @@ struct StuckParams {
   int at;
 };
 
-LONGSPAN_KERNEL(kThreads, 1) StuckKernel(const StuckParams p) {
+LONGSPAN_KERNEL(kMirrorThreads, 1) StuckKernel(const StuckParams p) {
   const int t = ThreadIndex();
   switch (p.at) {
     case 0:  // a warp leaves before the barrier
@@ -220,7 +220,7 @@ std::string FailureOf(int at) {
       EmulatorOptions{.seed = 3, .print_failures = false});
   TakeLaunchFailures();
   const int code = LaunchKernel(
-      StuckKernel, {.blocks = 1, .threads = kThreads, .shared_bytes = 64},
+      StuckKernel, {.blocks = 1, .threads = kMirrorThreads, .shared_bytes = 64},
       nullptr, StuckParams{at});
   const std::string failure = TakeLaunchFailures();
   EXPECT_EQ(code, failure.empty() ? 0 : kLaunchFailure);
