@@ -5,6 +5,9 @@ set(LONGSPAN_OPTIMIZE "-O2 -g1" CACHE STRING "Optimisation and debug flags")
 set(LONGSPAN_LIGHT_OPTIMIZE "" CACHE STRING
   "Flags after those, for sources in which no program spends its time")
 set(LONGSPAN_CUDA "AUTO" CACHE STRING "CUDA backend: AUTO, ON or OFF")
+set(LONGSPAN_JOIN_SOURCES "NONE" CACHE STRING
+  "Whose sources are compiled several at a time: ALL, TESTS or NONE")
+set_property(CACHE LONGSPAN_JOIN_SOURCES PROPERTY STRINGS ALL TESTS NONE)
 option(LONGSPAN_TSAN_ONLY "Build only the tests marked TSAN" OFF)
 option(LONGSPAN_STAMP "Record git describe in the binaries" OFF)
 

@@ -4,7 +4,8 @@
 usage: check_sources.py headers|threads|tidy SOURCE_DIR BINARY_DIR
 
 headers  every header compiles alone; those that a source of ours includes
-         before anything else are proven by the build, and not compiled again
+         before anything else are proven by the build, and not compiled again.
+         Sources of test programs prove nothing: they may be built joined
 threads  clang's thread-safety analysis of the sources that reach mutex.h, but
          for those of test programs
 tidy     clang-tidy with .clang-tidy over the directories of TIDY below
@@ -50,6 +51,10 @@ class Tree:
             os.path.normpath(os.path.join(target["directory"], file))
             for target in targets for file in target["files"]
             if target["directory"].startswith(TOPS)})
+        self.test_programs = {
+            os.path.normpath(os.path.join(target["directory"], file))
+            for target in targets for file in target["files"]
+            if target["kind"] == "test"}
 
     def read_machine_flags(self):
         """Instruction-set flags and macros, by directory."""
@@ -57,8 +62,11 @@ class Tree:
         path = os.path.join(self.binary, "compile_commands.json")
         with open(path, encoding="utf-8") as file:
             for entry in json.load(file):
-                folder = os.path.dirname(
-                    os.path.relpath(entry["file"], self.source))
+                file = entry["file"]
+                folder = os.path.dirname(os.path.relpath(file, self.source))
+                if "/Unity/" in file:  # joined sources of a target
+                    folder = os.path.relpath(
+                        file.split("/CMakeFiles/")[0], self.binary)
                 found = re.findall(r"\s(-m[\w.=-]+|-D[\w=\\\"/.-]+)",
                                    entry["command"])
                 flags.setdefault(folder, set()).update(found)
@@ -116,7 +124,7 @@ def proven_by_build(tree):
     """The headers that are the first include of a source that is built."""
     proven = set()
     for file in tree.files:
-        if file.endswith(".cc"):
+        if file.endswith(".cc") and file not in tree.test_programs:
             with open(os.path.join(tree.source, file),
                       encoding="utf-8") as content:
                 first = ANY_INCLUDE.search(content.read())
@@ -133,9 +141,7 @@ def headers(tree):
 
 def threads(tree):
     return [(file, syntax_command(tree, file)) for file in tree.files
-            if file.endswith(".cc")
-            and (file.startswith("tests/support/")
-                 or not file.startswith("tests/"))
+            if file.endswith(".cc") and file not in tree.test_programs
             and "common/base/mutex.h" in tree.closure(file)]
 
 
