@@ -7,7 +7,7 @@ headers  every header compiles alone; those that a source of ours includes
          before anything else are proven by the build, and not compiled again.
          Sources of test programs prove nothing: they may be built joined
 threads  clang's thread-safety analysis of the sources that reach mutex.h, but
-         for those of test programs
+         for those of test programs; several of a target at a time
 tidy     clang-tidy with .clang-tidy over the directories of TIDY below
 
 A file that passed is not looked at again until it, something it includes, or
@@ -33,6 +33,9 @@ TIDY = ("common/base", "common/config", "common/metrics", "common/model_spec",
         "coordinator/job", "coordinator/plan", "coordinator/schedule",
         "worker/parallel", "worker/collective", "worker/checkpoint",
         "worker/data", "kernels/select")
+# Sources that define the same names, and are not compiled together.
+VARIANTS = ("kernels/cpu", "tests/support/cuda_emulator")
+JOINED = 8
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wthread-safety",
             "-Wno-missing-field-initializers",
             "-Wno-pragma-once-outside-header"]
@@ -55,6 +58,11 @@ class Tree:
             os.path.normpath(os.path.join(target["directory"], file))
             for target in targets for file in target["files"]
             if target["kind"] == "test"}
+        self.targets = [
+            sorted({os.path.normpath(os.path.join(target["directory"], file))
+                    for file in target["files"]})
+            for target in targets if target["kind"] != "test"
+            and target["directory"].startswith(TOPS)]
 
     def read_machine_flags(self):
         """Instruction-set flags and macros, by directory."""
@@ -96,9 +104,9 @@ class Tree:
                     stack.extend(INCLUDE.findall(content.read()))
         return seen
 
-    def digest(self, file, command):
+    def digest(self, files, command):
         digest = hashlib.sha256(repr(command).encode())
-        for name in sorted(self.closure(file)):
+        for name in sorted(set().union(*map(self.closure, files))):
             with open(self.path(name), "rb") as content:
                 digest.update(name.encode() + b"\0" + content.read())
         return digest.hexdigest()
@@ -110,9 +118,12 @@ class Tree:
                 *self.machine_flags.get(os.path.dirname(file), [])]
 
 
-def syntax_command(tree, file):
-    return [CLANG, "-fsyntax-only", *tree.flags(file), *WARNINGS,
-            "-x", "c++", os.path.join(tree.source, file)]
+def syntax_command(tree, *files):
+    """The last file, with those before it included."""
+    paths = [os.path.join(tree.source, file) for file in files]
+    included = [word for path in paths[:-1] for word in ("-include", path)]
+    return [CLANG, "-fsyntax-only", *tree.flags(files[-1]), *WARNINGS,
+            *included, "-x", "c++", paths[-1]]
 
 
 def tidy_command(tree, file):
@@ -135,27 +146,32 @@ def proven_by_build(tree):
 
 def headers(tree):
     proven = proven_by_build(tree)
-    return [(file, syntax_command(tree, file)) for file in tree.files
+    return [([file], syntax_command(tree, file)) for file in tree.files
             if file.endswith(".h") and file not in proven]
 
 
 def threads(tree):
-    return [(file, syntax_command(tree, file)) for file in tree.files
-            if file.endswith(".cc") and file not in tree.test_programs
-            and "common/base/mutex.h" in tree.closure(file)]
+    groups = []
+    for files in tree.targets:
+        locking = [file for file in files if file.endswith(".cc")
+                   and "common/base/mutex.h" in tree.closure(file)]
+        variants = any(file.startswith(VARIANTS) for file in locking)
+        size = 1 if variants else JOINED
+        groups += [locking[first:first + size]
+                   for first in range(0, len(locking), size)]
+    return [(group, syntax_command(tree, *group)) for group in groups]
 
 
 def tidy(tree):
-    return [(file, tidy_command(tree, file)) for file in tree.files
+    return [([file], tidy_command(tree, file)) for file in tree.files
             if file.endswith(".cc") and os.path.dirname(file) in TIDY]
 
 
-def check(tree, file, command):
-    """None if the file passes, else what the tool said."""
-    extra = [os.path.join(tree.source, ".clang-tidy")]
-    key = tree.digest(file, command)
+def check(tree, files, command):
+    """None if the files pass, else what the tool said."""
+    key = tree.digest(files, command)
     if "tidy" in command[0]:
-        with open(extra[0], "rb") as content:
+        with open(os.path.join(tree.source, ".clang-tidy"), "rb") as content:
             key = hashlib.sha256(key.encode() + content.read()).hexdigest()
     stamp = os.path.join(tree.binary, "check-stamps", key)
     if os.path.exists(stamp):
@@ -163,7 +179,7 @@ def check(tree, file, command):
     result = subprocess.run(command, capture_output=True, text=True,
                             check=False)
     if result.returncode != 0:
-        return f"{file}\n{result.stdout}{result.stderr}"
+        return f"{' '.join(files)}\n{result.stdout}{result.stderr}"
     with open(stamp, "w", encoding="utf-8"):
         pass
     return None
@@ -177,14 +193,16 @@ def main():
     jobs = {"headers": headers, "threads": threads, "tidy": tidy}[sys.argv[1]](
         tree)
     jobs = [job for job in jobs
-            if os.path.exists(os.path.join(tree.source, job[0]))]
+            if all(os.path.exists(os.path.join(tree.source, file))
+                   for file in job[0])]
     if not jobs:
         sys.exit("no file to check: is BINARY_DIR configured?")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda job: check(tree, *job), jobs))
     failures = [result for result in results if result]
     print("\n".join(failures))
-    print(f"{len(jobs)} files, {len(failures)} failed")
+    count = sum(len(files) for files, _ in jobs)
+    print(f"{count} files in {len(jobs)} runs, {len(failures)} failed")
     sys.exit(1 if failures else 0)
 
 

@@ -143,12 +143,54 @@ class HeadersTest(TreeCase):
             '#include <string>\n#include "common/base/needy.h"\n')
         self.assertEqual(status, 1, text)
         self.assertIn("common/base/needy.h", text)
-        self.assertIn("2 files, 1 failed", text)
+        self.assertIn("2 files in 2 runs, 1 failed", text)
 
     def test_first_include_is_left_to_the_build(self):
         status, text = self.check('#include "common/base/needy.h"\n')
         self.assertEqual(status, 0, text)
-        self.assertIn("1 files, 0 failed", text)
+        self.assertIn("1 files in 1 runs, 0 failed", text)
+
+
+class ThreadsTest(TreeCase):
+    """A read without the lock, in the first of two files looked at together."""
+
+    def check(self, body):
+        self.write("common/base/mutex.h", """#pragma once
+struct __attribute__((capability("mutex"))) Mutex {
+  void lock() __attribute__((acquire_capability()));
+  void unlock() __attribute__((release_capability()));
+};
+""")
+        self.write("common/base/first.cc", f"""
+#include "common/base/mutex.h"
+struct Counter {{
+  Mutex mutex;
+  int count __attribute__((guarded_by(mutex))) = 0;
+}};
+int Read(Counter& counter) {{ {body} }}
+""")
+        self.write("common/base/second.cc",
+                   '#include "common/base/mutex.h"\nint Two() { return 2; }\n')
+        self.write("compile_commands.json", "[]")
+        self.write("longspan_targets.json", json.dumps(
+            [target("common/base", ["mutex.h", "first.cc", "second.cc"])]))
+        result = subprocess.run(
+            [sys.executable, os.path.join(SOURCE, "cmake", "check_sources.py"),
+             "threads", self.root, self.root],
+            capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout
+
+    def test_read_without_the_lock(self):
+        status, text = self.check("return counter.count;")
+        self.assertEqual(status, 1, text)
+        self.assertIn("requires holding mutex", text)
+        self.assertIn("2 files in 1 runs, 1 failed", text)
+
+    def test_read_with_the_lock(self):
+        status, text = self.check(
+            "counter.mutex.lock(); const int count = counter.count; "
+            "counter.mutex.unlock(); return count;")
+        self.assertEqual(status, 0, text)
 
 
 # What cuobjdump prints, for a kernel `{name}` of fold.cu.
