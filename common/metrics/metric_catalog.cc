@@ -75,7 +75,7 @@ std::vector<MetricDefinition> MakeCatalog() {
       {kLearningRate, "longspan_learning_rate", kGauge, "1", "worker",
        "Learning rate of the newest step.", {"job_id"}, {}},
       {kMemoryUsed, "longspan_memory_used_bytes", kGauge, "bytes", "worker",
-       "Memory in use by a rank's executor.", {"job_id", "rank"}, {}},
+       "Memory in use by a rank's executor; 0 when it has ended.", {"job_id", "rank"}, {}},
       {kMemoryPeak, "longspan_memory_peak_bytes", kGauge, "bytes", "worker",
        "Largest memory use of a rank's executor so far.",
        {"job_id", "rank"}, {}},

@@ -358,7 +358,7 @@ void Agent::OnExecutorExit(const RankKey& key, int wait_status) {
   if (rank == nullptr || rank->process == nullptr) return;
   state_->ForgetExecutor(rank->process->pid());
   rank->process.reset();
-  metrics_->OnExecutorEnd(key.job);
+  metrics_->OnExecutorEnd(key.job, key.rank);
   SetFinalStatus(rank, wait_status);
   SendStatus(*rank);
   LaunchWaiterOf(rank->slot());

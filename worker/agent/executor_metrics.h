@@ -3,7 +3,8 @@
 // Samples carry labels by name; the label job_id is always the id of the job
 // that the executor belongs to. Series of a job stay for a grace period after
 // its last executor has ended here, so that the last values are scraped, and
-// go unless the job has come back. Used by the agent's loop only.
+// go unless the job has come back. Only the memory in use is zero at once: it
+// is summed over ranks. Used by the agent's loop only.
 #pragma once
 
 #include <map>
@@ -27,7 +28,7 @@ class ExecutorMetrics {
   void Record(const std::string& job, const internal::MetricSamples& samples);
 
   void OnExecutorStart(const std::string& job);
-  void OnExecutorEnd(const std::string& job);
+  void OnExecutorEnd(const std::string& job, int rank);
 
  private:
   void RemoveIfIdle(const std::string& job, int64_t generation);

@@ -10,10 +10,9 @@ W = f'{IN_NAMESPACE}, instance=~"$instance"'
 PHASES = "longspan_step_phase_seconds_total"
 
 NOW = Row("Now", (
-    stat("Ranks", "Executors whose figures the worker still shows.", "short",
-         f"count(longspan_memory_planned_bytes{{{W}}})", width=6),
-    stat("Memory in use", """By the ranks of the worker together. Ranks that
-         ended count until --metrics-grace is over.""", "bytes",
+    stat("Ranks", "Executors that run.", "short",
+         f"count(longspan_memory_used_bytes{{{W}}} > 0)", width=6),
+    stat("Memory in use", "By the ranks of the worker together.", "bytes",
          f"sum(longspan_memory_used_bytes{{{W}}})", width=6),
     stat("Sent per second", "By the ranks of the worker together.", "Bps",
          'sum(rate(longspan_collective_bytes_total{%s, direction="sent"}'
@@ -57,10 +56,9 @@ NODE = Row("The node", (
           query("sum by (instance, direction) (rate("
                 f"longspan_collective_bytes_total{{{W}}}[$__rate_interval]))",
                 "{{instance}} {{direction}}")),
-    panel("Memory of ranks", """Is there room for another rank? Ranks that
-          ended are shown until --metrics-grace is over.""", "bytes",
+    panel("Memory of ranks", "Is there room for another rank?", "bytes",
           query("sum by (instance, job_id) "
-                f"(longspan_memory_used_bytes{{{W}}})",
+                f"(longspan_memory_used_bytes{{{W}}}) > 0",
                 "{{instance}} {{job_id}}"), kind=Kind.STACK),
     panel("Silence", """Seconds since the newest lease renewal, as the
           coordinator sees it.""", "s",

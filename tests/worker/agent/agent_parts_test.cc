@@ -168,11 +168,32 @@ TEST(ExecutorMetricsTest, SeriesOfAJobEndAfterItsGrace) {
   EXPECT_THAT(registry.Text(), HasSubstr("longspan_training_loss{"));
   EXPECT_THAT(registry.Text(), HasSubstr("job_id=\"j7\""));
   EXPECT_THAT(registry.Text(), Not(HasSubstr("another")));
-  metrics.OnExecutorEnd(job);
+  metrics.OnExecutorEnd(job, 0);
   EXPECT_THAT(registry.Text(), HasSubstr("job_id=\"j7\""));
   loop.After(absl::Milliseconds(100), [&] { loop.Stop(); });
   loop.Run();
   EXPECT_THAT(registry.Text(), Not(HasSubstr("job_id=\"j7\"")));
+}
+
+TEST(ExecutorMetricsTest, ARankThatEndedUsesNoMemory) {
+  EventLoop loop;
+  MetricRegistry registry;
+  ExecutorMetrics metrics(&registry, &loop, absl::Minutes(2));
+  const std::string job = "tenants/t/jobs/j7";
+  for (const char* rank : {"0", "1"}) {
+    internal::MetricSamples samples;
+    internal::MetricSample* sample = samples.add_samples();
+    sample->set_name("longspan_memory_used_bytes");
+    sample->set_set(4096);
+    (*sample->mutable_labels())["rank"] = rank;
+    metrics.OnExecutorStart(job);
+    metrics.Record(job, samples);
+  }
+  metrics.OnExecutorEnd(job, 1);
+  EXPECT_THAT(registry.Text(),
+              HasSubstr("used_bytes{job_id=\"j7\",rank=\"0\"} 4096"));
+  EXPECT_THAT(registry.Text(),
+              HasSubstr("used_bytes{job_id=\"j7\",rank=\"1\"} 0"));
 }
 
 TEST(ExecutorMetricsTest, AJobThatComesBackKeepsItsSeries) {
@@ -182,7 +203,7 @@ TEST(ExecutorMetricsTest, AJobThatComesBackKeepsItsSeries) {
   const std::string job = "tenants/t/jobs/j7";
   metrics.OnExecutorStart(job);
   metrics.Record(job, LossSample(2.5));
-  metrics.OnExecutorEnd(job);
+  metrics.OnExecutorEnd(job, 0);
   metrics.OnExecutorStart(job);
   loop.After(absl::Milliseconds(60), [&] { loop.Stop(); });
   loop.Run();
