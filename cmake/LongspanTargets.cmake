@@ -92,18 +92,16 @@ function(longspan_optimize target directory)
 endfunction()
 
 # Half of a compiler's time goes into headers; sources of a target that are
-# compiled together share it. So anonymous namespaces of one directory have no
-# name in common. The presets dev and ci compile libraries file by file: every
-# file must name what it includes, and cmake/check_sources.py counts on that.
-# Variants of a kernel are never joined: they define the same names.
-function(longspan_join target kind directory)
-  if(directory MATCHES "^(kernels/cpu|tests/support/cuda_emulator)$"
-      OR LONGSPAN_JOIN_SOURCES STREQUAL "NONE"
-      OR (LONGSPAN_JOIN_SOURCES STREQUAL "TESTS" AND NOT kind STREQUAL "test"))
-    return()
+# compiled together share it, but for those with options of their own. So
+# anonymous namespaces of one directory have no name in common. The presets dev
+# and ci compile libraries file by file: every file must name what it includes,
+# and cmake/check_sources.py counts on that.
+function(longspan_join target kind)
+  if(LONGSPAN_JOIN_SOURCES STREQUAL "ALL"
+      OR (LONGSPAN_JOIN_SOURCES STREQUAL "TESTS" AND kind STREQUAL "test"))
+    set_target_properties(${target} PROPERTIES
+      UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
   endif()
-  set_target_properties(${target} PROPERTIES
-    UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
 endfunction()
 
 function(longspan_library)
@@ -121,7 +119,7 @@ function(longspan_library)
     target_compile_options(${name} PRIVATE
       "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${LONGSPAN_WARNINGS}>")
     longspan_optimize(${name} "${directory}")
-    longspan_join(${name} library "${directory}")
+    longspan_join(${name} library)
     set(scope PUBLIC)
     if(LONGSPAN_TSAN_ONLY)
       set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
@@ -146,7 +144,7 @@ function(longspan_binary)
   target_compile_options(${ARG_NAME} PRIVATE
     "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${LONGSPAN_WARNINGS}>")
   longspan_optimize(${ARG_NAME} "${directory}")
-  longspan_join(${ARG_NAME} binary "${directory}")
+  longspan_join(${ARG_NAME} binary)
   target_include_directories(${ARG_NAME} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${ARG_NAME} PRIVATE ${deps} ${ARG_EXTERNAL})
   set_target_properties(${ARG_NAME} PROPERTIES
@@ -228,7 +226,7 @@ function(longspan_test)
   target_compile_options(${name} PRIVATE
     "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${LONGSPAN_WARNINGS}>"
     "${LONGSPAN_LIGHT_FLAGS}")
-  longspan_join(${name} test "${directory}")
+  longspan_join(${name} test)
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ${deps} ${ARG_EXTERNAL}
     GTest::gmock GTest::gtest_main Threads::Threads)

@@ -33,9 +33,7 @@ TIDY = ("common/base", "common/config", "common/metrics", "common/model_spec",
         "coordinator/job", "coordinator/plan", "coordinator/schedule",
         "worker/parallel", "worker/collective", "worker/checkpoint",
         "worker/data", "kernels/select")
-# Sources that define the same names, and are not compiled together.
-VARIANTS = ("kernels/cpu", "tests/support/cuda_emulator")
-JOINED = 8
+JOINED = 8  # sources of a target at a time
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wthread-safety",
             "-Wno-missing-field-initializers",
             "-Wno-pragma-once-outside-header"]
@@ -155,10 +153,8 @@ def threads(tree):
     for files in tree.targets:
         locking = [file for file in files if file.endswith(".cc")
                    and "common/base/mutex.h" in tree.closure(file)]
-        variants = any(file.startswith(VARIANTS) for file in locking)
-        size = 1 if variants else JOINED
-        groups += [locking[first:first + size]
-                   for first in range(0, len(locking), size)]
+        groups += [locking[first:first + JOINED]
+                   for first in range(0, len(locking), JOINED)]
     return [(group, syntax_command(tree, *group)) for group in groups]
 
 

@@ -25,7 +25,7 @@ const FeatureMapKernels& KernelsFor(InstructionSet set) {
 }
 
 template <typename T>
-const FeatureMapRowKernels<T>& RowKernels() {
+const FeatureMapRowKernels<T>& RowsOfMaps() {
   const FeatureMapKernels& kernels = KernelsFor(BestInstructionSet());
   if constexpr (sizeof(T) == sizeof(float)) {
     return kernels.f32;
@@ -64,7 +64,7 @@ FeatureMapRows<T> RowsOf(const FeatureMapInputs& inputs, int64_t features) {
 
 template <typename T>
 void MapHeads(const FeatureMapInputs& inputs, TensorView y, ThreadPool& pool) {
-  const FeatureMapRowKernels<T>& kernels = RowKernels<T>();
+  const FeatureMapRowKernels<T>& kernels = RowsOfMaps<T>();
   const int64_t total = y.size(0) * y.size(1);
   const int64_t grain = std::max<int64_t>(kernels.lanes, GrainOf(y.size(2)));
   ForBlocks(pool, total, grain, [&](int64_t begin, int64_t end) {
@@ -116,7 +116,7 @@ template <typename T>
 void MapHeadsBackward(const FeatureMapInputs& inputs, ConstTensorView d_y,
                       const FeatureMapGradients& d, TensorView workspace,
                       ThreadPool& pool) {
-  const FeatureMapRowKernels<T>& kernels = RowKernels<T>();
+  const FeatureMapRowKernels<T>& kernels = RowsOfMaps<T>();
   const RowSums<T> sums(d_y.size(0) * d_y.size(1),
                         FeatureMapParameterCount(inputs), workspace);
   sums.Sum(pool, [&](int64_t begin, int64_t end, T* parameters) {

@@ -18,9 +18,7 @@
 namespace longspan::kernels {
 namespace {
 
-using Sizes = SoftmaxAttentionSizes;
-
-SoftmaxAttentionShape ShapeOf(const Sizes& sizes) {
+SoftmaxAttentionShape ShapeOf(const SoftmaxAttentionSizes& sizes) {
   return {sizes.batch,
           sizes.query_tokens,
           sizes.key_tokens,
@@ -30,8 +28,9 @@ SoftmaxAttentionShape ShapeOf(const Sizes& sizes) {
           BytesPerElement(sizes.dtype)};
 }
 
-absl::Status CheckWorkspace(const char* op, bool backward, const Sizes& sizes,
-                            int threads, TensorView workspace) {
+absl::Status CheckWorkspace(const char* op, bool backward,
+                            const SoftmaxAttentionSizes& sizes, int threads,
+                            TensorView workspace) {
   OperandCheck check(op);
   check.Workspace(workspace,
                   SoftmaxAttentionWorkspaceBytes(backward, ShapeOf(sizes),
@@ -56,7 +55,8 @@ class AttentionCall {
   using Result = typename Head::Result;
 
   AttentionCall(bool backward, const SoftmaxAttentionInputs& inputs,
-                const Sizes& sizes, TensorView workspace, Stream& stream)
+                const SoftmaxAttentionSizes& sizes, TensorView workspace,
+                Stream& stream)
       : inputs_(inputs),
         sizes_(sizes),
         plan_(PlanSoftmaxAttention(backward, ShapeOf(sizes))),
@@ -221,7 +221,7 @@ class AttentionCall {
   }
 
   const SoftmaxAttentionInputs& inputs_;
-  const Sizes& sizes_;
+  const SoftmaxAttentionSizes& sizes_;
   const SoftmaxAttentionPlan plan_;
   VisibleRange* const ranges_;
   VisibleRange* const block_ranges_;
@@ -232,9 +232,9 @@ class AttentionCall {
 
 // (o, lse) of each query takes in the part's; a query's heads lie together.
 template <typename T>
-void MergeAttention(const Sizes& sizes, const SoftmaxAttentionSaved& part,
-                    const TensorView& o, const TensorView& lse,
-                    ThreadPool& pool) {
+void MergeAttention(const SoftmaxAttentionSizes& sizes,
+                    const SoftmaxAttentionSaved& part, const TensorView& o,
+                    const TensorView& lse, ThreadPool& pool) {
   const auto merge_row = [&](int64_t b, int64_t i, int64_t h) {
     T& sum = lse.data_as<T>()[b * lse.stride(0) + h * lse.stride(1) + i];
     const T* parts = part.lse.data_as<T>() + b * part.lse.stride(0);
@@ -270,7 +270,8 @@ class CpuSoftmaxAttention : public SoftmaxAttention {
   absl::Status Forward(const SoftmaxAttentionInputs& inputs, TensorView o,
                        TensorView lse, TensorView workspace,
                        Stream& stream) override {
-    ASSIGN_OR_RETURN(const Sizes sizes, CheckSoftmaxForward(inputs, o, lse));
+    ASSIGN_OR_RETURN(const SoftmaxAttentionSizes sizes,
+                     CheckSoftmaxForward(inputs, o, lse));
     RETURN_IF_ERROR(CheckWorkspace("SoftmaxAttention", false, sizes,
                                    CpuStream::PoolOf(stream).threads(),
                                    workspace));
@@ -283,7 +284,7 @@ class CpuSoftmaxAttention : public SoftmaxAttention {
                         const SoftmaxAttentionSaved& saved, ConstTensorView d_o,
                         const SoftmaxAttentionGradients& gradients,
                         TensorView workspace, Stream& stream) override {
-    ASSIGN_OR_RETURN(const Sizes sizes,
+    ASSIGN_OR_RETURN(const SoftmaxAttentionSizes sizes,
                      CheckSoftmaxBackward(inputs, saved, d_o, gradients));
     RETURN_IF_ERROR(CheckWorkspace("SoftmaxAttentionBackward", true, sizes,
                                    CpuStream::PoolOf(stream).threads(),
@@ -295,7 +296,8 @@ class CpuSoftmaxAttention : public SoftmaxAttention {
 
   absl::Status Merge(const SoftmaxAttentionSaved& part, TensorView o,
                      TensorView lse, Stream& stream) override {
-    ASSIGN_OR_RETURN(const Sizes sizes, CheckSoftmaxMerge(part, o, lse));
+    ASSIGN_OR_RETURN(const SoftmaxAttentionSizes sizes,
+                     CheckSoftmaxMerge(part, o, lse));
     ThreadPool& pool = CpuStream::PoolOf(stream);
     if (sizes.dtype == DType::kF64) {
       MergeAttention<double>(sizes, part, o, lse, pool);
@@ -308,8 +310,8 @@ class CpuSoftmaxAttention : public SoftmaxAttention {
  private:
   template <typename Fn>
   void WithCall(bool backward, const SoftmaxAttentionInputs& inputs,
-                const Sizes& sizes, TensorView workspace, Stream& stream,
-                const Fn& fn) const {
+                const SoftmaxAttentionSizes& sizes, TensorView workspace,
+                Stream& stream, const Fn& fn) const {
     const auto run = [&](auto type) {
       using T = decltype(type);
       AttentionCall<T> call(backward, inputs, sizes, workspace, stream);
