@@ -46,6 +46,13 @@ class TreeCase(unittest.TestCase):
              *arguments], capture_output=True, text=True, check=False)
         return result.returncode, result.stdout
 
+    def check_sources(self, subject):
+        result = subprocess.run(
+            [sys.executable, os.path.join(SOURCE, "cmake", "check_sources.py"),
+             subject, self.root, self.root],
+            capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout
+
 
 class IncludesTest(TreeCase):
     def setUp(self):
@@ -132,11 +139,7 @@ class HeadersTest(TreeCase):
         self.write("longspan_targets.json", json.dumps(
             [target("common/base", ["needy.h", "needy.cc", "plain.h"])]))
         self.write("common/base/plain.h", "inline int One() { return 1; }\n")
-        result = subprocess.run(
-            [sys.executable, os.path.join(SOURCE, "cmake", "check_sources.py"),
-             "headers", self.root, self.root],
-            capture_output=True, text=True, check=False)
-        return result.returncode, result.stdout
+        return self.check_sources("headers")
 
     def test_header_after_what_it_needs(self):
         status, text = self.check(
@@ -174,11 +177,7 @@ int Read(Counter& counter) {{ {body} }}
         self.write("compile_commands.json", "[]")
         self.write("longspan_targets.json", json.dumps(
             [target("common/base", ["mutex.h", "first.cc", "second.cc"])]))
-        result = subprocess.run(
-            [sys.executable, os.path.join(SOURCE, "cmake", "check_sources.py"),
-             "threads", self.root, self.root],
-            capture_output=True, text=True, check=False)
-        return result.returncode, result.stdout
+        return self.check_sources("threads")
 
     def test_read_without_the_lock(self):
         status, text = self.check("return counter.count;")
