@@ -69,12 +69,9 @@ void ExecutorMetrics::OnExecutorStart(const std::string& job) {
 }
 
 void ExecutorMetrics::OnExecutorEnd(const std::string& job, int rank) {
-  internal::MetricSamples freed;
-  internal::MetricSample* sample = freed.add_samples();
-  sample->set_name(std::string(DefinitionOf(MetricId::kMemoryUsed).name));
-  sample->set_set(0);
-  (*sample->mutable_labels())["rank"] = std::to_string(rank);
-  Record(job, freed);
+  registry_
+      ->GetGauge(MetricId::kMemoryUsed, {JobIdOf(job), std::to_string(rank)})
+      .Set(0);
   Job& entry = jobs_[job];
   --entry.executors;
   const int64_t generation = ++entry.generation;
