@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/base/divide.h"
-#include "common/model_spec/memory_plan.h"
+#include "common/model_spec/buffer_list.h"
 #include "common/model_spec/parameter_layout.h"
 #include "common/model_spec/precision.h"
 #include "common/model_spec/projection_widths.h"
@@ -23,7 +22,7 @@ StateTensorInfo MakeInfo(std::string name, std::vector<int64_t> shape) {
 int64_t StateTensorInfo::Bytes(int64_t element_bytes) const {
   const int64_t bytes =
       count * (accumulates ? AccumulatorBytes(element_bytes) : element_bytes);
-  return RoundUp(bytes, kBufferAlignment);
+  return RoundUpToBuffer(bytes);
 }
 
 int64_t KeyValueRows(const ModelSpec& spec, const StateCapacity& capacity) {
