@@ -13,7 +13,6 @@ namespace {
 using kernels::DType;
 using kernels::TensorView;
 
-constexpr int64_t kHidden = 2048;  // of a 1.3B model
 constexpr int64_t kTokens = 32768;
 constexpr int64_t kRowsOfSum = 128;
 

@@ -1,6 +1,7 @@
 // What longspan-bench-kernels measures: ops with their sizes and costs.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -10,6 +11,8 @@
 #include "kernels/cost/backend_kind.h"
 
 namespace longspan::bench {
+
+inline constexpr int64_t kHidden = 2048;  // of a 1.3B model
 
 // Runs the op once on set number `set`; enqueues, does not wait.
 using RunSet = std::function<void(int set)>;

@@ -15,7 +15,6 @@ using kernels::BackendKind;
 using kernels::DType;
 using kernels::TensorView;
 
-constexpr int64_t kHiddenSize = 2048;
 constexpr int64_t kHeads = 16;
 constexpr int64_t kHeadDim = 128;
 constexpr int64_t kVocabulary = 32000;
@@ -50,10 +49,10 @@ struct Setting {
   int64_t rows;
 
   double element() const { return kernels::BytesPerElement(dtype); }
-  double hidden_bytes() const { return element() * rows * kHiddenSize; }
+  double hidden_bytes() const { return element() * rows * kHidden; }
   DType sums() const { return kernels::AccumulatorOf(dtype); }
   TensorView Hidden(BenchDevice& d) const {
-    return d.Random(dtype, {rows, kHiddenSize}, -1.0, 1.0);
+    return d.Random(dtype, {rows, kHidden}, -1.0, 1.0);
   }
   TensorView Workspace(BenchDevice& d, int64_t bytes) const {
     return bytes == 0 ? TensorView() : d.Zero(DType::kU8, {bytes});
@@ -63,18 +62,18 @@ struct Setting {
 Case NormBackwardCase(const Setting& s) {
   const double bytes = 3 * s.hidden_bytes();
   return MakeCase(
-      "rms_norm backward", Size(s.rows, kHiddenSize), StreamingCost(bytes),
-      bytes, [s](BenchDevice& d) -> std::function<void()> {
+      "rms_norm backward", Size(s.rows, kHidden), StreamingCost(bytes), bytes,
+      [s](BenchDevice& d) -> std::function<void()> {
         kernels::RmsNormInputs in;
         in.x = s.Hidden(d);
-        in.weight = d.Random(s.sums(), {kHiddenSize}, 0.5, 1.5);
+        in.weight = d.Random(s.sums(), {kHidden}, 0.5, 1.5);
         const TensorView rstd = d.Random(s.sums(), {s.rows}, 0.5, 1.5);
         const TensorView d_y = s.Hidden(d);
         const kernels::RmsNormGradients out = {
-            s.Hidden(d), d.Zero(s.sums(), {kHiddenSize}), {}, false};
+            s.Hidden(d), d.Zero(s.sums(), {kHidden}), {}, false};
         const TensorView workspace = s.Workspace(
             d, kernels::RmsNormBackwardWorkspaceBytes(
-                   s.rows, kHiddenSize, kernels::BytesPerElement(s.dtype),
+                   s.rows, kHidden, kernels::BytesPerElement(s.dtype),
                    s.backend, 1));
         return [=, &d] {
           LONGSPAN_CHECK_OK(d.backend().elementwise().RmsNormBackward(
@@ -86,7 +85,7 @@ Case NormBackwardCase(const Setting& s) {
 Case RotaryCase(const Setting& s) {
   const double bytes = 2 * s.hidden_bytes();
   return MakeCase(
-      "rotary", Size(s.rows, kHiddenSize), StreamingCost(bytes), bytes,
+      "rotary", Size(s.rows, kHidden), StreamingCost(bytes), bytes,
       [s](BenchDevice& d) -> std::function<void()> {
         const TensorView x =
             d.Random(s.dtype, {1, s.rows, kHeads, kHeadDim}, -1.0, 1.0);
@@ -118,14 +117,14 @@ Case ConvolutionCase(const Setting& s, bool backward) {
   const double bytes = (backward ? 3 : 2) * s.hidden_bytes();
   return MakeCase(
       backward ? "short_convolution backward" : "short_convolution",
-      Size(s.rows, kHiddenSize), StreamingCost(bytes), bytes,
+      Size(s.rows, kHidden), StreamingCost(bytes), bytes,
       [s, backward](BenchDevice& d) -> std::function<void()> {
         const auto tensor = [&] {
-          return d.Random(s.dtype, {1, s.rows, kHiddenSize}, -1.0, 1.0);
+          return d.Random(s.dtype, {1, s.rows, kHidden}, -1.0, 1.0);
         };
         kernels::ShortConvolutionInputs in;
         in.x = tensor();
-        in.weight = d.Random(s.sums(), {kHiddenSize, kTaps}, -0.5, 0.5);
+        in.weight = d.Random(s.sums(), {kHidden, kTaps}, -0.5, 0.5);
         in.silu = true;
         const TensorView y = tensor();
         if (!backward) {
@@ -135,11 +134,11 @@ Case ConvolutionCase(const Setting& s, bool backward) {
           };
         }
         const kernels::ShortConvolutionGradients out = {
-            tensor(), d.Zero(s.sums(), {kHiddenSize, kTaps}), {}};
+            tensor(), d.Zero(s.sums(), {kHidden, kTaps}), {}};
         const TensorView workspace = s.Workspace(
             d, kernels::ShortConvolutionBackwardWorkspaceBytes(
-                   1, s.rows, kHiddenSize, kTaps,
-                   kernels::BytesPerElement(s.dtype), s.backend, 1));
+                   1, s.rows, kHidden, kTaps, kernels::BytesPerElement(s.dtype),
+                   s.backend, 1));
         return [=, &d] {
           LONGSPAN_CHECK_OK(d.backend().short_convolution().Backward(
               in, y, out, workspace, d.stream()));
@@ -149,9 +148,9 @@ Case ConvolutionCase(const Setting& s, bool backward) {
 
 Case EmbedCase(const Setting& s, bool backward) {
   const double bytes = s.hidden_bytes() * (backward ? 1 : 2) +
-                       (backward ? 8.0 * s.rows * kHiddenSize : 0.0);
+                       (backward ? 8.0 * s.rows * kHidden : 0.0);
   return MakeCase(
-      backward ? "embed backward" : "embed", Size(s.rows, kHiddenSize),
+      backward ? "embed backward" : "embed", Size(s.rows, kHidden),
       StreamingCost(bytes), bytes,
       [s, backward](BenchDevice& d) -> std::function<void()> {
         std::vector<int32_t> numbers(s.rows);
@@ -162,9 +161,8 @@ Case EmbedCase(const Setting& s, bool backward) {
         LONGSPAN_CHECK_OK(d.backend().memory().CopyToDevice(
             numbers.data(), ids.data(), ids.byte_count(), d.stream()));
         const TensorView out = s.Hidden(d);
-        const TensorView table =
-            d.Random(backward ? s.sums() : s.dtype, {kVocabulary, kHiddenSize},
-                     -1.0, 1.0);
+        const TensorView table = d.Random(backward ? s.sums() : s.dtype,
+                                          {kVocabulary, kHidden}, -1.0, 1.0);
         return [=, &d] {
           kernels::Dense& op = d.backend().dense();
           LONGSPAN_CHECK_OK(backward
@@ -177,11 +175,11 @@ Case EmbedCase(const Setting& s, bool backward) {
 // The logits, and two more products backward; 10 bytes per logit of slabs.
 Case LossCase(const Setting& s) {
   Cost cost;
-  const double weight = s.element() * kVocabulary * kHiddenSize;
+  const double weight = s.element() * kVocabulary * kHidden;
   cost.floor_bytes =
-      2 * s.hidden_bytes() + weight + 8.0 * kVocabulary * kHiddenSize;
+      2 * s.hidden_bytes() + weight + 8.0 * kVocabulary * kHidden;
   cost.design_bytes = cost.floor_bytes + 10.0 * s.rows * kVocabulary;
-  cost.operations = 6.0 * s.rows * kVocabulary * kHiddenSize;
+  cost.operations = 6.0 * s.rows * kVocabulary * kHidden;
   cost.reachable = 0.64;  // 80 % of the rate, and the row passes between
   cost.launches = 40;
   return MakeCase(
@@ -189,15 +187,15 @@ Case LossCase(const Setting& s) {
       cost.floor_bytes, [s](BenchDevice& d) -> std::function<void()> {
         kernels::CrossEntropyInputs in;
         in.hidden = s.Hidden(d);
-        in.weight = d.Random(s.dtype, {kVocabulary, kHiddenSize}, -0.02, 0.02);
+        in.weight = d.Random(s.dtype, {kVocabulary, kHidden}, -0.02, 0.02);
         in.targets = d.Zero(DType::kI32, {s.rows});
         const kernels::CrossEntropyOutputs out = {d.Zero(DType::kF64, {1}), {}};
         const kernels::CrossEntropyGradients gradients = {
             d.Random(DType::kF32, {1}, 0.5, 1.5), s.Hidden(d),
-            d.Zero(s.sums(), {kVocabulary, kHiddenSize})};
+            d.Zero(s.sums(), {kVocabulary, kHidden})};
         const TensorView workspace = s.Workspace(
             d, kernels::CrossEntropyWorkspaceBytes(
-                   s.rows, kHiddenSize, kVocabulary,
+                   s.rows, kHidden, kVocabulary,
                    kernels::BytesPerElement(s.dtype), s.backend, 1));
         return [=, &d] {
           LONGSPAN_CHECK_OK(d.backend().cross_entropy().ForwardBackward(
@@ -317,17 +315,16 @@ Case SoftmaxDecodeCase(BackendKind backend, DType dtype, int64_t keys) {
 
 // A projection of a few tokens: the matrix is read, little else happens.
 Case ThinProductCase(DType dtype, int64_t rows) {
-  const double bytes = kernels::BytesPerElement(dtype) *
-                       static_cast<double>(kHiddenSize) * kHiddenSize;
+  const double bytes =
+      kernels::BytesPerElement(dtype) * static_cast<double>(kHidden) * kHidden;
   Cost cost = StreamingCost(bytes);
-  cost.operations = 2.0 * rows * kHiddenSize * kHiddenSize;
+  cost.operations = 2.0 * rows * kHidden * kHidden;
   return MakeCase(
-      "matmul decode", Size(rows, kHiddenSize) + "x2048", cost, bytes,
+      "matmul decode", Size(rows, kHidden) + "x2048", cost, bytes,
       [=](BenchDevice& d) -> std::function<void()> {
-        const TensorView a = d.Random(dtype, {rows, kHiddenSize}, -1.0, 1.0);
-        const TensorView b =
-            d.Random(dtype, {kHiddenSize, kHiddenSize}, -1.0, 1.0);
-        const TensorView c = d.Zero(dtype, {rows, kHiddenSize});
+        const TensorView a = d.Random(dtype, {rows, kHidden}, -1.0, 1.0);
+        const TensorView b = d.Random(dtype, {kHidden, kHidden}, -1.0, 1.0);
+        const TensorView c = d.Zero(dtype, {rows, kHidden});
         return [=, &d] {
           LONGSPAN_CHECK_OK(d.backend().dense().MatMul(
               a, b, c, {false, true, false}, d.stream()));

@@ -8,7 +8,7 @@
 
 namespace longspan::bench {
 
-// Over `rows` tokens of a model of hidden size 2048, vocabulary 32000.
+// Over `rows` tokens of a model of hidden size kHidden, vocabulary 32000.
 std::vector<Case> OpCases(kernels::BackendKind backend, kernels::DType dtype,
                           int64_t rows);
 // One new token: of `slots` states, or after `keys` keys. Sizes shrink by
