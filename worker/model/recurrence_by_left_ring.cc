@@ -195,6 +195,24 @@ absl::Status RecurrenceByLeftRing::ForEachShard(const LayerPass& pass,
   return ring.Finish();
 }
 
+template <typename Use>
+absl::Status RecurrenceByLeftRing::ForEachEarlier(const RankContext& context,
+                                                  const LayerPass& pass,
+                                                  RowRing& ring,
+                                                  TensorView buffer,
+                                                  const Use& use) const {
+  std::vector<double> between = NothingBetween(pass);
+  return ForEachShard(
+      pass, ring,
+      [&](int rank, ConstTensorView log_gate, ConstTensorView k,
+          ConstTensorView v) -> absl::Status {
+        ASSIGN_OR_RETURN(
+            const TensorView decayed,
+            DecayOf(context, pass, rank, log_gate).ToEnd(v, buffer, between));
+        return use(k, decayed);
+      });
+}
+
 // ---- Forward ---------------------------------------------------------------
 
 absl::Status RecurrenceByLeftRing::Forward(
@@ -223,17 +241,12 @@ absl::Status RecurrenceByLeftRing::Forward(
   RETURN_IF_ERROR(
       elementwise.SetZero(FlatRows(scratch.outer), *context.stream));
 
-  std::vector<double> between = NothingBetween(pass);
-  RETURN_IF_ERROR(
-      ForEachShard(pass, ring,
-                   [&](int rank, ConstTensorView log_gate, ConstTensorView k,
-                       ConstTensorView v) -> absl::Status {
-                     ASSIGN_OR_RETURN(const TensorView decayed,
-                                      DecayOf(context, pass, rank, log_gate)
-                                          .ToEnd(v, scratch.values, between));
-                     return AddToQueries(context, inputs.q, k, decayed,
-                                         scratch.scores, scratch.outer);
-                   }));
+  RETURN_IF_ERROR(ForEachEarlier(context, pass, ring, scratch.values,
+                                 [&](ConstTensorView k, ConstTensorView v) {
+                                   return AddToQueries(context, inputs.q, k, v,
+                                                       scratch.scores,
+                                                       scratch.outer);
+                                 }));
 
   std::vector<double> before = NothingBetween(pass);
   ASSIGN_OR_RETURN(
@@ -277,17 +290,12 @@ absl::Status RecurrenceByLeftRing::QueryGradients(
   ASSIGN_OR_RETURN(const TensorView decayed_d_o,
                    DecayOf(context, pass, context.rank(), inputs.log_gate)
                        .FromBegin(inputs.scale, d_o, scratch.d_o, before));
-  std::vector<double> between = NothingBetween(pass);
-  RETURN_IF_ERROR(
-      ForEachShard(pass, ring,
-                   [&](int rank, ConstTensorView log_gate, ConstTensorView k,
-                       ConstTensorView v) -> absl::Status {
-                     ASSIGN_OR_RETURN(const TensorView decayed,
-                                      DecayOf(context, pass, rank, log_gate)
-                                          .ToEnd(v, scratch.values, between));
-                     return AddToQueries(context, decayed_d_o, decayed, k,
-                                         scratch.scores, d_inputs.d_q);
-                   }));
+  RETURN_IF_ERROR(ForEachEarlier(context, pass, ring, scratch.values,
+                                 [&](ConstTensorView k, ConstTensorView v) {
+                                   return AddToQueries(context, decayed_d_o, v,
+                                                       k, scratch.scores,
+                                                       d_inputs.d_q);
+                                 }));
   if (!gated()) return absl::OkStatus();
   return AddSuffixes(context, 1.0, decayed_d_o, scratch.outer,
                      d_inputs.d_log_gate, totals);

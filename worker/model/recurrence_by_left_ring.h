@@ -87,6 +87,12 @@ class RecurrenceByLeftRing : public GangRecurrence {
   template <typename Use>
   absl::Status ForEachShard(const LayerPass& pass, RowRing& ring,
                             const Use& use) const;
+  // Upwards: calls use(keys, values decayed up to this range), which lie in
+  // `buffer`.
+  template <typename Use>
+  absl::Status ForEachEarlier(const RankContext& context, const LayerPass& pass,
+                              RowRing& ring, kernels::TensorView buffer,
+                              const Use& use) const;
 
   // Upwards, in a ring that has begun: dq of own queries. Downwards: dk and dv
   // of own keys.
